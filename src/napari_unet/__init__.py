@@ -1,0 +1,51 @@
+"""napari-unet: interactive segmentation with a U-Net that learns while you paint.
+
+Importing this package loads neither torch nor Qt nor napari; the names below load what
+they need when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.config import LearnerConfig, UNetConfig
+from napari_unet.errors import NapariUnetError
+from napari_unet.jobs import CancelToken
+
+if TYPE_CHECKING:
+    from napari_unet.core import UNet, load_model
+    from napari_unet.learning import Learner, load
+
+__all__ = [
+    "CancelToken",
+    "Learner",
+    "LearnerConfig",
+    "NapariUnetError",
+    "UNet",
+    "UNetConfig",
+    "__version__",
+    "load",
+    "load_model",
+]
+
+_LAZY = {
+    "Learner": "napari_unet.learning",
+    "load": "napari_unet.learning",
+    "UNet": "napari_unet.core",
+    "load_model": "napari_unet.core",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-unet")
+    raise AttributeError(f"module 'napari_unet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,311 @@
+"""Settings: frozen pydantic models, each field with its meaning, unit, bounds and reason.
+
+One model serves the form in the dock (title, tooltip, range), the command line's
+``--config`` file and the JSON in a checkpoint's header.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_unet.errors import ConfigError
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AugmentationConfig",
+    "FineTuneConfig",
+    "InstantConfig",
+    "LearnerConfig",
+    "TilingConfig",
+    "UNetConfig",
+    "parse_config",
+]
+
+SCHEMA_VERSION = 1
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UNetConfig(_Settings):
+    """The network (Ronneberger et al. 2015, arXiv:1505.04597)."""
+
+    architecture: Literal["compact", "unet2015"] = Field(
+        "compact",
+        title="Architecture",
+        description="'compact': padded, weight-standardised, small enough to learn on a "
+        "laptop CPU (default). 'unet2015': the paper's unpadded network, 64 to 1024 "
+        "channels, slow without a GPU.",
+    )
+    ndim: Literal[2, 3] = Field(
+        2, title="Dimensions", description="2: planes; 3: volumes."
+    )
+    in_channels: int = Field(
+        1, ge=1, le=64, title="Input channels", description="Channels of the image."
+    )
+    n_classes: int = Field(
+        2, ge=2, le=254, title="Classes", description="Classes, background included."
+    )
+    base_channels: int | None = Field(
+        None,
+        ge=4,
+        le=128,
+        title="Base channels",
+        description="Channels of the first level, doubled at each level below. Empty: "
+        "16 for compact (1.9 million parameters in 2D), 64 for unet2015, as in the paper.",
+    )
+    depth: int = Field(
+        4,
+        ge=1,
+        le=6,
+        title="Depth",
+        description="Number of poolings. 4 as in the paper: sees about 90 px around.",
+    )
+    dropout: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        title="Dropout",
+        description="Drop rate at the end of the contracting path of unet2015 "
+        "(the paper names no rate; 0.5 is its authors' Caffe default).",
+    )
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels per level, top first; ``depth + 1`` entries."""
+        base = self.base_channels or (64 if self.architecture == "unet2015" else 16)
+        return tuple(base * 2**level for level in range(self.depth + 1))
+
+
+class AugmentationConfig(_Settings):
+    """Random changes of training patches, drawn anew at each step."""
+
+    flip: bool = Field(True, title="Flips", description="Mirror patches at random.")
+    rotate: bool = Field(
+        True, title="Rotations", description="Turn patches by multiples of 90 degrees."
+    )
+    elastic_sigma_px: float = Field(
+        4.0,
+        ge=0,
+        le=50,
+        title="Elastic deformation (px)",
+        description="Standard deviation of the displacement vectors on a coarse grid, "
+        "interpolated bicubically. The paper takes 10 px for 572 px tiles; 4 px suits "
+        "the 128 px patches of this program. 0 switches it off.",
+    )
+    elastic_grid: int = Field(
+        3,
+        ge=2,
+        le=16,
+        title="Elastic grid",
+        description="Displacement vectors per axis; 3 as in the paper.",
+    )
+    contrast: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        title="Contrast",
+        description="Patches are multiplied by a factor within 1 plus or minus this.",
+    )
+    brightness: float = Field(
+        0.2,
+        ge=0,
+        le=2,
+        title="Brightness",
+        description="Shift in normalised units, where the image spans about 2.",
+    )
+    noise: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        title="Noise",
+        description="Standard deviation of added Gaussian noise, in normalised units.",
+    )
+
+
+class FineTuneConfig(_Settings):
+    """Background training on patches around the strokes."""
+
+    patch_px: int = Field(
+        128,
+        ge=16,
+        le=1024,
+        multiple_of=16,
+        title="Patch (px)",
+        description="Side of training patches. 128 px is four times cheaper than 256 px "
+        "and still holds the network's field of view around a stroke.",
+    )
+    batch_size: int = Field(
+        4,
+        ge=1,
+        le=256,
+        title="Batch",
+        description="Patches per step. 4 keeps a step near 0.2 s on two CPU cores.",
+    )
+    learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        le=1,
+        title="Learning rate",
+        description="Of AdamW from scratch; starts from pretrained weights use a third.",
+    )
+    weight_decay: float = Field(
+        1e-4, ge=0, le=1, title="Weight decay", description="Of AdamW."
+    )
+    average_decay: float = Field(
+        0.98,
+        ge=0,
+        lt=1,
+        title="Averaging",
+        description="Decay of the exponential moving average of the weights; the averaged "
+        "weights are what is scored and used. 0.98 averages about the last 50 steps.",
+    )
+    dice_weight: float = Field(
+        0.5,
+        ge=0,
+        le=10,
+        title="Dice weight",
+        description="Weight of soft Dice beside cross-entropy.",
+    )
+    score_every_s: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        title="Score every (s)",
+        description="Seconds of training between two scorings of the network by the gate.",
+    )
+
+
+class InstantConfig(_Settings):
+    """The instant stage: closed-form head and forest, and the gate's hold-out."""
+
+    n_feature_levels: int = Field(
+        3,
+        ge=1,
+        le=6,
+        title="Feature levels",
+        description="Decoder levels, finest first, whose maps feed the closed-form head.",
+    )
+    ridge_strengths: tuple[float, ...] = Field(
+        (1e-2, 1e-1, 1.0),
+        min_length=1,
+        title="Ridge strengths",
+        description="Candidates for the head's regularisation relative to the mean "
+        "feature variance; held-out strokes choose.",
+    )
+    n_trees: int = Field(
+        50,
+        ge=1,
+        le=1000,
+        title="Trees",
+        description="Trees of the random forest on filter features.",
+    )
+    tree_depth: int = Field(
+        12, ge=1, le=64, title="Tree depth", description="Largest depth of a tree."
+    )
+    max_training_px: int = Field(
+        20_000,
+        ge=100,
+        le=10_000_000,
+        title="Pixels at most",
+        description="Annotated pixels used by the instant stage; beyond, a balanced "
+        "sample is drawn, so that its time does not grow with the painting.",
+    )
+    n_folds: int = Field(
+        4,
+        ge=2,
+        le=20,
+        title="Folds",
+        description="Strokes are dealt into this many folds; each is held out once.",
+    )
+    min_gain: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        title="Smallest gain",
+        description="Mean IoU by which a more complex candidate must beat a simpler one.",
+    )
+
+
+class TilingConfig(_Settings):
+    """Overlap-tile prediction (the paper's figure 2)."""
+
+    tile_px: int = Field(
+        512,
+        ge=32,
+        le=8192,
+        multiple_of=16,
+        title="Tile (px)",
+        description="Side of the part of a tile that is kept; the halo comes on top. "
+        "Larger is faster, smaller needs less memory.",
+    )
+
+
+class LearnerConfig(_Settings):
+    """Everything a learner needs to be made again."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto",
+        title="Device",
+        description="'auto' takes CUDA, then Apple's MPS, then the CPU.",
+    )
+    n_threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        title="CPU threads",
+        description="Torch threads. Empty: all cores but one, because training with "
+        "every core gets 5 to 10 times slower as soon as anything else runs.",
+    )
+    architecture: Literal["compact", "unet2015"] = Field(
+        "compact", title="Architecture", description="See UNetConfig."
+    )
+    base_channels: int | None = Field(
+        None, ge=4, le=128, title="Base channels", description="See UNetConfig."
+    )
+    depth: int = Field(4, ge=1, le=6, title="Depth", description="See UNetConfig.")
+    start: Literal["bundled", "scratch"] = Field(
+        "bundled",
+        title="Start from",
+        description="'bundled': the pretrained weights in the package when there are any "
+        "for this architecture, else random ones. 'scratch': random weights.",
+    )
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, title="Seed", description="Of every random choice."
+    )
+    fine_tune: FineTuneConfig = FineTuneConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    instant: InstantConfig = InstantConfig()
+    tiling: TilingConfig = TilingConfig()
+
+    def unet_config(self, in_channels: int, n_classes: int) -> UNetConfig:
+        """Return the network's settings for so many channels and classes (at least 2)."""
+        return UNetConfig(
+            architecture=self.architecture,
+            in_channels=in_channels,
+            n_classes=max(2, n_classes),
+            base_channels=self.base_channels,
+            depth=self.depth,
+        )
+
+
+def parse_config(text: str | bytes, model: type[_Settings] = LearnerConfig) -> _Settings:
+    """Read settings from JSON.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or a value is out of range; the message names the first one.
+    """
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "settings"
+        raise ConfigError(
+            f"setting '{where}' has the value {first.get('input')!r:.80}: {first['msg']}"
+        ) from error

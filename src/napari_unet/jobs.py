@@ -1,0 +1,181 @@
+"""Jobs: generators that yield events, ask a token whether to go on, and return a result.
+
+``def fine_tune(...) -> Generator[JobEvent, None, Result]`` is the one shape that all long
+work has. The command line and the tests iterate it; the viewer runs it on a worker
+thread (``widgets/_bridge.py``). A job asks ``token.cancelled`` once per optimiser step or
+tile and then returns normally.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+__all__ = [
+    "AnnotationTaken",
+    "CancelToken",
+    "HeadFitted",
+    "JobEvent",
+    "LearningChanged",
+    "Notice",
+    "Progress",
+    "Score",
+    "Scored",
+    "StepDone",
+    "TilePredicted",
+    "finish",
+]
+
+T = TypeVar("T")
+
+
+class CancelToken:
+    """Asks a running job to stop; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the job to return at its next step or tile."""
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job was asked to stop."""
+        return self._event.is_set()
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """Something that happened in a job.
+
+    ``is_lossless`` tells the bridge whether each event counts (a predicted tile, a new
+    score) or only the newest one of its type (a progress figure).
+    """
+
+    is_lossless: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Progress(JobEvent):
+    """``done`` of ``total`` units (tiles, files) are finished."""
+
+    is_lossless: ClassVar[bool] = False
+    done: int
+    total: int
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Notice(JobEvent):
+    """One plain sentence for the user, in the dock's status line or on stderr.
+
+    ``level`` is ``"info"``, ``"advice"`` (what to paint next) or ``"warning"``.
+    """
+
+    message: str
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class StepDone(JobEvent):
+    """One optimiser step of fine-tuning is done."""
+
+    is_lossless: ClassVar[bool] = False
+    step: int
+    loss: float
+    seconds: float
+    """Seconds of training since this call of fine-tuning began."""
+    steps_per_s: float
+    annotation_version: int
+
+
+@dataclass(frozen=True)
+class AnnotationTaken(JobEvent):
+    """The learner works with a newer annotation from here on."""
+
+    version: int
+    n_strokes: int
+    n_px: int
+    """Annotated pixels over all images and classes."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Held-out score of one candidate.
+
+    ``mean_iou`` is in 0..1, or None where no stroke could be held out;
+    ``iou``/``dice`` map the annotation's class values to 0..1; ``n_px`` and ``n_strokes``
+    count what was held out.
+    """
+
+    mean_iou: float | None
+    iou: dict[int, float] = field(default_factory=dict)
+    dice: dict[int, float] = field(default_factory=dict)
+    n_px: int = 0
+    n_strokes: int = 0
+
+
+@dataclass(frozen=True)
+class HeadFitted(JobEvent):
+    """The instant stage was fitted to an annotation."""
+
+    annotation_version: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Scored(JobEvent):
+    """The gate scored the candidates and chose the one that ``predict`` uses.
+
+    ``scores`` maps candidate names (``"forest"``, ``"instant"``, ``"instant+forest"``,
+    ``"fine-tuned"``, ``"fine-tuned+forest"``) to scores on the same held-out strokes.
+    """
+
+    scores: dict[str, Score]
+    chosen: str
+    reason: str
+    """Why, in words fit for the dock."""
+    step: int
+    seconds: float
+    is_changed: bool
+    """Whether predictions differ from those before this event."""
+
+
+@dataclass(frozen=True)
+class LearningChanged(JobEvent):
+    """Background fine-tuning started, paused, or ended; ``reason`` is one sentence or ''."""
+
+    is_learning: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TilePredicted(JobEvent):
+    """Labels of one rectangle of one plane.
+
+    ``labels`` has shape (height, width) in px, the annotation's values, and belongs at
+    ``[index + (slice(y, y + h), slice(x, x + w))]`` of the image's label array.
+    """
+
+    key: str
+    index: tuple[int, ...]
+    y: int
+    x: int
+    labels: Any
+    candidate: str
+    generation: int
+    """Number of the prediction's model; grows with each change of what is shown."""
+    is_last: bool = False
+    """Whether this tile completes its request."""
+
+
+def finish(job: Generator[JobEvent, None, T]) -> T:
+    """Run a job to its end, drop its events, and return its result."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
