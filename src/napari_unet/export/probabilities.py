@@ -1,0 +1,80 @@
+"""Probabilities to TIFF."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unet.errors import FileError, ImageError
+from napari_unet.export.labels import AXES
+from napari_unet.export.tiff import check_scale, write_tiff
+
+__all__ = ["write_probabilities"]
+
+
+def write_probabilities(
+    path: str | os.PathLike[str],
+    probabilities: Any,
+    *,
+    axes: str | None = None,
+    scale: Sequence[float] | None = None,
+    unit: str | None = None,
+    class_names: Sequence[str] = (),
+) -> Path:
+    """Write class probabilities as a float32 TIFF with one channel per class.
+
+    Parameters
+    ----------
+    path
+        File to write, ``.tif`` or ``.tiff``.
+    probabilities
+        Shape (K, Y, X), (K, Z, Y, X) or (K, T, Z, Y, X), 0..1. In the file the classes
+        lie where ImageJ expects channels: CYX, ZCYX, TZCYX.
+    axes
+        Axes behind the first one; by default YX, ZYX, TZYX.
+    scale
+        World units per pixel for each axis behind the first.
+    unit
+        Unit of the spatial axes.
+    class_names
+        Names of the classes in the order of the first axis, for ImageJ's *Show Info*.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    FileError
+        If the suffix is not that of a TIFF, or the file cannot be written.
+    ImageError
+        If the array has no such shape.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise FileError(
+            f"{path} has the suffix '{path.suffix}'; probabilities are written to .tif"
+        )
+    array = np.asarray(probabilities, np.float32)
+    if array.ndim - 1 not in AXES:
+        raise ImageError(
+            f"probabilities of shape {array.shape} have {array.ndim} axes; classes "
+            "first, then 2 to 4 others, can be written"
+        )
+    check_scale(scale, array.ndim - 1)
+    axes = axes or AXES[array.ndim - 1]
+    text = "".join(f"channel {k + 1}: {name}\n" for k, name in enumerate(class_names))
+    write_tiff(
+        path,
+        np.moveaxis(array, 0, -3),
+        f"{axes[:-2]}C{axes[-2:]}",
+        scale=scale,
+        unit=unit,
+        description=text,
+    )
+    return path
