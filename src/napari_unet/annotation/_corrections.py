@@ -74,7 +74,7 @@ def correct(
 def _error_regions(
     truth: np.ndarray, is_wrong: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return connected errors of one class, numbered from 1, their classes and sizes."""
+    """Return connected errors numbered from 1, their classes and their sizes."""
     regions = np.zeros(truth.shape, np.int32)
     values: list[int] = []
     for value in np.unique(truth[is_wrong]).tolist():

@@ -1,0 +1,174 @@
+"""The first part of a model file: what it says it holds, believed only when it adds up.
+
+A file may come from a stranger. It is read with ``json`` and arithmetic alone, no larger
+than its own size on disk allows, and every tensor it announces is accounted for before
+memory is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from napari_unet.config import SCHEMA_VERSION
+from napari_unet.errors import CheckpointError
+
+__all__ = ["HEADER_KEY", "KINDS", "MAX_TABLE_BYTES", "read_table"]
+
+HEADER_KEY = "napari_unet"
+"""Key of our header, as JSON text, in the file's safetensors metadata."""
+KINDS = ("unet", "learner")
+MAX_TABLE_BYTES = (
+    16 * 2**20
+)  # 100,000 tensors' worth; JSON takes 20 times that in memory
+
+_ITEM_BYTES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2,
+    "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
+}  # fmt: skip
+_MAX_DIMS = 8
+_PICKLES = (b"PK\x03\x04", b"\x80")  # torch.save's ZIP archive; a bare pickle
+
+
+def read_table(file: BinaryIO, path: Path) -> dict[str, Any]:
+    """Return our header of an open file, after checking all it says about its tensors.
+
+    Parameters
+    ----------
+    file : binary file
+        At its start.
+    path : Path
+        Its name, for messages.
+
+    Returns
+    -------
+    dict
+        With at least ``"schema_version"`` (int) and ``"kind"`` (one of `KINDS`).
+
+    Raises
+    ------
+    CheckpointError
+        If the file is foreign, truncated, inconsistent, or newer than this program.
+    """
+    n_bytes = os.fstat(file.fileno()).st_size
+    prefix = file.read(9)
+    if prefix.startswith(_PICKLES):
+        _refuse(
+            path,
+            "is a pickle or ZIP file, as torch.save writes them. Opening one can run "
+            "code, so napari-unet reads only its own .safetensors files",
+        )
+    if len(prefix) < 9 or prefix[8:] != b"{":
+        _refuse_foreign(path, "it has no safetensors header")
+    (n_table,) = struct.unpack("<Q", prefix[:8])
+    if n_table > MAX_TABLE_BYTES:
+        _refuse_foreign(path, f"its header would take {n_table} bytes")
+    if n_table > n_bytes - 8:
+        _refuse_truncated(path, 8 + n_table, n_bytes)
+    table = _json_object(prefix[8:] + file.read(n_table - 1), path)
+    metadata = table.pop("__metadata__", None)
+    text = metadata.get(HEADER_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        _refuse_foreign(path, f"its metadata has no text '{HEADER_KEY}'")
+    header = _json_object(text, path)
+    _check_header(header, path)
+    n_expected = 8 + n_table + _n_tensor_bytes(table, path)
+    if n_expected > n_bytes:
+        _refuse_truncated(path, n_expected, n_bytes)
+    if n_expected < n_bytes:
+        _refuse_damaged(path, f"{n_bytes - n_expected} bytes belong to no tensor")
+    return header
+
+
+def _json_object(text: str | bytes, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
+        raise CheckpointError(
+            f"{path} is damaged or no napari-unet model: its header is not JSON."
+        ) from error
+    if not isinstance(value, dict):
+        _refuse_foreign(path, f"its header is a JSON {type(value).__name__}")
+    return value
+
+
+def _check_header(header: dict[str, Any], path: Path) -> None:
+    version = header.get("schema_version")
+    if type(version) is not int or version < 1:
+        _refuse_damaged(path, f"its schema_version is {version!r:.40}")
+    if version > SCHEMA_VERSION:
+        program = header.get("program")
+        by = f" ({program:.40})" if isinstance(program, str) else ""
+        raise CheckpointError(
+            f"{path} was written by a newer napari-unet{by}; update this one to open it: "
+            "pip install --upgrade napari-unet."
+        )
+    if header.get("kind") not in KINDS:
+        _refuse_damaged(path, f"its kind is {header.get('kind')!r:.40}")
+
+
+def _n_tensor_bytes(table: dict[str, Any], path: Path) -> int:
+    """Return the size of all tensors together: back to back, none over another."""
+    spans = sorted(_span(name, entry, path) for name, entry in table.items())
+    end = 0
+    for start, stop in spans:
+        if start != end:
+            _refuse_damaged(path, "its tensors overlap or leave gaps")
+        end = stop
+    return end
+
+
+def _span(name: str, entry: Any, path: Path) -> tuple[int, int]:
+    """Return the first byte of a tensor and the one behind its last."""
+    if not isinstance(entry, dict) or entry.keys() != {
+        "dtype",
+        "shape",
+        "data_offsets",
+    }:
+        _refuse_damaged(path, f"the entry of tensor {name!r:.60} is malformed")
+    shape, span = entry["shape"], entry["data_offsets"]
+    item = _ITEM_BYTES.get(entry["dtype"]) if isinstance(entry["dtype"], str) else None
+    if item is None:
+        _refuse_damaged(
+            path, f"tensor {name!r:.60} has the type {entry['dtype']!r:.40}"
+        )
+    if not (_is_sizes(shape) and len(shape) <= _MAX_DIMS):
+        _refuse_damaged(path, f"tensor {name!r:.60} has the shape {shape!r:.60}")
+    if not (_is_sizes(span) and len(span) == 2):
+        _refuse_damaged(path, f"tensor {name!r:.60} lies at {span!r:.60}")
+    if span[1] - span[0] != item * math.prod(shape):
+        _refuse_damaged(path, f"the size of tensor {name!r:.60} is not its shape's")
+    return span[0], span[1]
+
+
+def _is_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        type(size) is int and 0 <= size < 2**48 for size in value
+    )
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise CheckpointError(f"{path} {why}.")
+
+
+def _refuse_foreign(path: Path, why: str) -> NoReturn:
+    _refuse(path, f"is not a napari-unet model ({why})")
+
+
+def _refuse_damaged(path: Path, why: str) -> NoReturn:
+    _refuse(path, f"is damaged ({why}); take another copy, or save the model again")
+
+
+def _refuse_truncated(path: Path, n_expected: int, n_bytes: int) -> NoReturn:
+    _refuse(
+        path,
+        f"is truncated: {n_bytes} of {n_expected} bytes are there; copy it again",
+    )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
