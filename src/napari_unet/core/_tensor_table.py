@@ -1,8 +1,7 @@
 """The first part of a model file: what it says it holds, believed only when it adds up.
 
-A file may come from a stranger. It is read with ``json`` and arithmetic alone, no larger
-than its own size on disk allows, and every tensor it announces is accounted for before
-memory is asked for.
+A file may come from a stranger. It is read with ``json`` and arithmetic alone, and
+every tensor it announces is found on the disk before memory is asked for.
 """
 
 from __future__ import annotations
@@ -15,16 +14,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from napari_unet.config import SCHEMA_VERSION
-from napari_unet.errors import CheckpointError
+from napari_unet.errors import CheckpointError, FileError, OutOfMemoryError
 
-__all__ = ["HEADER_KEY", "KINDS", "MAX_TABLE_BYTES", "read_table"]
+__all__ = ["HEADER_KEY", "KINDS", "MAX_TABLE_BYTES", "read_file", "too_large"]
 
 HEADER_KEY = "napari_unet"
 """Key of our header, as JSON text, in the file's safetensors metadata."""
 KINDS = ("unet", "learner")
-MAX_TABLE_BYTES = (
-    16 * 2**20
-)  # 100,000 tensors' worth; JSON takes 20 times that in memory
+MAX_TABLE_BYTES = 4 * 2**20
+"""Ample for 25,000 tensors; once parsed, hostile JSON takes up to 30 times its size."""
 
 _ITEM_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2,
@@ -34,26 +32,40 @@ _MAX_DIMS = 8
 _PICKLES = (b"PK\x03\x04", b"\x80")  # torch.save's ZIP archive; a bare pickle
 
 
-def read_table(file: BinaryIO, path: Path) -> dict[str, Any]:
-    """Return our header of an open file, after checking all it says about its tensors.
-
-    Parameters
-    ----------
-    file : binary file
-        At its start.
-    path : Path
-        Its name, for messages.
-
-    Returns
-    -------
-    dict
-        With at least ``"schema_version"`` (int) and ``"kind"`` (one of `KINDS`).
+def read_file(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], bytes]:
+    """Return our header of a file, and the whole file's bytes when asked for.
 
     Raises
     ------
+    FileError
+        If there is no such file or it may not be read.
     CheckpointError
-        If the file is foreign, truncated, inconsistent, or newer than this program.
+        If it is a folder, foreign, truncated, inconsistent, or newer than this program.
+    OutOfMemoryError
+        If its tensors are asked for and do not fit into memory.
     """
+    if path.is_dir():
+        _refuse(path, "is a folder, not a model file")
+    try:
+        with open(path, "rb") as file:
+            header = _read_table(file, path)
+            file.seek(0)
+            return header, file.read() if with_tensors else b""
+    except FileNotFoundError as error:
+        raise FileError(f"{path} does not exist; check the name.") from error
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except MemoryError as error:
+        raise too_large(path) from error
+
+
+def too_large(path: Path) -> OutOfMemoryError:
+    """Say that a file is too large for this computer."""
+    return OutOfMemoryError(f"{path} does not fit into memory; close something first.")
+
+
+def _read_table(file: BinaryIO, path: Path) -> dict[str, Any]:
+    """Return our header of an open file, after checking all that the file says."""
     n_bytes = os.fstat(file.fileno()).st_size
     prefix = file.read(9)
     if prefix.startswith(_PICKLES):
@@ -104,8 +116,8 @@ def _check_header(header: dict[str, Any], path: Path) -> None:
         program = header.get("program")
         by = f" ({program:.40})" if isinstance(program, str) else ""
         raise CheckpointError(
-            f"{path} was written by a newer napari-unet{by}; update this one to open it: "
-            "pip install --upgrade napari-unet."
+            f"{path} was written by a newer napari-unet{by}; update this one to open "
+            "it: pip install --upgrade napari-unet."
         )
     if header.get("kind") not in KINDS:
         _refuse_damaged(path, f"its kind is {header.get('kind')!r:.40}")

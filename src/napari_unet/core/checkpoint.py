@@ -20,22 +20,25 @@ from napari_unet.core._tensor_table import (
     HEADER_KEY,
     KINDS,
     MAX_TABLE_BYTES,
-    read_table,
+    read_file,
+    too_large,
 )
 from napari_unet.core.atomic import replace_file
-from napari_unet.errors import (
-    CheckpointError,
-    ConfigError,
-    FileError,
-    OutOfMemoryError,
-)
+from napari_unet.errors import CheckpointError, ConfigError, FileError
 
 if TYPE_CHECKING:
     import torch
 
     from napari_unet.core.unet import UNet
 
-__all__ = ["load_model", "load_tensors", "read_header", "save_model", "save_tensors"]
+__all__ = [
+    "load_model",
+    "load_tensors",
+    "read_header",
+    "save_model",
+    "save_tensors",
+    "unet_from_tensors",
+]
 
 _UNET_KEYS = {"schema_version", "program", "kind", "config", "extra"}
 
@@ -77,7 +80,7 @@ def save_tensors(
             "than a model file may have."
         )
     with replace_file(path) as temporary:
-        _write(temporary, content)
+        temporary.write_bytes(content)
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     CheckpointError
         If it is a folder, foreign, truncated, damaged, or newer than this program.
     """
-    return _read(Path(path), with_tensors=False)[0]
+    return read_file(Path(path), with_tensors=False)[0]
 
 
 def load_tensors(
@@ -127,7 +130,7 @@ def load_tensors(
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    header, content = _read(Path(path), with_tensors=True)
+    header, content = read_file(Path(path), with_tensors=True)
     try:
         return load(content), header
     except (SafetensorError, ValueError) as error:
@@ -135,7 +138,7 @@ def load_tensors(
             f"{path} is damaged ({error}); take another copy, or save the model again."
         ) from error
     except MemoryError as error:
-        raise _too_large(Path(path)) from error
+        raise too_large(Path(path)) from error
 
 
 def save_model(
@@ -192,22 +195,50 @@ def load_model(
     DeviceError
         If the device is absent.
     """
-    import torch
-
     from napari_unet.core.device import choose_device
-    from napari_unet.core.unet import UNet
 
     target = choose_device(device) if isinstance(device, str) else device
     arrays, header = load_tensors(path)
     config = _unet_config(header, Path(path))
+    return unet_from_tensors(config, arrays, path).to(target)
+
+
+def unet_from_tensors(
+    config: UNetConfig, arrays: Mapping[str, np.ndarray], path: str | os.PathLike[str]
+) -> UNet:
+    """Return a network with the weights of a file, if they are what its settings need.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        The network's settings; memory is only taken when ``arrays`` fit them.
+    arrays : mapping of str to numpy.ndarray
+        The network's state, by name.
+    path : path
+        Where they come from, for messages.
+
+    Returns
+    -------
+    UNet
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor is missing, unknown, of another shape or type, or not finite.
+    """
+    import torch
+
+    from napari_unet.core.unet import UNet
+
     # without memory behind it: the settings of a stranger's file may ask for gigabytes
     with torch.device("meta"):
         wanted = {name: t.shape for name, t in UNet(config).state_dict().items()}
     _check_weights(arrays, wanted, Path(path))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # start weights are drawn, then overwritten
         unet = UNet(config)
     unet.load_state_dict({name: torch.from_numpy(a) for name, a in arrays.items()})
-    return unet.to(target).eval()
+    return unet.eval()
 
 
 def _unet_config(header: dict[str, Any], path: Path) -> UNetConfig:
@@ -228,7 +259,7 @@ def _unet_config(header: dict[str, Any], path: Path) -> UNetConfig:
 
 
 def _check_weights(
-    arrays: dict[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]], path: Path
+    arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
     for name in sorted(arrays.keys() ^ wanted.keys()):
         state = "lacks the tensor" if name in wanted else "has an unknown tensor"
@@ -243,27 +274,9 @@ def _check_weights(
             )
         if not np.isfinite(array).all():
             raise CheckpointError(
-                f"{path} holds numbers that are not finite, in the tensor {name!r:.60}; "
+                f"{path} holds numbers that are not finite, in {name!r:.60}: "
                 "its training failed."
             )
-
-
-def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], bytes]:
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder, not a model file.")
-    try:
-        with open(path, "rb") as file:
-            header = read_table(file, path)
-            file.seek(0)
-            return header, file.read() if with_tensors else b""
-    except CheckpointError:
-        raise
-    except FileNotFoundError as error:
-        raise FileError(f"{path} does not exist; check the name.") from error
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except MemoryError as error:
-        raise _too_large(path) from error
 
 
 def _as_array(tensor: torch.Tensor | np.ndarray) -> np.ndarray:
@@ -273,14 +286,6 @@ def _as_array(tensor: torch.Tensor | np.ndarray) -> np.ndarray:
             tensor = tensor.float()
         tensor = tensor.numpy()
     return np.asarray(tensor, order="C")  # strided memory would be written as it lies
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-def _too_large(path: Path) -> OutOfMemoryError:
-    return OutOfMemoryError(f"{path} does not fit into memory; close something first.")
 
 
 def _program() -> str:
