@@ -1,0 +1,236 @@
+"""The observable state of one viewer or one command-line run.
+
+A job yields events; whoever runs it hands them to :meth:`Session.apply` on one thread
+and listens to ``session.events``. Nothing here knows torch, Qt or napari.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from psygnal import SignalGroupDescriptor
+
+from napari_unet.jobs import (
+    AnnotationTaken,
+    HeadFitted,
+    JobEvent,
+    LearningChanged,
+    Notice,
+    Progress,
+    Score,
+    Scored,
+    StepDone,
+    TilePredicted,
+)
+
+__all__ = ["CANDIDATE_NAMES", "Curve", "Phase", "ScorePoint", "Session"]
+
+Phase = Literal["empty", "ready", "learning", "paused", "failed"]
+
+CANDIDATE_NAMES = {
+    "forest": "random forest",
+    "instant": "instant network",
+    "instant+forest": "instant network and forest",
+    "fine-tuned": "fine-tuned network",
+    "fine-tuned+forest": "fine-tuned network and forest",
+}
+"""What the candidates of the gate are called in front of a person."""
+
+
+@dataclass(frozen=True)
+class ScorePoint:
+    """Held-out score of what was shown after so many seconds of training."""
+
+    seconds: float
+    candidate: str
+    score: Score
+
+
+@dataclass
+class Curve:
+    """What the learning curves are drawn from; times are seconds of training.
+
+    ``losses`` holds (seconds, loss) and is thinned to every other point when it reaches
+    ``max_points``, so that a night of training draws as fast as a minute; ``rounds``
+    holds the moments at which new strokes were taken up.
+    """
+
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    scores: list[ScorePoint] = field(default_factory=list)
+    rounds: list[float] = field(default_factory=list)
+    max_points: int = 4000
+
+    def add_loss(self, seconds: float, loss: float) -> None:
+        """Append one point; thin the older ones when there are too many."""
+        self.losses.append((seconds, loss))
+        if len(self.losses) > self.max_points:
+            self.losses = self.losses[::2]
+
+    def csv(self) -> str:
+        """Return the curves as text: kind, seconds, class, value, held-out pixels."""
+        rows = ["kind,seconds,candidate,class,value,n_px"]
+        rows += [f"loss,{s:.3f},,,{loss:.6g}," for s, loss in self.losses]
+        for point in self.scores:
+            start = f"{point.seconds:.3f},{point.candidate}"
+            n_px = point.score.n_px
+            rows += [
+                f"iou,{start},{value},{iou:.6g},{n_px}"
+                for value, iou in sorted(point.score.iou.items())
+            ]
+        rows += [f"round,{s:.3f},,,," for s in self.rounds]
+        return "\n".join(rows) + "\n"
+
+
+@dataclass
+class Session:
+    """Observable state, written by :meth:`apply` on one thread only.
+
+    ``events`` has one psygnal signal per field; ``events.connect`` hears them all.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    phase: Phase = "empty"
+    device: str = ""
+    step: int = 0
+    seconds: float = 0.0
+    """Seconds of training, added up over pauses."""
+    steps_per_s: float = 0.0
+    loss: float | None = None
+    shown: str = ""
+    """Candidate in the overlay, ``""`` before the first; see CANDIDATE_NAMES."""
+    scores: dict[str, Score] = field(default_factory=dict)
+    reason: str = ""
+    advice: str = ""
+    message: str = ""
+    message_level: str = "info"
+    progress: Progress | None = None
+    annotation_version: int = 0
+    n_px: int = 0
+    n_strokes: int = 0
+    generation: int = -1
+    overlay_time_s: float | None = None
+    """When the newest tile came, on ``clock``; None before the first."""
+    is_updating: bool = False
+    """Whether tiles of the field that is being looked at are still to come."""
+    curve: Curve = field(default_factory=Curve)
+    curve_revision: int = 0
+    """Grows whenever ``curve`` got a point."""
+    clock: Callable[[], float] = time.monotonic
+
+    _offset_s: float = 0.0
+    _last_call_s: float = 0.0
+
+    @property
+    def score(self) -> Score | None:
+        """The held-out score of what is shown, if it has one."""
+        return self.scores.get(self.shown)
+
+    @property
+    def overlay_age_s(self) -> float | None:
+        """Seconds since the overlay was last renewed; None before the first tile."""
+        if self.overlay_time_s is None:
+            return None
+        return max(0.0, self.clock() - self.overlay_time_s)
+
+    def apply(self, event: JobEvent) -> None:
+        """Take one event of a job into the state."""
+        match event:
+            case StepDone():
+                self._apply_step(event)
+            case TilePredicted():
+                self._apply_tile(event)
+            case Progress():
+                self.progress = event if event.done < event.total else None
+            case Scored():
+                self._apply_score(event)
+            case AnnotationTaken():
+                self._apply_annotation(event)
+            case LearningChanged():
+                self._apply_learning(event)
+            case Notice(message=message, level="advice"):
+                self.advice = message
+            case Notice(message=message, level=level):
+                self.say(message, level)
+            case HeadFitted():
+                self.is_updating = True
+
+    def say(self, message: str, level: str = "info") -> None:
+        """Show one sentence; ``level`` is ``"info"``, ``"warning"`` or ``"error"``."""
+        self.message_level = level
+        self.message = message
+
+    def fail(self, message: str) -> None:
+        """Note that the job ended by an error; the next action may start a new one."""
+        self.stop()
+        self.phase = "failed"
+        self.say(message, "error")
+
+    def stop(self) -> None:
+        """Note that no job runs any more."""
+        self.progress = None
+        self.is_updating = False
+        if self.phase == "learning":
+            self.phase = "paused"
+
+    def restart(self) -> None:
+        """Forget what was learned and shown; keep the message and the device."""
+        self._offset_s = self._last_call_s = 0.0
+        self.step, self.seconds, self.steps_per_s, self.loss = 0, 0.0, 0.0, None
+        self.shown, self.scores, self.reason, self.advice = "", {}, "", ""
+        self.generation, self.overlay_time_s = -1, None
+        self.n_px = self.n_strokes = 0
+        self.progress, self.is_updating = None, False
+        self.curve = Curve()
+        self.curve_revision += 1
+        self.phase = "empty"
+
+    def _apply_step(self, event: StepDone) -> None:
+        # each call of fine-tuning counts its own seconds: add the calls up
+        if event.seconds < self._last_call_s:
+            self._offset_s = self.seconds
+        self._last_call_s = event.seconds
+        self.step = event.step
+        self.seconds = self._offset_s + event.seconds
+        self.steps_per_s = event.steps_per_s
+        self.loss = event.loss
+        self.curve.add_loss(self.seconds, event.loss)
+        self.curve_revision += 1
+
+    def _apply_tile(self, event: TilePredicted) -> None:
+        self.shown = event.candidate
+        self.generation = event.generation
+        self.overlay_time_s = self.clock()
+        self.is_updating = not event.is_last
+
+    def _apply_score(self, event: Scored) -> None:
+        self.scores = dict(event.scores)
+        self.shown = event.chosen
+        self.reason = event.reason
+        score = event.scores.get(event.chosen)
+        if score is not None and score.mean_iou is not None:
+            self.curve.scores.append(ScorePoint(self.seconds, event.chosen, score))
+            self.curve_revision += 1
+        if event.is_changed:
+            self.is_updating = True
+
+    def _apply_annotation(self, event: AnnotationTaken) -> None:
+        self.annotation_version = event.version
+        self.n_px, self.n_strokes = event.n_px, event.n_strokes
+        self.advice = ""
+        if self.phase in ("empty", "failed"):
+            self.phase = "ready"
+        if self.step and (not self.curve.rounds or self.curve.rounds[-1] < self.seconds):
+            self.curve.rounds.append(self.seconds)
+            self.curve_revision += 1
+
+    def _apply_learning(self, event: LearningChanged) -> None:
+        if event.is_learning:
+            self.phase = "learning"
+        elif self.phase == "learning":
+            self.phase = "paused"
+        if event.reason:
+            self.say(event.reason)

@@ -1,0 +1,224 @@
+"""One image of the viewer with its annotation layer and its prediction layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_unet.jobs import TilePredicted
+from napari_unet.widgets._classes import ClassList
+from napari_unet.widgets._layers import (
+    ROLE,
+    add_below,
+    follow,
+    image_array,
+    label_shape,
+    make_labels,
+    misfit,
+    role_of,
+    snapshot,
+)
+
+__all__ = ["AnnotatedImage", "OverlayStyle"]
+
+_OUTLINE_PX = 2
+
+
+class OverlayStyle:
+    """How predictions are drawn; one style for all of a viewer's images."""
+
+    def __init__(self) -> None:
+        self.opacity = 0.45
+        self.is_outline = False
+        self.has_background = False
+        self.is_hidden = False
+
+
+class AnnotatedImage:
+    """Ties an image layer to its two label layers until one of them is removed.
+
+    Parameters
+    ----------
+    image
+        The image layer.
+    axes
+        Its axes, such as ``"ZYX"`` or ``"YXC"``.
+    on_paint
+        Called without arguments whenever the annotation may have changed.
+    """
+
+    def __init__(self, image: Image, axes: str, on_paint: Callable[[], None]) -> None:
+        self.image = image
+        self.axes = axes
+        self.key = str(image.unique_id)
+        self.annotation: Labels | None = None
+        self.prediction: Labels | None = None
+        self.copy: NDArray[np.integer] | None = None
+        """The newest frozen copy of the annotation, None before the first."""
+        self.is_complete = False
+        """Whether the whole image was predicted with the model that is shown."""
+        self._on_paint = on_paint
+        self._releases: dict[str, Callable[[], None]] = {}
+
+    @property
+    def pixels(self) -> Any:
+        """The image's array at full resolution."""
+        return image_array(self.image)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the label array, px."""
+        return label_shape(self.image, self.axes)
+
+    def bind_annotation(self, layer: Labels | None) -> None:
+        """Listen to a label layer as this image's annotation, or to none."""
+        if layer is self.annotation:
+            return
+        self._release("annotation")
+        self.annotation = layer
+        self.copy = None
+        if layer is None:
+            return
+        emitters = (layer.events.paint, layer.events.set_data, layer.events.data)
+
+        def heard(_event: Any = None) -> None:
+            self._on_paint()
+
+        for emitter in emitters:
+            emitter.connect(heard)
+        unfollow = (
+            follow(layer, self.image, self.axes)
+            if role_of(layer) == "annotation"
+            else None
+        )
+
+        def release() -> None:
+            for emitter in emitters:
+                emitter.disconnect(heard)
+            if unfollow is not None:
+                unfollow()
+
+        self._releases["annotation"] = release
+
+    def make_annotation(self, layers: Any) -> Labels:
+        """Add an empty annotation layer on top, ready to paint on."""
+        layer = make_labels(
+            self.image,
+            self.axes,
+            name=f"{self.image.name} annotation",
+            role="annotation",
+        )
+        layers.append(layer)
+        shortest = min(self.shape[-2:])
+        layer.brush_size = int(np.clip(shortest / 64, 3, 12))
+        self.bind_annotation(layer)
+        return layer
+
+    def make_prediction(self, layers: Any) -> Labels:
+        """Add the prediction layer below the annotation, once; return it."""
+        if self.prediction is None:
+            layer = make_labels(
+                self.image,
+                self.axes,
+                name=f"{self.image.name} prediction",
+                role="prediction",
+            )
+            add_below(layers, layer, self.annotation)
+            self.prediction = layer
+            self._releases["prediction"] = follow(layer, self.image, self.axes)
+        return self.prediction
+
+    def drop_prediction(self) -> None:
+        """Let go of a prediction layer that was removed from the viewer."""
+        self._release("prediction")
+        self.prediction = None
+        self.is_complete = False
+
+    def misfit(self, layer: Labels) -> str:
+        """Say why a layer cannot annotate this image; ``""`` if it can."""
+        if role_of(layer) == "prediction":
+            return f"'{layer.name}' is a prediction; choose or make an annotation."
+        return misfit(layer, self.image, self.axes)
+
+    def take_copy(self) -> NDArray[np.integer] | None:
+        """Copy the annotation if it changed since the last copy, else return None."""
+        if self.annotation is None:
+            return None
+        new = snapshot(self.annotation, self.copy)
+        if new is not None:
+            self.copy = new
+        return new
+
+    def write(self, tile: TilePredicted) -> bool:
+        """Write a predicted tile into the prediction layer, in place.
+
+        Returns False for a tile that fits no more: the layer is gone or was given
+        another shape. The caller asks napari to draw.
+        """
+        layer = self.prediction
+        if layer is None or not isinstance(layer.data, np.ndarray):
+            return False
+        labels = np.asarray(tile.labels)
+        y1, x1 = tile.y + labels.shape[0], tile.x + labels.shape[1]
+        shape = layer.data.shape
+        is_inside = len(tile.index) == len(shape) - 2 and all(
+            0 <= i < n for i, n in zip(tile.index, shape, strict=False)
+        )
+        if shape != self.shape or not is_inside or y1 > shape[-2] or x1 > shape[-1]:
+            return False
+        if labels.dtype.itemsize > layer.data.dtype.itemsize:
+            layer.data = layer.data.astype(labels.dtype)
+            layer.editable = False  # napari forgets it with each new array
+        layer.data[(*tile.index, slice(tile.y, y1), slice(tile.x, x1))] = labels
+        return True
+
+    def redraw(self) -> None:
+        """Show what was written; the light form, which copies nothing for uint8."""
+        if self.prediction is not None:
+            self.prediction.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def dress(self, classes: ClassList, style: OverlayStyle) -> None:
+        """Give both layers the classes' colours and names and the overlay its style."""
+        features = {
+            "index": [0, *classes.values],
+            "class": ["unlabelled", *classes.names.values()],
+        }
+        if self.annotation is not None:
+            self.annotation.colormap = classes.colormap()
+            self.annotation.features = features
+        if self.prediction is not None:
+            self.prediction.colormap = classes.colormap(
+                has_background=style.has_background
+            )
+            self.prediction.features = features
+            self.restyle(style)
+
+    def restyle(self, style: OverlayStyle) -> None:
+        """Apply opacity, outline and visibility to the prediction layer."""
+        if self.prediction is None:
+            return
+        self.prediction.opacity = style.opacity
+        self.prediction.visible = not style.is_hidden
+        contour = _OUTLINE_PX if style.is_outline else 0
+        if self.prediction.contour != contour:
+            self.prediction.contour = contour
+
+    def release(self) -> None:
+        """Stop listening to every layer."""
+        for name in list(self._releases):
+            self._release(name)
+
+    def _release(self, name: str) -> None:
+        release = self._releases.pop(name, None)
+        if release is not None:
+            release()
+
+
+def class_names_of(layer: Labels) -> dict[int, str]:
+    """Return the class names that a sample wrote into its layer's metadata."""
+    names = layer.metadata.get(f"{ROLE} classes", {})
+    return {int(value): str(name) for value, name in names.items()}

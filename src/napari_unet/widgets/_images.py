@@ -1,0 +1,223 @@
+"""The images of one viewer that are or may be annotated, and which one is current."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.errors import NapariUnetError
+from napari_unet.widgets._annotated import AnnotatedImage
+from napari_unet.widgets._layers import guess_image_axes, role_of
+
+__all__ = ["ImageBook"]
+
+
+class ImageBook(QObject):
+    """Follows the viewer's layer list while it listens.
+
+    Signals
+    -------
+    changed : another current image, annotation, prediction or axes; a layer came or went
+    painted : key of an image whose annotation may have changed
+    removed : key of an image that lost its layer or its annotation
+    refused : one sentence, why a layer cannot be used
+    """
+
+    changed = Signal()
+    painted = Signal(str)
+    removed = Signal(str)
+    refused = Signal(str)
+
+    def __init__(self, viewer: Callable[[], Any], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._images: dict[str, AnnotatedImage] = {}
+        self._current: str | None = None
+
+    def __iter__(self) -> Iterator[AnnotatedImage]:
+        return iter(list(self._images.values()))
+
+    @property
+    def layers(self) -> Any:
+        """The viewer's layer list."""
+        return self._viewer().layers
+
+    @property
+    def current(self) -> AnnotatedImage | None:
+        """The image that is worked on."""
+        return self._images.get(self._current or "")
+
+    def get(self, key: str) -> AnnotatedImage | None:
+        """Return the image with this key, if it is still there."""
+        return self._images.get(key)
+
+    def listen(self) -> None:
+        """Follow the layer list, and choose an image where none is chosen."""
+        events = self.layers.events
+        events.inserted.connect(self._on_inserted)
+        events.removed.connect(self._on_removed)
+        events.renamed.connect(self._on_renamed)
+        for entry in self:
+            self._check(entry)
+        if self.current is None:
+            self._choose_any()
+        self.changed.emit()
+
+    def deafen(self) -> None:
+        """Stop following the layer list."""
+        events = self.layers.events
+        events.inserted.disconnect(self._on_inserted)
+        events.removed.disconnect(self._on_removed)
+        events.renamed.disconnect(self._on_renamed)
+
+    def image_choices(self) -> list[Image]:
+        """Return the image layers."""
+        return [layer for layer in self.layers if isinstance(layer, Image)]
+
+    def annotation_choices(self) -> list[Labels]:
+        """Return the label layers that could annotate the current image."""
+        if self.current is None:
+            return []
+        return [
+            layer
+            for layer in self.layers
+            if isinstance(layer, Labels) and role_of(layer) != "prediction"
+        ]
+
+    def choose(self, image: Image | None) -> None:
+        """Make an image the current one and take up an annotation that waits for it."""
+        key = None if image is None else str(image.unique_id)
+        if key is not None and image is not None and key not in self._images:
+            try:
+                axes = guess_image_axes(image)
+            except NapariUnetError as error:
+                self.refused.emit(str(error))
+                return
+            self._enter(image, axes, key)
+        if key != self._current:
+            self._current = key
+            self._adopt()
+            self.changed.emit()
+
+    def choose_axes(self, axes: str) -> None:
+        """Read the current image's axes differently; its annotation must still fit."""
+        entry = self.current
+        if entry is None or axes == entry.axes:
+            return
+        annotation = entry.annotation
+        self._forget(entry)
+        entry = self._enter(entry.image, axes, entry.key)
+        self._current = entry.key
+        if annotation is not None and not entry.misfit(annotation):
+            self.annotate_in(annotation)
+        else:
+            self.changed.emit()
+
+    def annotate_in(self, layer: Labels | None) -> None:
+        """Use a label layer as the current image's annotation."""
+        entry = self.current
+        if entry is None or layer is entry.annotation:
+            return
+        if layer is not None:
+            reason = entry.misfit(layer)
+            if reason:
+                self.refused.emit(reason)
+                self.changed.emit()
+                return
+            for other in self:  # one layer annotates one image
+                if other is not entry and other.annotation is layer:
+                    other.bind_annotation(None)
+                    self.removed.emit(other.key)
+        entry.bind_annotation(layer)
+        if layer is None:
+            self.removed.emit(entry.key)
+        else:
+            entry.make_prediction(self.layers)
+            self.painted.emit(entry.key)
+        self.changed.emit()
+
+    def new_annotation(self) -> Labels | None:
+        """Make an annotation layer for the current image, selected and ready to paint."""
+        entry = self.current
+        if entry is None:
+            return None
+        layer = entry.make_annotation(self.layers)
+        entry.make_prediction(self.layers)
+        self.layers.selection.active = layer
+        layer.mode = "paint"
+        self.painted.emit(entry.key)
+        self.changed.emit()
+        return layer
+
+    def make_prediction(self) -> None:
+        """Bring back the current image's prediction layer if it was removed."""
+        entry = self.current
+        if entry is not None and entry.prediction is None:
+            entry.make_prediction(self.layers)
+            self.changed.emit()
+
+    def _enter(self, image: Image, axes: str, key: str) -> AnnotatedImage:
+        entry = AnnotatedImage(image, axes, lambda: self.painted.emit(key))
+        self._images[key] = entry
+        return entry
+
+    def _adopt(self) -> None:
+        """Take up a waiting annotation layer of ours, as a sample brings one."""
+        entry = self.current
+        if entry is None or entry.annotation is not None:
+            return
+        taken = [other.annotation for other in self]
+        for layer in self.annotation_choices():
+            is_free = role_of(layer) == "annotation" and layer not in taken
+            if is_free and not entry.misfit(layer):
+                self.annotate_in(layer)
+                return
+
+    def _choose_any(self) -> None:
+        """Choose the selected image layer, else the topmost one."""
+        choices = self.image_choices()
+        active = self.layers.selection.active
+        self._current = None
+        if choices:
+            self.choose(active if active in choices else choices[-1])
+
+    def _forget(self, entry: AnnotatedImage) -> None:
+        entry.release()
+        del self._images[entry.key]
+        self.removed.emit(entry.key)
+
+    def _check(self, entry: AnnotatedImage) -> None:
+        """Notice layers that went while nobody listened."""
+        present = list(self.layers)
+        for layer in (entry.image, entry.annotation, entry.prediction):
+            if layer is not None and layer not in present:
+                self._drop(layer)
+
+    def _on_inserted(self, _event: Any) -> None:
+        if self.current is None:
+            self._choose_any()
+        else:
+            self._adopt()
+        self.changed.emit()
+
+    def _on_removed(self, event: Any) -> None:
+        self._drop(event.value)
+        self.changed.emit()
+
+    def _on_renamed(self, _event: Any) -> None:
+        self.changed.emit()
+
+    def _drop(self, layer: Any) -> None:
+        for entry in self:
+            if layer is entry.image:
+                self._forget(entry)
+            elif layer is entry.annotation:
+                entry.bind_annotation(None)
+                self.removed.emit(entry.key)
+            elif layer is entry.prediction:
+                entry.drop_prediction()
+        if self.current is None:
+            self._choose_any()

@@ -1,0 +1,79 @@
+"""Keys for one viewer, none of which napari 0.9 uses for layers that are painted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_unet.widgets._state import ViewerState
+
+__all__ = ["KEYS", "N_CLASS_KEYS", "bind_keys", "class_key", "key_help"]
+
+KEYS = {
+    "next_class": "Q",
+    "learn": "K",
+    "update": "U",
+    "hide": "H",
+    "outline": "W",
+    "annotation": "J",
+}
+"""Action -> key. Shown on the buttons; here only, so that they cannot differ."""
+
+N_CLASS_KEYS = 9
+
+
+def class_key(value: int) -> str:
+    """Return the key that selects a class, ``""`` beyond the ninth."""
+    return f"Ctrl+{value}" if 1 <= value <= N_CLASS_KEYS else ""
+
+
+def key_help() -> list[tuple[str, str]]:
+    """Return (key, what it does) for the help page; napari's own painting keys last."""
+    return [
+        (KEYS["next_class"], "paint the next class"),
+        (f"Ctrl+1 … {N_CLASS_KEYS}", "paint this class"),
+        (KEYS["learn"], "learn / pause"),
+        (KEYS["update"], "update the overlay now"),
+        (KEYS["hide"], "hide the overlay while held"),
+        (KEYS["annotation"], "hide your strokes while held"),
+        (KEYS["outline"], "filled overlay / outlines"),
+        ("2  1  6", "brush, eraser, pan and zoom"),
+        ("[  ]", "smaller, larger brush"),
+        ("Ctrl+Z", "undo a stroke"),
+    ]
+
+
+def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
+    """Bind the keys on one viewer; return a function that frees them again."""
+
+    def hold_overlay(_viewer: Any) -> Iterator[None]:
+        state.overlay.hide(True)
+        yield
+        state.overlay.hide(False)
+
+    def hold_annotation(_viewer: Any) -> Iterator[None]:
+        state.brush.hide_strokes(True)
+        yield
+        state.brush.hide_strokes(False)
+
+    actions: dict[str, Callable[[Any], Any]] = {
+        KEYS["next_class"]: lambda _viewer: state.brush.select_next(),
+        KEYS["learn"]: lambda _viewer: state.toggle_learning(),
+        KEYS["update"]: lambda _viewer: state.update_now(),
+        KEYS["outline"]: lambda _viewer: state.overlay.toggle_outline(),
+        KEYS["hide"]: hold_overlay,
+        KEYS["annotation"]: hold_annotation,
+    }
+    for value in range(1, N_CLASS_KEYS + 1):
+        actions[f"Control-{value}"] = (
+            lambda _viewer, value=value: state.brush.select(value)
+        )
+    for key, action in actions.items():
+        viewer.bind_key(key, action, overwrite=True)
+
+    def release() -> None:
+        for key in actions:
+            viewer.bind_key(key, None)
+
+    return release

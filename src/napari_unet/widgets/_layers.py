@@ -1,0 +1,216 @@
+"""The program's layers: made beside an image, kept in step with it, copied for the job.
+
+Everything here runs on the GUI thread. The job never sees a layer: it gets the image's
+array and a frozen private copy of the annotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_unet.errors import AnnotationError, ImageError
+
+__all__ = [
+    "ROLE",
+    "add_below",
+    "follow",
+    "guess_image_axes",
+    "image_array",
+    "image_axes_choices",
+    "label_shape",
+    "make_labels",
+    "misfit",
+    "role_of",
+    "snapshot",
+    "transform_of",
+]
+
+ROLE = "napari-unet"
+"""Key in ``layer.metadata`` under which our layers say what they are."""
+
+_TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_MAX_VALUE = 65535
+_CHOICES = {
+    2: ["YX"],
+    3: ["ZYX", "TYX", "CYX"],
+    4: ["TZYX", "ZCYX", "CZYX", "TCYX", "CTYX"],
+    5: ["TZCYX", "TCZYX", "CTZYX"],
+}
+
+
+def image_array(image: Image) -> Any:
+    """Return an image layer's pixels: at full resolution, not copied, maybe lazy."""
+    return image.data[0] if image.multiscale else image.data
+
+
+def image_axes_choices(image: Image) -> list[str]:
+    """Return the ways to read an image's axes, the likeliest first."""
+    tail = "C" if image.rgb else ""
+    choices = [
+        axes + tail
+        for axes in _CHOICES.get(image.ndim, [])
+        if not (tail and "C" in axes)
+    ]
+    named = "".join(str(label)[:1].upper() for label in image.axis_labels) + tail
+    if named in choices:
+        choices.remove(named)
+        choices.insert(0, named)
+    return choices
+
+
+def guess_image_axes(image: Image) -> str:
+    """Read the axes from the layer's axis labels, else from their number.
+
+    Raises
+    ------
+    ImageError
+        If the image has too few or too many axes.
+    """
+    choices = image_axes_choices(image)
+    if not choices:
+        raise ImageError(
+            f"the image '{image.name}' has {image.ndim} axes; 2 to 5 can be used"
+        )
+    return choices[0]
+
+
+def label_shape(image: Image, axes: str) -> tuple[int, ...]:
+    """Return the shape of an image's label array: its own without the channels."""
+    shape = image_array(image).shape
+    return tuple(int(n) for n, a in zip(shape, axes, strict=True) if a != "C")
+
+
+def transform_of(image: Image, axes: str) -> dict[str, Any]:
+    """Return where a label layer of this image lies: the arguments for ``Labels``.
+
+    A channel axis that napari shows as a slider is dropped from each of them.
+    """
+    values: dict[str, Any] = {name: getattr(image, name) for name in _TRANSFORM}
+    spatial = axes[: image.ndim]
+    if "C" not in spatial:
+        return values
+    keep = [i for i, axis in enumerate(spatial) if axis != "C"]
+    for name in ("scale", "translate"):
+        values[name] = np.asarray(values[name])[keep]
+    for name in ("units", "axis_labels"):
+        values[name] = tuple(values[name][i] for i in keep)
+    values["rotate"] = np.asarray(values["rotate"])[np.ix_(keep, keep)]
+    values["shear"] = _shear_matrix(values["shear"], image.ndim)[np.ix_(keep, keep)]
+    values["affine"] = values["affine"].set_slice(keep)
+    return values
+
+
+def _shear_matrix(shear: Any, ndim: int) -> NDArray[np.float64]:
+    """Return napari's shear, a list of upper entries or a matrix, as a matrix."""
+    shear = np.asarray(shear, float)
+    if shear.ndim == 2:
+        return shear
+    matrix = np.eye(ndim)
+    matrix[np.triu_indices(ndim, k=1)] = shear
+    return matrix
+
+
+def follow(layer: Labels, image: Image, axes: str) -> Callable[[], None]:
+    """Keep a layer where its image is; return a function that ends this."""
+
+    def move(_event: Any = None) -> None:
+        for name, value in transform_of(image, axes).items():
+            setattr(layer, name, value)
+
+    emitters = [getattr(image.events, name) for name in _TRANSFORM]
+    for emitter in emitters:
+        emitter.connect(move)
+
+    def release() -> None:
+        for emitter in emitters:
+            emitter.disconnect(move)
+
+    return release
+
+
+def make_labels(
+    image: Image, axes: str, *, name: str, role: str, dtype: Any = np.uint8
+) -> Labels:
+    """Return an empty label layer that lies on the image to the pixel.
+
+    uint8 shares its memory with what is drawn: napari shows a change without a copy.
+    """
+    layer = Labels(
+        np.zeros(label_shape(image, axes), dtype),
+        name=name,
+        metadata={ROLE: role},
+        **transform_of(image, axes),
+    )
+    layer.editable = role == "annotation"
+    return layer
+
+
+def add_below(layers: Any, layer: Labels, above: Labels | None) -> None:
+    """Add a layer below another, and leave the selection as it is.
+
+    A new layer that took the selection would take the next stroke as well.
+    """
+    selected = set(layers.selection)
+    active = layers.selection.active
+    layers.insert(layers.index(above) if above in layers else len(layers), layer)
+    layers.selection = selected
+    if active is not None:
+        layers.selection.active = active
+
+
+def role_of(layer: Any) -> str:
+    """Return ``"annotation"``, ``"prediction"`` or, for foreign layers, ``""``."""
+    return str(layer.metadata.get(ROLE, ""))
+
+
+def misfit(labels: Labels, image: Image, axes: str) -> str:
+    """Say in one sentence why a label layer cannot annotate an image; ``""`` if it can."""
+    if labels.multiscale:
+        return f"'{labels.name}' is multiscale, which napari cannot paint on."
+    needed = label_shape(image, axes)
+    if tuple(labels.data.shape) != needed:
+        have = " × ".join(map(str, labels.data.shape))
+        want = " × ".join(map(str, needed))
+        return f"'{labels.name}' has {have} px, but '{image.name}' needs {want} px."
+    return ""
+
+
+def snapshot(
+    layer: Labels, previous: NDArray[Any] | None = None
+) -> NDArray[np.integer] | None:
+    """Copy an annotation for the job, or return None when it is as before.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16, the layer's shape, read-only
+
+    Raises
+    ------
+    AnnotationError
+        If a value is negative or above 65535.
+    """
+    data = np.asarray(layer.data)
+    if (
+        previous is not None
+        and previous.shape == data.shape
+        and np.array_equal(previous, data)
+    ):
+        return None
+    dtype: Any = np.uint8
+    if data.dtype != np.uint8 and data.size:
+        low, high = int(data.min()), int(data.max())
+        if low < 0 or high > _MAX_VALUE:
+            raise AnnotationError(
+                f"the annotation '{layer.name}' holds the value "
+                f"{low if low < 0 else high}; use 0 for unlabelled and 1, 2, ... for "
+                "the classes"
+            )
+        dtype = np.uint8 if high <= 255 else np.uint16
+    copy = np.array(data, dtype=dtype, order="C")
+    copy.setflags(write=False)
+    return copy

@@ -1,0 +1,175 @@
+"""The middle of the dock: learn or pause, how far it is, and what is shown."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+
+from napari_unet.jobs import Score
+from napari_unet.session import CANDIDATE_NAMES, Session
+from napari_unet.widgets._keys import KEYS
+from napari_unet.widgets._parts import Button, card, fill, label, row, set_part
+from napari_unet.widgets._state import ViewerState
+from napari_unet.widgets._style import Palette
+
+__all__ = ["LearnSection", "age_text", "others_text", "score_text", "status_text"]
+
+_SCORE_TIP = (
+    "Held-out IoU: whole strokes are left out in rotation, and the overlap between "
+    "what they say and what was predicted there is measured, 0 to 1, mean over the "
+    "classes. n is the number of held-out pixels: with few, the score is rough."
+)
+_NO_CLASSES = "Paint strokes of at least two classes first."
+
+
+def clock_text(seconds: float) -> str:
+    """Return a duration as ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02d}:{rest:02d}"
+    return f"{minutes}:{rest:02d}"
+
+
+def age_text(session: Session) -> str:
+    """Return how old the overlay is, or that newer tiles are on their way."""
+    age = session.overlay_age_s
+    if age is None:
+        return ""
+    if session.is_updating:
+        return "updating …"
+    if age < 1:
+        return "just now"
+    if age < 60:
+        return f"{age:.0f} s old"
+    return f"{clock_text(age)} min old"
+
+
+def score_text(score: Score | None) -> str:
+    """Return a score with its n, or why there is none."""
+    if score is None or score.mean_iou is None:
+        return "no score yet: it takes two strokes per class"
+    strokes = f" in {score.n_strokes} strokes" if score.n_strokes else ""
+    return f"held-out IoU {score.mean_iou:.2f}  (n = {score.n_px:,} px{strokes})"
+
+
+def others_text(session: Session) -> str:
+    """Return the scores of the candidates that are not shown, best first."""
+    others = [
+        (score.mean_iou, name)
+        for name, score in session.scores.items()
+        if name != session.shown and score.mean_iou is not None
+    ]
+    return "  ·  ".join(f"{name} {iou:.2f}" for iou, name in sorted(others)[::-1])
+
+
+def status_text(session: Session) -> str:
+    """Return the line under the buttons: steps, time, speed."""
+    if not session.step:
+        if session.phase == "learning":
+            return "starting …"
+        return "Learn trains the network while you paint on."
+    start = "" if session.phase == "learning" else "paused at "
+    text = f"{start}step {session.step:,}  ·  {clock_text(session.seconds)}"
+    if session.phase == "learning":
+        text += f"  ·  {session.steps_per_s:.1f} steps/s"
+    return text
+
+
+class LearnSection(QWidget):
+    """Buttons, status line, progress bar and the card that names what is shown."""
+
+    def __init__(self, state: ViewerState) -> None:
+        super().__init__()
+        self._state = state
+        self.learn = Button("Learn", "learn", "primary")
+        self.update_now = Button("Update now", "update")
+        self.stop = Button("Stop", "stop")
+        self.status = label(part="muted")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        policy = self.progress.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # nothing below may jump
+        self.progress.setSizePolicy(policy)
+        buttons = row(self.learn, self.update_now, self.stop)
+        buttons.setStretch(0, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(5)
+        layout.addLayout(buttons)
+        fill(layout, self.status, self.progress, self._make_card())
+        self.learn.clicked.connect(state.toggle_learning)
+        self.update_now.clicked.connect(state.update_now)
+        self.stop.clicked.connect(state.stop)
+
+    def _make_card(self) -> QWidget:
+        frame, layout = card(spacing=2)
+        self.age = label(part="muted")
+        self.shown = label(part="strong")
+        self.score = label()
+        self.others = label(part="muted")
+        self.reason = label(part="muted", wrap=True)
+        self.reason.setMinimumHeight(32)
+        head = row(label("Showing", "caption"), 1, self.age)
+        layout.addLayout(head)
+        fill(layout, self.shown, self.score, self.others, self.reason)
+        frame.setToolTip(_SCORE_TIP)
+        return frame
+
+    def refresh(self) -> None:
+        """Show what the session holds."""
+        session = self._state.session
+        is_learning = session.phase == "learning"
+        can_learn = self._state.can_learn
+        self.learn.setText("Pause" if is_learning else "Learn")
+        self.learn.set_icon("pause" if is_learning else "learn")
+        self.learn.offer(
+            can_learn or is_learning,
+            f"Train the network in the background, or pause ({KEYS['learn']}). "
+            "The overlay changes only to what scores better.",
+            _NO_CLASSES,
+        )
+        self.update_now.offer(
+            can_learn,
+            f"Take the newest strokes and predict what you look at ({KEYS['update']}).",
+            _NO_CLASSES,
+        )
+        is_busy = is_learning or session.progress is not None
+        self.stop.offer(
+            is_busy,
+            "Stop learning and predicting. What was learned stays.",
+            "Nothing is running.",
+        )
+        self.status.setText(status_text(session))
+        self._refresh_progress()
+        self._refresh_card()
+
+    def refresh_age(self) -> None:
+        """Let the overlay's age go on."""
+        self.age.setText(age_text(self._state.session))
+
+    def _refresh_progress(self) -> None:
+        progress = self._state.session.progress
+        self.progress.setVisible(progress is not None)
+        if progress is not None:
+            self.progress.setRange(0, max(1, progress.total))
+            self.progress.setValue(progress.done)
+            self.status.setText(
+                f"{progress.what or 'working'}: {progress.done} of {progress.total}"
+                if progress.total > 1
+                else "predicting …"
+            )
+
+    def _refresh_card(self) -> None:
+        session = self._state.session
+        name = CANDIDATE_NAMES.get(session.shown, session.shown)
+        self.shown.setText(name[:1].upper() + name[1:] if name else "nothing yet")
+        self.score.setText(score_text(session.score) if session.shown else "")
+        self.others.setText(others_text(session))
+        self.reason.setText(session.reason)
+        self.refresh_age()
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        for button in (self.learn, self.update_now, self.stop):
+            button.set_palette(palette)
+        set_part(self.learn, "primary")

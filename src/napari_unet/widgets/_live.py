@@ -1,0 +1,157 @@
+"""The live loop of one viewer: its worker, its inbox, and what must be told again.
+
+A new worker knows nothing. Whoever paints, learns or looks for the first time, or after an
+error, starts one here, and it is told every annotation and the visible field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.config import LearnerConfig
+from napari_unet.jobs import CancelToken, JobEvent
+from napari_unet.widgets._bridge import Bridge, Job
+from napari_unet.widgets._view import VisibleField
+
+__all__ = ["JobFactory", "LiveLoop", "live_job"]
+
+JobFactory = Callable[[], tuple[Any, Job]]
+"""Returns an inbox and the job that reads it, ``job(token)``."""
+
+
+def live_job() -> tuple[Any, Job]:
+    """Return the inbox and the job of the real learner; loads no torch itself."""
+    from napari_unet.learning.live import Inbox
+
+    inbox = Inbox()
+
+    def job(token: CancelToken) -> Generator[JobEvent, None, None]:
+        from napari_unet.learning.live import live
+
+        yield from live(LearnerConfig(), inbox, token)
+
+    return inbox, job
+
+
+class LiveLoop(QObject):
+    """Starts the job when it is first needed and passes messages to it.
+
+    Signals
+    -------
+    received : JobEvent
+    failed : the exception that ended the job
+    ended : the job returned by itself
+    drained : after each turn that brought events
+    """
+
+    received = Signal(object)
+    failed = Signal(object)
+    ended = Signal()
+    drained = Signal()
+
+    def __init__(self, make_job: JobFactory, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._make_job = make_job
+        self._inbox: Any = None
+        self._annotations: dict[str, tuple[Any, NDArray[np.integer], str]] = {}
+        self._view: tuple[str, VisibleField] | None = None
+        self._bridge = Bridge(self)
+        self._bridge.received.connect(self.received)
+        self._bridge.drained.connect(self.drained)
+        self._bridge.failed.connect(self._on_failed)
+        self._bridge.finished.connect(self._on_finished)
+
+    @property
+    def bridge(self) -> Bridge:
+        """The bridge to the worker thread."""
+        return self._bridge
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a worker is there to hear messages."""
+        return self._inbox is not None
+
+    @property
+    def has_annotations(self) -> bool:
+        """Whether anything was annotated."""
+        return bool(self._annotations)
+
+    def annotate(
+        self, key: str, image: Any, annotation: NDArray[np.integer], axes: str
+    ) -> None:
+        """Tell the newest annotation of an image; an empty one removes the image."""
+        is_known = key in self._annotations
+        if not annotation.any():
+            self._annotations.pop(key, None)
+            if is_known and self._inbox is not None:
+                self._inbox.annotate(key, image, annotation, axes)
+            return
+        self._annotations[key] = (image, annotation, axes)
+        if self._inbox is None:
+            self._start()
+        else:
+            self._inbox.annotate(key, image, annotation, axes)
+
+    def forget(self, key: str) -> None:
+        """Remove an image whose layers are gone."""
+        if key in self._annotations:
+            image, annotation, axes = self._annotations.pop(key)
+            if self._inbox is not None:
+                self._inbox.annotate(key, image, np.zeros_like(annotation), axes)
+        if self._view is not None and self._view[0] == key:
+            self.show(None, None)
+
+    def show(self, key: str | None, field: VisibleField | None) -> None:
+        """Name the visible field to keep up to date; None: nothing."""
+        view = None if key is None or field is None else (key, field)
+        if view != self._view:
+            self._view = view
+            if self._inbox is not None:
+                self._inbox.show(self._request(view))
+
+    def send(self, name: str, *args: Any) -> None:
+        """Call one method of the inbox, starting a worker where there is none."""
+        if self._inbox is None:
+            self._start()
+        getattr(self._inbox, name)(*args)
+
+    def send_if_running(self, name: str, *args: Any) -> None:
+        """Call one method of the inbox, if there is one."""
+        if self._inbox is not None:
+            getattr(self._inbox, name)(*args)
+
+    def stop(self, timeout_s: float = 20.0) -> bool:
+        """End the job and join its thread; return whether it has ended."""
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            inbox.close()
+        return self._bridge.stop(timeout_s)
+
+    def _start(self) -> None:
+        self._inbox, job = self._make_job()
+        for key, (image, annotation, axes) in self._annotations.items():
+            self._inbox.annotate(key, image, annotation, axes)
+        self._inbox.show(self._request(self._view))
+        self._bridge.start(job)
+
+    def _request(self, view: tuple[str, VisibleField] | None) -> Any:
+        """Turn the visible field into the job's own message."""
+        if view is None:
+            return None
+        from napari_unet.learning.live import ViewRequest
+
+        key, field = view
+        return ViewRequest(key, field.index, field.y0, field.y1, field.x0, field.x1)
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._inbox = None
+        self.failed.emit(error)
+
+    def _on_finished(self, _result: object) -> None:
+        self._inbox = None
+        self.ended.emit()

@@ -1,0 +1,123 @@
+"""The overlay's controls, and the two ways to take a result away."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QGridLayout,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.widgets._keys import KEYS
+from napari_unet.widgets._parts import Button, label, row
+from napari_unet.widgets._state import ViewerState
+from napari_unet.widgets._style import Palette
+
+__all__ = ["OverlaySection"]
+
+
+class OverlaySection(QWidget):
+    """Live, opacity, fill or outline, hide; predict everything; export.
+
+    Signals
+    -------
+    export_wanted : the export dock should open
+    """
+
+    export_wanted = Signal()
+
+    def __init__(self, state: ViewerState) -> None:
+        super().__init__()
+        self._state = state
+        overlay = state.overlay
+        self.live = QCheckBox("live")
+        self.live.setToolTip(
+            "Renew what you look at by itself, after each stroke and each better model. "
+            "On by default."
+        )
+        self.hide_button = Button(f"Hold to hide  {KEYS['hide']}")
+        self.hide_button.setToolTip(
+            f"Hide the overlay while pressed, or while {KEYS['hide']} is held; "
+            f"{KEYS['annotation']} hides your strokes."
+        )
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(5, 100)
+        self.opacity.setToolTip("Opacity of the overlay, %. 45 % by default.")
+        self.filled = Button("Filled", "", "left")
+        self.outline = Button("Outline", "", "right")
+        self.outline.setToolTip(
+            f"Filled areas or their outlines ({KEYS['outline']}). Outlines are "
+            "drawn more slowly on large images."
+        )
+        self.filled.setToolTip(self.outline.toolTip())
+        group = QButtonGroup(self)
+        for button in (self.filled, self.outline):
+            button.setCheckable(True)
+            group.addButton(button)
+        self.predict = Button("Predict whole image")
+        self.export = Button("Export …", "export")
+        self.export.setToolTip("Write labels to a file (TIFF, PNG).")
+        self._fill()
+        self.live.toggled.connect(overlay.set_live)
+        self.opacity.valueChanged.connect(lambda v: overlay.set_opacity(v / 100))
+        self.outline.toggled.connect(overlay.set_outline)
+        self.hide_button.pressed.connect(lambda: overlay.hide(True))
+        self.hide_button.released.connect(lambda: overlay.hide(False))
+        self.predict.clicked.connect(state.predict_all)
+        self.export.clicked.connect(self.export_wanted)
+
+    def _fill(self) -> None:
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(6)
+        grid.addWidget(label("Overlay", "caption"), 0, 0)
+        grid.addLayout(row(self.live, 1, self.hide_button), 0, 1)
+        grid.addWidget(label("Opacity", "muted"), 1, 0)
+        style = row(self.filled, self.outline, spacing=0)
+        second = row(self.opacity)
+        second.addLayout(style)
+        second.setStretch(0, 1)
+        second.setSpacing(10)
+        grid.addLayout(second, 1, 1)
+        grid.setColumnStretch(1, 1)
+        last = row(self.predict, self.export)
+        last.setStretch(0, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(8)
+        layout.addLayout(grid)
+        layout.addLayout(last)
+
+    def refresh(self) -> None:
+        """Show what the state holds."""
+        style = self._state.overlay.style
+        for widget, value in (
+            (self.live, self._state.overlay.is_live),
+            (self.outline, style.is_outline),
+            (self.filled, not style.is_outline),
+        ):
+            with QSignalBlocker(widget):
+                widget.setChecked(value)
+        with QSignalBlocker(self.opacity):
+            self.opacity.setValue(round(style.opacity * 100))
+        entry = self._state.book.current
+        has_image = entry is not None
+        for widget in (self.live, self.opacity, self.filled, self.outline):
+            widget.setEnabled(has_image)
+        self.hide_button.setEnabled(has_image)
+        self.predict.offer(
+            has_image and self._state.can_learn,
+            "Predict every plane of the image with what is shown, not only the part "
+            "you look at.",
+            "Paint strokes of at least two classes first.",
+        )
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        for button in (self.hide_button, self.predict, self.export):
+            button.set_palette(palette)

@@ -1,0 +1,240 @@
+"""What the docks of one viewer share: its images, classes, session and live loop.
+
+Keyed by the viewer itself, because napari hands plugins a new proxy each time. The state
+survives a closed dock, so that opening it again goes on where it was; its thread does not.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from napari.utils.notifications import notification_manager, show_warning
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.errors import NapariUnetError
+from napari_unet.jobs import JobEvent, Notice, Progress, Scored, TilePredicted
+from napari_unet.session import Session
+from napari_unet.widgets._annotated import AnnotatedImage
+from napari_unet.widgets._brush import Brush
+from napari_unet.widgets._classes import ClassList
+from napari_unet.widgets._images import ImageBook
+from napari_unet.widgets._keys import bind_keys
+from napari_unet.widgets._live import JobFactory, LiveLoop, live_job
+from napari_unet.widgets._overlay import Overlay
+from napari_unet.widgets._painting import Painting
+
+__all__ = ["ViewerState", "state_of"]
+
+_states: weakref.WeakKeyDictionary[Any, ViewerState] = weakref.WeakKeyDictionary()
+
+
+def state_of(viewer: Any, make_job: JobFactory = live_job) -> ViewerState:
+    """Return the one state of a viewer, or of a proxy of it; made when first asked for.
+
+    ``make_job`` counts only then; tests put a small job in.
+    """
+    raw = getattr(viewer, "__wrapped__", viewer)
+    if raw not in _states:
+        _states[raw] = ViewerState(raw, make_job)
+    return _states[raw]
+
+
+class ViewerState(QObject):
+    """The shared state, and everything that a button or a key can ask for.
+
+    Signals
+    -------
+    changed : images, annotation, classes, brush or overlay settings differ
+    renewed : the session or the counts have news
+    """
+
+    changed = Signal()
+    renewed = Signal()
+
+    def __init__(self, viewer: Any, make_job: JobFactory = live_job) -> None:
+        super().__init__()
+        self._viewer = weakref.ref(viewer)
+        self._release_keys: Callable[[], None] | None = None
+        self._n_open = 0
+        self.session = Session()
+        self.classes = ClassList(self)
+        self.book = ImageBook(self.viewer, self)
+        self.brush = Brush(self.book, self.classes, self)
+        self.overlay = Overlay(self.viewer, self.book, self.classes, self)
+        self.painting = Painting(self.book, self.classes, self)
+        self.live = LiveLoop(make_job, self)
+        self._connect()
+
+    def viewer(self) -> Any:
+        """Return the viewer itself."""
+        return self._viewer()
+
+    def _connect(self) -> None:
+        self.book.refused.connect(self.warn)
+        self.book.removed.connect(self._on_removed)
+        self.book.changed.connect(self._on_book_changed)
+        self.painting.refused.connect(self.warn)
+        self.painting.failed.connect(self._on_failed)
+        self.painting.copied.connect(self._on_copied)
+        self.overlay.viewed.connect(self.live.show)
+        self.live.received.connect(self.apply)
+        self.live.drained.connect(self.renewed)
+        self.live.failed.connect(self._on_failed)
+        self.live.ended.connect(self._on_ended)
+        self.classes.counted.connect(self.renewed)
+        for part in (self.brush, self.overlay, self.classes):
+            part.changed.connect(self.changed)
+
+    # --- a dock opens or closes --------------------------------------------------
+
+    def resume(self) -> None:
+        """Follow the viewer: the main dock opened."""
+        self._n_open += 1
+        if self._n_open == 1:
+            self._release_keys = bind_keys(self.viewer(), self)
+            self.overlay.listen()
+            self.book.listen()
+
+    def suspend(self) -> None:
+        """Stop the job and join its thread: the main dock or the viewer closed."""
+        self._n_open = max(0, self._n_open - 1)
+        if self._n_open or self._release_keys is None:
+            return
+        self.painting.stop()
+        self.live.stop()
+        self.session.stop()
+        self.book.deafen()
+        self.overlay.deafen()
+        self._release_keys()
+        self._release_keys = None
+
+    # --- what a person can ask for -----------------------------------------------
+
+    @property
+    def n_painted_classes(self) -> int:
+        """Number of classes with at least one painted pixel."""
+        return sum(1 for entry in self.classes if entry.n_px)
+
+    @property
+    def can_learn(self) -> bool:
+        """Whether there is something to learn from: two painted classes."""
+        return self.n_painted_classes >= 2 and self.live.has_annotations
+
+    def learn(self, on: bool) -> None:
+        """Start background learning, or pause it."""
+        is_learning = self.session.phase == "learning"
+        if on == is_learning or (on and not self.can_learn):
+            return
+        self.session.phase = "learning" if on else "paused"
+        if on:
+            self.live.send("learn", True)
+        else:
+            self.live.send_if_running("learn", False)
+        self.renewed.emit()
+
+    def toggle_learning(self) -> None:
+        """Learn if paused, pause if learning."""
+        self.learn(self.session.phase != "learning")
+
+    def update_now(self) -> None:
+        """Take the strokes, score, and predict the visible field at once."""
+        self.painting.take()
+        if self.can_learn:
+            self.book.make_prediction()
+            self.overlay.look(is_wanted=True)
+            self.session.is_updating = True
+            self.live.send("refresh")
+            self.renewed.emit()
+
+    def predict_all(self) -> None:
+        """Predict the whole current image."""
+        entry = self.book.current
+        if entry is not None and self.can_learn:
+            self.painting.take()
+            self.book.make_prediction()
+            self.session.progress = Progress(0, 1, "predict")
+            self.live.send("predict_all", entry.key)
+            self.renewed.emit()
+
+    def stop(self) -> None:
+        """Stop predicting and learning; what was learned stays."""
+        self.live.send_if_running("cancel_prediction")
+        self.live.send_if_running("learn", False)
+        self.session.stop()
+        self.renewed.emit()
+
+    def start_over(self) -> None:
+        """Forget what was learned; the strokes stay and are learned from anew."""
+        self.live.send_if_running("learn", False)
+        self.live.send_if_running("reset")
+        self.session.restart()
+        self.session.phase = "ready" if self.live.has_annotations else "empty"
+        self.renewed.emit()
+
+    def warn(self, sentence: str) -> None:
+        """Say one sentence in the dock and as a notification."""
+        self.session.say(sentence, "warning")
+        show_warning(sentence)
+        self.renewed.emit()
+
+    # --- what the job and the layers report --------------------------------------
+
+    def apply(self, event: JobEvent) -> None:
+        """Take one event of the job into layers and session."""
+        if isinstance(event, TilePredicted) and not self.overlay.write(event):
+            return  # its layer is gone, or has another shape by now
+        self._note_completeness(event)
+        self.session.apply(event)
+        if isinstance(event, Notice) and event.level == "warning":
+            show_warning(event.message)
+
+    def _note_completeness(self, event: JobEvent) -> None:
+        """Remember whether the prediction covers the image with one model."""
+        if isinstance(event, Scored) and event.is_changed:
+            for entry in self.book:
+                entry.is_complete = False
+        elif (
+            isinstance(event, Progress)
+            and event.what == "predict"
+            and event.done >= event.total
+            and self.book.current is not None
+        ):
+            self.book.current.is_complete = True
+
+    def _on_copied(self, entry: AnnotatedImage) -> None:
+        if entry.copy is not None:
+            self.live.annotate(entry.key, entry.pixels, entry.copy, entry.axes)
+        if self.session.phase == "empty" and self.live.has_annotations:
+            self.session.phase = "ready"
+        self.overlay.look_soon()
+        self.renewed.emit()
+
+    def _on_removed(self, key: str) -> None:
+        self.live.forget(key)
+        if not self.live.has_annotations:
+            self.stop()
+
+    def _on_book_changed(self) -> None:
+        self.overlay.dress()
+        self.overlay.look_soon()
+        self.changed.emit()
+
+    def _on_failed(self, error: BaseException) -> None:
+        if isinstance(error, NapariUnetError):
+            self.session.fail(str(error))
+            show_warning(str(error))
+        else:
+            self.session.fail(
+                f"Stopped by a fault in the program ({type(error).__name__}: {error}). "
+                "Paint or press Learn to start again."
+            )
+            notification_manager.receive_error(
+                type(error), error, error.__traceback__
+            )
+        self.renewed.emit()
+
+    def _on_ended(self) -> None:
+        self.session.stop()
+        self.renewed.emit()

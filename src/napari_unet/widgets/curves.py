@@ -1,0 +1,180 @@
+"""The dock *Learning curves*: loss and held-out score against time of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QEvent, QRectF, QSize, QTimer
+from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent
+from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_unet.session import CANDIDATE_NAMES
+from napari_unet.widgets._parts import ToolButton, label, row
+from napari_unet.widgets._plot import Chart, Point, Series, smooth
+from napari_unet.widgets._state import ViewerState, state_of
+from napari_unet.widgets._style import Palette, palette_of, style_sheet
+
+__all__ = ["CurvePlot", "CurvesDock", "charts_of"]
+
+REPAINT_MS = 250
+"""Each repaint makes napari compose its canvas anew: four a second are plenty."""
+
+_MARGIN_PX = 8.0
+
+
+def charts_of(state: ViewerState, palette: Palette) -> list[Chart]:
+    """Return the two panels for what the session holds."""
+    curve = state.session.curve
+    loss = Series("training", palette.advice, smooth(curve.losses), curve.losses)
+    per_class: dict[int, list[Point]] = {}
+    for point in curve.scores:
+        for value, iou in point.score.iou.items():
+            per_class.setdefault(value, []).append((point.seconds, iou))
+    scores = []
+    for value, points in sorted(per_class.items()):
+        entry = state.classes.get(value)
+        name = entry.name if entry is not None else f"class {value}"
+        colour = entry.colour if entry is not None else palette.text
+        scores.append(Series(name, colour, points, is_stepped=True))
+    note = ""
+    if curve.scores:
+        newest = curve.scores[-1]
+        shown = CANDIDATE_NAMES.get(newest.candidate, newest.candidate)
+        note = f"{shown}, n = {newest.score.n_px:,} px"
+    return [
+        Chart("Loss", "", [loss], curve.rounds, None, "Press Learn to see it fall", palette),
+        Chart(
+            "Held-out IoU",
+            note,
+            scores,
+            curve.rounds,
+            (0.0, 1.0),
+            "Scores come with two strokes per class",
+            palette,
+        ),
+    ]
+
+
+class CurvePlot(QWidget):
+    """The two charts: side by side where there is width, else one above the other."""
+
+    def __init__(self, state: ViewerState) -> None:
+        super().__init__()
+        self._state = state
+        self._palette = palette_of(state.viewer())
+        self._hover_x: float | None = None
+        self.setMouseTracking(True)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+
+    def sizeHint(self) -> QSize:
+        return QSize(320, 170)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(260, 120)
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._palette = palette
+        self.update()
+
+    @property
+    def end_s(self) -> float:
+        """The right end of the time axis, s."""
+        curve = self._state.session.curve
+        times = [s for s, _ in curve.losses[-1:]] + [p.seconds for p in curve.scores]
+        return max(10.0, *times) if times else 10.0
+
+    def boxes(self) -> list[QRectF]:
+        """Return the rectangles of the charts."""
+        width, height = float(self.width()), float(self.height())
+        if width > 1.6 * height:
+            half = (width - _MARGIN_PX) / 2
+            return [QRectF(0, 0, half, height), QRectF(width - half, 0, half, height)]
+        half = (height - _MARGIN_PX) / 2
+        return [QRectF(0, 0, width, half), QRectF(0, height - half, width, half)]
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        charts = charts_of(self._state, self._palette)
+        for chart, box in zip(charts, self.boxes(), strict=True):
+            chart.draw(painter, box, self.end_s, self._hover_s(box))
+        painter.end()
+
+    def _hover_s(self, box: QRectF) -> float | None:
+        """Return the time under the pointer; in both charts where they are stacked."""
+        if self._hover_x is None:
+            return None
+        share = (self._hover_x - box.left() - 40) / max(1.0, box.width() - 52)
+        return share * self.end_s if 0 <= share <= 1 else None
+
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
+        if event is not None:
+            self._hover_x = event.position().x()
+            self.update()
+
+    def leaveEvent(self, _event: QEvent | None) -> None:
+        self._hover_x = None
+        self.update()
+
+
+class CurvesDock(QWidget):
+    """Shows the curves of the viewer's session; dotted lines mark new strokes.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer, given by napari because of the parameter's name.
+    """
+
+    def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state = state_of(napari_viewer)
+        self.plot = CurvePlot(self.state)
+        self.note = label(part="muted")
+        self.save = ToolButton("export", "Save the curves as a table (CSV).")
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REPAINT_MS)
+        self._timer.timeout.connect(self.refresh)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 4)
+        layout.setSpacing(2)
+        layout.addWidget(self.plot, 1)
+        layout.addLayout(row(self.note, 1, self.save))
+        self.save.clicked.connect(self._save)
+        self.state.renewed.connect(self._on_news)
+        self.state.changed.connect(self._on_news)
+        self.state.viewer().events.theme.connect(self.follow_theme)
+        self.follow_theme()
+        self.refresh()
+
+    def follow_theme(self, _event: Any = None) -> None:
+        """Take the colours of napari's theme."""
+        palette = palette_of(self.state.viewer())
+        self.setStyleSheet(style_sheet(palette))
+        self.plot.set_palette(palette)
+        self.save.set_palette(palette)
+
+    def refresh(self) -> None:
+        """Draw what the session holds."""
+        self.plot.update()
+        has_rounds = bool(self.state.session.curve.rounds)
+        self.note.setText(
+            "time of training, min:s" + ("  ·  dotted: new strokes" if has_rounds else "")
+        )
+
+    def _on_news(self) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save curves", "learning-curves.csv", "Table (*.csv)"
+        )
+        if path:
+            try:
+                Path(path).write_text(self.state.session.curve.csv(), encoding="utf-8")
+            except OSError as error:
+                self.state.warn(f"The curves were not saved: {error}")

@@ -1,0 +1,244 @@
+"""The dock *Export labels*: a label layer to a file, written beside the GUI."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import create_widget
+from napari.layers import Labels
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.errors import NapariUnetError
+from napari_unet.jobs import CancelToken, JobEvent
+from napari_unet.widgets._bridge import Bridge
+from napari_unet.widgets._parts import Button, ToolButton, fill, label, row, sync_property
+from napari_unet.widgets._state import state_of
+from napari_unet.widgets._style import palette_of, style_sheet
+
+__all__ = ["ExportDock", "export_job"]
+
+_PARTIAL = (
+    "Only what you looked at was predicted. Use Predict whole image first to export "
+    "all of it."
+)
+
+
+def export_job(
+    token: CancelToken, path: Path, labels: Any, options: dict[str, Any]
+) -> Generator[JobEvent, None, Path]:
+    """Write a label array; returns the file."""
+    from napari_unet.export import write_labels
+
+    yield from ()
+    return write_labels(path, labels, **options)
+
+
+def label_options(layer: Labels, axes: str | None, names: dict[int, str]) -> dict[str, Any]:
+    """Return what a file should say about a layer beside its pixels."""
+    unit = str(layer.units[-1])
+    return {
+        "axes": axes,
+        "scale": tuple(float(s) for s in layer.scale),
+        "unit": None if unit == "pixel" else unit,
+        "class_names": names,
+    }
+
+
+class ExportDock(QWidget):
+    """Choose a label layer, a format and a file; says where the result went.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer, given by napari because of the parameter's name.
+    """
+
+    def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state = state_of(napari_viewer)
+        self._saved: Path | None = None
+        self._is_path_typed = False
+        self.labels = create_widget(
+            widget_type="ComboBox",
+            options={"choices": self._choices, "nullable": True},
+        )
+        self.labels.native.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.tiff = Button("TIFF", "", "left")
+        self.png = Button("PNG", "", "right")
+        self.tiff.setToolTip("Keeps scale, unit, class names and every plane. Default.")
+        self.png.setToolTip("One plane, without scale and unit.")
+        self.path = QLineEdit()
+        self.browse = ToolButton("folder", "Choose the file.")
+        self.export = Button("Export", "export", "primary")
+        self.note = label(part="muted", wrap=True)
+        self.result = label(wrap=True)
+        self.show_folder = Button("Show in folder", "folder")
+        self._bridge = Bridge(self)
+        self._fill()
+        self._connect()
+        self.follow_theme()
+        self.reset_choices()
+
+    def _fill(self) -> None:
+        self.setMinimumWidth(300)
+        formats = QButtonGroup(self)
+        for button in (self.tiff, self.png):
+            button.setCheckable(True)
+            formats.addButton(button)
+        self.tiff.setChecked(True)
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(6)
+        grid.addWidget(label("Labels", "caption"), 0, 0)
+        grid.addWidget(self.labels.native, 0, 1)
+        grid.addWidget(label("Format", "caption"), 1, 0)
+        grid.addLayout(row(self.tiff, self.png, 1, spacing=0), 1, 1)
+        grid.addWidget(label("File", "caption"), 2, 0)
+        grid.addLayout(row(self.path, self.browse), 2, 1)
+        grid.setColumnStretch(1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 8, 10, 8)
+        layout.setSpacing(8)
+        layout.addLayout(grid)
+        fill(layout, self.note, self.export, self.result)
+        layout.addLayout(row(self.show_folder, 1))
+        layout.addStretch(1)
+        self.show_folder.hide()
+
+    def _connect(self) -> None:
+        self.labels.changed.connect(self._on_layer)
+        self.tiff.toggled.connect(self._on_format)
+        self.path.textEdited.connect(self._on_typed)
+        self.browse.clicked.connect(self._browse)
+        self.export.clicked.connect(self.start)
+        self.show_folder.clicked.connect(self._show_folder)
+        self._bridge.finished.connect(self._on_saved)
+        self._bridge.failed.connect(self._on_failed)
+        self.state.renewed.connect(self.refresh)
+        self.state.viewer().events.theme.connect(self.follow_theme)
+        # napari deletes the widget with the window and tells it nothing else
+        worker_of = self._bridge.stop
+        self.destroyed.connect(lambda: worker_of())
+
+    def follow_theme(self, _event: Any = None) -> None:
+        """Take the colours of napari's theme."""
+        palette = palette_of(self.state.viewer())
+        self.setStyleSheet(style_sheet(palette))
+        for piece in (self.export, self.browse, self.show_folder):
+            piece.set_palette(palette)
+
+    def _choices(self, _widget: Any = None) -> list[Labels]:
+        layers = self.state.viewer().layers
+        return [layer for layer in layers if isinstance(layer, Labels)]
+
+    def reset_choices(self, _event: Any = None) -> None:
+        """Offer the label layers there are; called by napari when layers come or go."""
+        chosen = self.labels.value
+        entry = self.state.book.current
+        with self.labels.changed.blocked():
+            self.labels.reset_choices()
+            choices = [layer for layer in self.labels.choices if layer is not None]
+            if chosen not in choices:
+                prediction = entry.prediction if entry is not None else None
+                chosen = prediction if prediction in choices else None
+            self.labels.value = chosen or (choices[-1] if choices else None)
+        self._on_layer(self.labels.value)
+
+    def start(self) -> None:
+        """Write the file on a worker thread."""
+        layer = self.labels.value
+        if layer is None or self._bridge.is_running:
+            return
+        path = Path(self.path.text()).expanduser()
+        entry = next((e for e in self.state.book if e.prediction is layer), None)
+        axes = entry.axes.replace("C", "") if entry is not None else None
+        # the overlay goes on changing in place: the file gets what is there now
+        data = layer.data.copy() if isinstance(layer.data, np.ndarray) else layer.data
+        options = label_options(layer, axes, self.state.classes.names)
+        self.result.setText("Writing …")
+        sync_property(self.result, "level", "info")
+        self.show_folder.hide()
+        self._bridge.start(lambda token: export_job(token, path, data, options))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Enable what can be done now and warn of what the file would lack."""
+        layer = self.labels.value
+        self.export.offer(
+            layer is not None and not self._bridge.is_running and bool(self.path.text()),
+            "Write the file.",
+            "There is no label layer yet." if layer is None else "Writing …",
+        )
+        entry = next((e for e in self.state.book if e.prediction is layer), None)
+        notes = []
+        if layer is not None and entry is not None and not entry.is_complete:
+            notes.append(_PARTIAL)
+        if layer is not None and Path(self.path.text()).expanduser().is_file():
+            notes.append("Replaces the file that is there.")
+        self.note.setText("  ".join(notes))
+        self.note.setVisible(bool(notes))
+
+    @property
+    def _suffix(self) -> str:
+        return ".tif" if self.tiff.isChecked() else ".png"
+
+    def _on_layer(self, layer: Labels | None) -> None:
+        if layer is not None and not self._is_path_typed:
+            name = f"{layer.name}{self._suffix}".replace("/", "-")
+            self.path.setText(str(Path.home() / name))
+        self.refresh()
+
+    def _on_format(self, _is_tiff: bool) -> None:
+        if self.path.text():
+            self.path.setText(str(Path(self.path.text()).with_suffix(self._suffix)))
+        self.refresh()
+
+    def _on_typed(self, text: str) -> None:
+        self._is_path_typed = bool(text)
+        self.png.setChecked(text.lower().endswith(".png"))
+        self.tiff.setChecked(not text.lower().endswith(".png"))
+        self.refresh()
+
+    def _browse(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Export labels", self.path.text(), "Labels (*.tif *.tiff *.png)"
+        )
+        if path:
+            self.path.setText(path)
+            self._on_typed(path)
+
+    def _on_saved(self, path: Path) -> None:
+        self._saved = path
+        self._tell(f"Saved {path}  ({path.stat().st_size / 1e6:.1f} MB)", "advice")
+        self.show_folder.show()
+
+    def _on_failed(self, error: BaseException) -> None:
+        if isinstance(error, NapariUnetError):
+            self._tell(str(error), "error")
+        else:
+            self._tell(f"Not written: {type(error).__name__}: {error}", "error")
+
+    def _tell(self, text: str, level: str) -> None:
+        self.result.setText(text)
+        sync_property(self.result, "level", level)
+        self.refresh()
+
+    def _show_folder(self) -> None:
+        if self._saved is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._saved.parent)))

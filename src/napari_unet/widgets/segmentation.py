@@ -1,0 +1,213 @@
+"""The dock *Interactive segmentation*: paint, learn, look, take away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
+
+from napari_unet.widgets._class_table import ClassTable
+from napari_unet.widgets._help import HelpPage
+from napari_unet.widgets._layer_section import EmptySection, LayerSection
+from napari_unet.widgets._learn_section import LearnSection
+from napari_unet.widgets._live import JobFactory, live_job
+from napari_unet.widgets._open import open_dock
+from napari_unet.widgets._overlay_section import OverlaySection
+from napari_unet.widgets._parts import (
+    TipLine,
+    ToolButton,
+    fill,
+    label,
+    line,
+    row,
+    sync_property,
+)
+from napari_unet.widgets._samples import SAMPLE_TITLES, add_sample
+from napari_unet.widgets._state import ViewerState, state_of
+from napari_unet.widgets._style import palette_of, style_sheet
+
+__all__ = ["SegmentationDock", "tip_text"]
+
+REFRESH_MS = 50
+"""Repaints are bundled: each one makes napari compose the canvas anew."""
+
+
+def tip_text(state: ViewerState) -> str:
+    """Return the one sentence that says what to do next."""
+    entry = state.book.current
+    if entry is None:
+        return "Nothing to paint on yet."
+    if entry.annotation is None:
+        return "Press New to make a layer for your strokes."
+    painted = [c for c in state.classes if c.n_px]
+    missing = [c.name for c in state.classes if not c.n_px]
+    if not painted:
+        return "Paint a short stroke inside an object, then one on the background."
+    if len(painted) == 1 and missing:
+        return (
+            f"Now paint a stroke of '{missing[0]}': the overlay then comes by itself."
+        )
+    if state.session.advice:
+        return state.session.advice
+    if state.session.overlay_time_s is None:
+        return "Preparing the first overlay; go on painting."
+    return "Where the overlay is wrong, paint a stroke of the right class."
+
+
+class SegmentationDock(QWidget):
+    """The main dock.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer, given by napari because of the parameter's name.
+    make_job
+        What the worker runs; the real learner unless a test says otherwise.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: Any,
+        parent: QWidget | None = None,
+        *,
+        make_job: JobFactory = live_job,
+    ) -> None:
+        super().__init__(parent)
+        self.state = state_of(napari_viewer, make_job)
+        self.empty = EmptySection(SAMPLE_TITLES)
+        self.layers = LayerSection(self.state)
+        self.classes = ClassTable(self.state)
+        self.tip = TipLine()
+        self.learning = LearnSection(self.state)
+        self.overlay = OverlaySection(self.state)
+        self.message = label(wrap=True)
+        self.device = label(part="muted")
+        self.more = ToolButton("more", "More: curves, save the model, start over")
+        self.help = ToolButton("help", "How to work with this dock, and the keys")
+        self._is_open = False
+        self._fill()
+        self._connect()
+        self._open()
+
+    def _fill(self) -> None:
+        self.setMinimumWidth(310)
+        self.message.setMinimumHeight(32)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 8, 10, 6)
+        layout.setSpacing(8)
+        fill(layout, self.empty, self.layers, self.classes, self.tip, line())
+        fill(layout, self.learning, line(), self.overlay, line(), self.message, 1)
+        layout.addLayout(row(self.device, 1, self.help, self.more))
+
+    def _connect(self) -> None:
+        self._age_timer = QTimer(self)
+        self._age_timer.setInterval(1000)
+        self._age_timer.timeout.connect(self.learning.refresh_age)
+        self._refresh_timer = QTimer(self)
+        self._refresh_timer.setSingleShot(True)
+        self._refresh_timer.setInterval(REFRESH_MS)
+        self._refresh_timer.timeout.connect(self.refresh)
+        self.empty.sample_wanted.connect(self._open_sample)
+        self.overlay.export_wanted.connect(lambda: self._open_dock("Export labels"))
+        self.help.clicked.connect(lambda: HelpPage(self).open_at(self.help))
+        self.more.clicked.connect(self._open_menu)
+
+    # --- life ----------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Follow the viewer; also when a closed dock is docked again."""
+        if self._is_open:
+            return
+        self._is_open = True
+        self.state.changed.connect(self._refresh_timer.start)
+        self.state.renewed.connect(self._refresh_timer.start)
+        self.state.viewer().events.theme.connect(self.follow_theme)
+        self.state.resume()
+        self._age_timer.start()
+        self.follow_theme()
+        self.refresh()
+        # napari deletes the widget with the window and tells it nothing else
+        self.destroyed.connect(self.state.suspend)
+
+    def _shut(self) -> None:
+        """Stop the worker: the dock was closed with its X."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self.destroyed.disconnect(self.state.suspend)
+        self._age_timer.stop()
+        self._refresh_timer.stop()
+        self.state.changed.disconnect(self._refresh_timer.start)
+        self.state.renewed.disconnect(self._refresh_timer.start)
+        self.state.viewer().events.theme.disconnect(self.follow_theme)
+        self.state.suspend()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that the dock let go of this widget, or took it back."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._shut()
+            else:
+                self._open()
+        return super().event(event)
+
+    # --- show ----------------------------------------------------------------------
+
+    def follow_theme(self, _event: Any = None) -> None:
+        """Take the colours of napari's theme."""
+        palette = palette_of(self.state.viewer())
+        self.setStyleSheet(style_sheet(palette))
+        for part in (self.layers, self.classes, self.learning, self.overlay):
+            part.set_palette(palette)
+        for piece in (self.tip, self.help, self.more):
+            piece.set_palette(palette)
+
+    def refresh(self) -> None:
+        """Show what the state holds."""
+        session = self.state.session
+        has_image = self.state.book.current is not None
+        self.empty.setVisible(not has_image)
+        self.layers.setVisible(has_image)
+        for section in (self.layers, self.classes, self.learning, self.overlay):
+            section.refresh()
+        self.tip.set_text(tip_text(self.state))
+        self.message.setText(session.message)
+        sync_property(self.message, "level", session.message_level)
+        self.device.setText(session.device)
+
+    def reset_choices(self, _event: Any = None) -> None:
+        """Called by napari on layer list changes; the state listens itself."""
+        self._refresh_timer.start()
+
+    # --- ask -----------------------------------------------------------------------
+
+    def _open_sample(self, name: str) -> None:
+        add_sample(self.state.viewer(), name)
+
+    def _open_dock(self, title: str) -> None:
+        open_dock(self.state.viewer(), title)
+
+    def _open_menu(self) -> None:
+        menu = QMenu(self)
+        menu.addAction("Learning curves", lambda: self._open_dock("Learning curves"))
+        menu.addAction("Export labels", lambda: self._open_dock("Export labels"))
+        colour = menu.addAction("Colour the background too")
+        if colour is not None:
+            colour.setCheckable(True)
+            colour.setChecked(self.state.overlay.style.has_background)
+            colour.toggled.connect(self.state.overlay.set_background)
+        menu.addSeparator()
+        save = menu.addAction("Save model …", self._save)
+        over = menu.addAction("Start over", self.state.start_over)
+        for action in (save, over):
+            if action is not None:
+                action.setEnabled(self.state.live.is_running)
+        menu.exec(self.more.mapToGlobal(self.more.rect().bottomLeft()))
+
+    def _save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save model", "model.safetensors", "Model (*.safetensors)"
+        )
+        if path:
+            self.state.live.send("save", path)

@@ -1,0 +1,187 @@
+"""A small stand-in for the live job: same messages, same events, no torch.
+
+It segments by intensity: a pixel gets the class whose painted pixels are nearest in mean.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+import numpy as np
+
+from napari_unet.jobs import (
+    AnnotationTaken,
+    HeadFitted,
+    LearningChanged,
+    Notice,
+    Progress,
+    Score,
+    Scored,
+    StepDone,
+    TilePredicted,
+)
+
+TILE_PX = 64
+
+
+class FakeInbox:
+    """Records every message and hands it to the job."""
+
+    def __init__(self):
+        self.messages = queue.Queue()
+        self.log = []
+        self.thread = None
+
+    def _put(self, name, *args):
+        self.log.append((name, *args))
+        self.messages.put((name, *args))
+
+    def annotate(self, key, image, annotation, axes):
+        self._put("annotate", key, image, annotation, axes)
+
+    def show(self, request):
+        self._put("show", request)
+
+    def predict_all(self, key):
+        self._put("predict_all", key)
+
+    def cancel_prediction(self):
+        self._put("cancel_prediction")
+
+    def learn(self, on):
+        self._put("learn", on)
+
+    def refresh(self):
+        self._put("refresh")
+
+    def save(self, path):
+        self._put("save", path)
+
+    def reset(self):
+        self._put("reset")
+
+    def close(self):
+        self._put("close")
+
+    def calls(self, name):
+        """Return the arguments of every call of one method."""
+        return [entry[1:] for entry in self.log if entry[0] == name]
+
+
+class FakeLive:
+    """Makes inboxes and jobs; ``inboxes`` has one per job that was started."""
+
+    def __init__(self, error=None, tile_delay_s=0.0):
+        self.inboxes = []
+        self.error = error
+        self.tile_delay_s = tile_delay_s
+
+    def __call__(self):
+        inbox = FakeInbox()
+        self.inboxes.append(inbox)
+        return inbox, lambda token: self._run(inbox, token)
+
+    @property
+    def inbox(self):
+        return self.inboxes[-1]
+
+    def _run(self, inbox, token):
+        inbox.thread = threading.current_thread()
+        images, view, step, version = {}, None, 0, 0
+        is_learning = False
+        while not token.cancelled:
+            try:
+                name, *args = inbox.messages.get(timeout=0.02)
+            except queue.Empty:
+                if is_learning:
+                    step += 1
+                    yield StepDone(step, 1 / step, step * 0.02, 50.0, version)
+                continue
+            if self.error is not None and name in ("annotate", "learn"):
+                error, self.error = self.error, None
+                raise error
+            if name == "close":
+                return
+            if name == "annotate":
+                version += 1
+                yield from _take(images, args, version)
+            elif name == "show":
+                view = args[0]
+            elif name == "learn":
+                is_learning = args[0]
+                yield LearningChanged(is_learning)
+            elif name == "predict_all":
+                yield from self._predict_all(images, args[0], version, token)
+            elif name == "save":
+                yield Notice(f"Saved {args[0]}")
+            if view is not None and name in ("annotate", "show", "refresh"):
+                yield from self._predict(images, view, version, token)
+
+    def _predict(self, images, view, version, token):
+        """Predict the visible field in tiles."""
+        if not _is_ready(images, view.key):
+            return
+        boxes = [
+            (y, min(y + TILE_PX, view.y1), x, min(x + TILE_PX, view.x1))
+            for y in range(view.y0, view.y1, TILE_PX)
+            for x in range(view.x0, view.x1, TILE_PX)
+        ]
+        for number, box in enumerate(boxes, start=1):
+            if token.cancelled:
+                return
+            time.sleep(self.tile_delay_s)
+            is_last = number == len(boxes)
+            yield _tile(images, view.key, view.index, box, version, is_last)
+
+    def _predict_all(self, images, key, version, token):
+        _, annotation, _ = images[key]
+        height, width = annotation.shape[-2:]
+        planes = list(np.ndindex(annotation.shape[:-2]))
+        for done, index in enumerate(planes, start=1):
+            if token.cancelled:
+                return
+            box = (0, height, 0, width)
+            yield _tile(images, key, index, box, version, done == len(planes))
+            yield Progress(done, len(planes), "predict")
+
+
+def _take(images, args, version):
+    key, image, annotation, axes = args
+    if not annotation.any():
+        images.pop(key, None)
+        return
+    images[key] = (image, annotation, axes)
+    assert not annotation.flags.writeable
+    yield AnnotationTaken(version, 2, int(np.count_nonzero(annotation)))
+    if not _is_ready(images, key):
+        yield Notice("Now paint the other class.", "advice")
+        return
+    yield HeadFitted(version, 0.01)
+    values = [int(v) for v in np.unique(annotation) if v]
+    score = Score(0.8, dict.fromkeys(values, 0.8), dict.fromkeys(values, 0.9), 40, 4)
+    forest = Score(0.7, {}, {}, 40, 4)
+    scores = {"instant": score, "forest": forest}
+    yield Scored(scores, "instant", "best on held-out strokes", 0, 0.0, True)
+
+
+def _is_ready(images, key):
+    return key in images and len(np.unique(images[key][1])) > 2
+
+
+def _gray(image, axes):
+    array = np.asarray(image, float)
+    return array.mean(axis=axes.index("C")) if "C" in axes else array
+
+
+def _tile(images, key, index, box, version, is_last):
+    image, annotation, axes = images[key]
+    gray = _gray(image, axes)
+    values = [int(v) for v in np.unique(annotation) if v]
+    means = [gray[annotation == v].mean() for v in values]
+    y0, y1, x0, x1 = box
+    part = gray[(*index, slice(y0, y1), slice(x0, x1))]
+    nearest = np.abs(part[..., None] - np.array(means)).argmin(-1)
+    labels = np.array(values, np.uint8)[nearest]
+    return TilePredicted(key, tuple(index), y0, x0, labels, "instant", version, is_last)
