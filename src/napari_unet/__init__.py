@@ -9,11 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.config import LearnerConfig, UNetConfig
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import CancelToken
 
 if TYPE_CHECKING:
+    from napari_unet.config import LearnerConfig, UNetConfig
     from napari_unet.core import UNet, load_model
     from napari_unet.learning import Learner, load
 
@@ -31,6 +31,8 @@ __all__ = [
 
 _LAZY = {
     "Learner": "napari_unet.learning",
+    "LearnerConfig": "napari_unet.config",
+    "UNetConfig": "napari_unet.config",
     "load": "napari_unet.learning",
     "UNet": "napari_unet.core",
     "load_model": "napari_unet.core",

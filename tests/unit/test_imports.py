@@ -26,6 +26,12 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_the_package_loads_neither_torch_nor_qt_nor_napari():
+    loaded = modules_after("import napari_unet")
+    assert "napari_unet" in loaded
+    assert not loaded & (QT | SLOW | {"napari", "psygnal", "pydantic"})
+
+
+def test_settings_load_nothing_that_is_slow():
     loaded = modules_after("import napari_unet; napari_unet.LearnerConfig()")
     assert "pydantic" in loaded
     assert not loaded & (QT | SLOW | {"napari", "psygnal"})
