@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.core.atomic import replace_file
 from napari_unet.errors import FileError, ImageError
-from napari_unet.export.atomic import replace_file
 from napari_unet.export.tiff import check_scale, write_tiff
 
 __all__ = ["AXES", "write_labels"]

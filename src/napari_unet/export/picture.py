@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.core.atomic import replace_file
 from napari_unet.errors import ImageError
-from napari_unet.export.atomic import replace_file
 
 __all__ = ["CLASS_COLOURS", "overlay_picture", "write_picture"]
 

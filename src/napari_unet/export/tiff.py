@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from napari_unet.core.atomic import replace_file
 from napari_unet.errors import ImageError
-from napari_unet.export.atomic import replace_file
 from napari_unet.export.units import imagej_unit, ome_unit
 
 __all__ = ["check_scale", "write_tiff"]
