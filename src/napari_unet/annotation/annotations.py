@@ -1,0 +1,154 @@
+"""Annotations of one or many images, as immutable versions.
+
+Whoever paints makes a new `AnnotationSet`; whoever learns holds on to the one it has
+and takes the newer one between two steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.annotation.strokes import Stroke, deal_folds, find_strokes
+from napari_unet.core.arrays import ImageSource
+from napari_unet.errors import AnnotationError
+
+__all__ = ["AnnotatedImage", "AnnotationSet", "check_annotation"]
+
+MAX_VALUE = 65_535
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedImage:
+    """An image with its strokes; ``annotation`` has the image's spatial shape."""
+
+    source: ImageSource
+    annotation: NDArray[np.integer]
+    strokes: tuple[Stroke, ...]
+
+    @property
+    def key(self) -> str:
+        """Name of the image."""
+        return self.source.key
+
+    def plane(self, plane: int) -> NDArray[np.integer]:
+        """Return the annotation of one plane, shape (Y, X)."""
+        part: NDArray[np.integer] = self.annotation[self.source.stack.index(plane)]
+        return part
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotationSet:
+    """All annotated images; ``version`` grows with each change."""
+
+    version: int = 0
+    images: tuple[AnnotatedImage, ...] = ()
+
+    @cached_property
+    def strokes(self) -> tuple[tuple[AnnotatedImage, Stroke], ...]:
+        """Every stroke with its image."""
+        return tuple((image, s) for image in self.images for s in image.strokes)
+
+    @cached_property
+    def values(self) -> tuple[int, ...]:
+        """Class values that are painted somewhere, ascending."""
+        return tuple(sorted({stroke.value for _, stroke in self.strokes}))
+
+    @property
+    def n_px(self) -> int:
+        """Annotated pixels in all."""
+        return sum(stroke.n_px for _, stroke in self.strokes)
+
+    def count_px(self, value: int) -> int:
+        """Annotated pixels of one class."""
+        return sum(s.n_px for _, s in self.strokes if s.value == value)
+
+    def has_two_strokes_per_class(self) -> bool:
+        """Whether each class has a stroke to train on and one to be held out."""
+        counts = [sum(s.value == v for _, s in self.strokes) for v in self.values]
+        return len(counts) >= 2 and min(counts) >= 2
+
+    def with_image(
+        self, source: ImageSource, annotation: NDArray[np.integer], n_folds: int
+    ) -> AnnotationSet:
+        """Return a newer set in which this image has this annotation.
+
+        Folds are dealt over all images together, stable for strokes that stay.
+        """
+        stack = source.stack
+        found = [
+            stroke
+            for plane in range(stack.n_planes)
+            if annotation[stack.index(plane)].any()
+            for stroke in find_strokes(annotation[stack.index(plane)], plane)
+        ]
+        before = next((i.strokes for i in self.images if i.key == source.key), ())
+        others = [image for image in self.images if image.key != source.key]
+        elsewhere = [stroke for image in others for stroke in image.strokes]
+        mine = deal_folds(found, n_folds, before, elsewhere)
+        images = [*others, AnnotatedImage(source, annotation, mine)] if found else others
+        return AnnotationSet(self.version + 1, tuple(images))
+
+    def without(self, key: str) -> AnnotationSet:
+        """Return a newer set without an image."""
+        images = tuple(image for image in self.images if image.key != key)
+        return replace(self, version=self.version + 1, images=images)
+
+    def require_two_classes(self) -> None:
+        """Raise an `AnnotationError` that says what to paint, unless two are painted."""
+        advice = advise_missing_class(self.values)
+        if advice:
+            raise AnnotationError(advice)
+
+
+def advise_missing_class(values: tuple[int, ...]) -> str:
+    """Return what to paint while fewer than two classes are painted, else ''."""
+    if not values:
+        return "Nothing is painted yet: paint a stroke on an object and one beside it."
+    if values == (1,):
+        return "Only background (1) is painted: now paint a stroke on an object (2)."
+    if len(values) == 1:
+        return (
+            f"Only one class ({values[0]}) is painted: now paint a stroke of another, "
+            "such as background (1)."
+        )
+    return ""
+
+
+def check_annotation(
+    annotation: NDArray[np.generic], spatial_shape: tuple[int, ...]
+) -> NDArray[np.integer]:
+    """Return a private, read-only copy of an annotation that fits its image.
+
+    Raises
+    ------
+    AnnotationError
+        If it is not of integers (bool is taken as 0 and 1), has another shape than the
+        image, or holds negative values or values above 65,535.
+    """
+    array = np.asarray(annotation)
+    if array.shape != spatial_shape:
+        raise AnnotationError(
+            f"the annotation has the shape {array.shape}, but the image needs "
+            f"{spatial_shape}"
+        )
+    if array.dtype.kind == "b":
+        array = array.astype(np.uint8)
+    if array.dtype.kind not in "iu":
+        raise AnnotationError(
+            f"the annotation has the dtype {array.dtype}: use integers, 0 unlabelled, "
+            "1 background, 2 and up the classes"
+        )
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > MAX_VALUE:
+        wrong = low if low < 0 else high
+        raise AnnotationError(
+            f"the annotation holds the value {wrong}: use 0 for unlabelled, 1 for "
+            f"background and 2 to {MAX_VALUE} for the classes"
+        )
+    frozen = array.astype(np.uint8 if high < 256 else np.uint16)
+    frozen.flags.writeable = False
+    return frozen

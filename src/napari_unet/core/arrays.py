@@ -1,0 +1,300 @@
+"""Images as stacks of planes, read lazily, and a normalisation that survives outliers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.errors import ImageError
+
+__all__ = ["ImageSource", "Normaliser", "PlaneStack", "fingerprint", "guess_axes"]
+
+_LEADING = {0: "", 1: "Z", 2: "TZ"}
+_MAX_SAMPLE_PX = 400_000
+_uids = count(1)
+
+
+def guess_axes(
+    shape: tuple[int, ...], annotation_shape: tuple[int, ...] | None = None
+) -> str:
+    """Name the axes of an image from its shape and, where known, its annotation's.
+
+    Parameters
+    ----------
+    shape
+        Shape of the image.
+    annotation_shape
+        Shape of its annotation, which has every axis but the channels. Without it, a
+        last axis of 3 or 4 behind longer ones is taken for RGB(A).
+
+    Returns
+    -------
+    str
+        One of ``"YX"``, ``"YXC"``, ``"CYX"``, ``"ZYX"``, ``"ZYXC"``, ``"TZYX"``, ...
+
+    Raises
+    ------
+    ImageError
+        If the image has fewer than two or more than four spatial and time axes, or the
+        annotation's shape is not the image's without one axis.
+    """
+    channel: int | None = None
+    if annotation_shape is not None and tuple(annotation_shape) != tuple(shape):
+        # the last axis first, as RGB has it, then the first, then those between
+        order = [len(shape) - 1, *range(len(shape) - 1)]
+        fits = [p for p in order if shape[:p] + shape[p + 1 :] == annotation_shape]
+        if len(shape) != len(annotation_shape) + 1 or not fits:
+            raise ImageError(
+                f"the annotation has the shape {tuple(annotation_shape)} and the image "
+                f"{tuple(shape)}: they must be equal, but for a channel axis"
+            )
+        channel = fits[0]
+    elif annotation_shape is None and len(shape) >= 3 and shape[-1] in (3, 4):
+        if min(shape[-3:-1]) > 4:
+            channel = len(shape) - 1
+    n_spatial = len(shape) - (channel is not None)
+    if n_spatial - 2 not in _LEADING:
+        raise ImageError(
+            f"an image of shape {tuple(shape)} has {n_spatial} axes beside channels; "
+            "2 to 4 (such as YX, ZYX, TZYX) can be used"
+        )
+    axes = list(_LEADING[n_spatial - 2] + "YX")
+    if channel is not None:
+        axes.insert(channel, "C")
+    return "".join(axes)
+
+
+class PlaneStack:
+    """Any image as planes of shape (C, Y, X), read lazily and never copied whole.
+
+    Parameters
+    ----------
+    image
+        NumPy, dask or zarr array (anything with ``shape``, ``dtype`` and slicing).
+    axes
+        One letter per axis, from TCZYX, Y before X. None: see `guess_axes`.
+    annotation_shape
+        Shape of the label array where it is known; helps to guess the axes.
+
+    Raises
+    ------
+    ImageError
+        If axes and shape do not fit, an axis is empty, or the dtype is not real.
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        axes: str | None = None,
+        annotation_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        if not hasattr(image, "shape") or not hasattr(image, "dtype"):
+            image = np.asarray(image)
+        shape = tuple(int(n) for n in image.shape)
+        axes = guess_axes(shape, annotation_shape) if axes is None else axes.upper()
+        _check_axes(axes, shape)
+        if np.dtype(image.dtype).kind not in "buif":
+            raise ImageError(
+                f"the image has the dtype {image.dtype}; use integers or real numbers"
+            )
+        self.image = image
+        self.axes = axes
+        self.spatial_axes = axes.replace("C", "")
+        self.spatial_shape = tuple(
+            n for n, a in zip(shape, axes, strict=True) if a != "C"
+        )
+        self.plane_shape = (self.spatial_shape[-2], self.spatial_shape[-1])
+        self.leading_shape = self.spatial_shape[:-2]
+        self.n_planes = int(np.prod(self.leading_shape, dtype=int))
+        n_channels = shape[axes.index("C")] if "C" in axes else 1
+        # RGBA: transparency is no measurement
+        is_rgba = n_channels == 4 and axes.endswith("C") and image.dtype == np.uint8
+        self.n_channels = 3 if is_rgba else n_channels
+        if annotation_shape is not None and self.spatial_shape != annotation_shape:
+            raise ImageError(
+                f"the annotation has the shape {annotation_shape}, but an image of shape "
+                f"{shape} with axes {axes} needs {self.spatial_shape}"
+            )
+
+    def index(self, plane: int) -> tuple[int, ...]:
+        """Return the leading index of a plane in the label array; ``()`` in 2D."""
+        return tuple(int(i) for i in np.unravel_index(plane, self.leading_shape or (1,)))[
+            : len(self.leading_shape)
+        ]
+
+    def plane_of(self, index: tuple[int, ...]) -> int:
+        """Return the number of the plane at a leading index."""
+        if not self.leading_shape:
+            return 0
+        return int(np.ravel_multi_index(index, self.leading_shape))
+
+    def read(
+        self, plane: int, y0: int, y1: int, x0: int, x1: int
+    ) -> NDArray[np.float32]:
+        """Read a rectangle of a plane, mirrored where it lies beyond the border.
+
+        Returns
+        -------
+        ndarray of float32, shape (C, y1 - y0, x1 - x0)
+            Raw values.
+        """
+        rows = _mirror(y0, y1, self.plane_shape[0])
+        columns = _mirror(x0, x1, self.plane_shape[1])
+        top, left = int(rows.min()), int(columns.min())
+        leading = iter(self.index(plane))
+        slices: dict[str, Any] = {
+            "Y": slice(top, int(rows.max()) + 1),
+            "X": slice(left, int(columns.max()) + 1),
+            "C": slice(0, self.n_channels),
+        }
+        where = tuple(slices[a] if a in slices else next(leading) for a in self.axes)
+        block = np.asarray(self.image[where])
+        kept = "".join(a for a in self.axes if a in slices)
+        if "C" not in kept:
+            block, kept = block[None], "C" + kept
+        block = block.transpose([kept.index(a) for a in "CYX"])
+        if rows.size != block.shape[1] or columns.size != block.shape[2]:
+            block = block[:, rows - top][:, :, columns - left]
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinite: handled
+            return np.ascontiguousarray(block, dtype=np.float32)
+
+
+def _check_axes(axes: str, shape: tuple[int, ...]) -> None:
+    known = set(axes) <= set("TCZYX") and len(set(axes)) == len(axes)
+    if not known or len(axes) != len(shape):
+        raise ImageError(
+            f"axes {axes!r} do not fit an image of shape {shape}: give one of the "
+            "letters T, C, Z, Y, X per axis"
+        )
+    if not axes.replace("C", "").endswith("YX"):
+        raise ImageError(
+            f"axes {axes!r}: Y and X must come last among the axes beside channels"
+        )
+    if min(shape) == 0:
+        raise ImageError(f"the image has the shape {shape}: one of its axes is empty")
+
+
+def _mirror(start: int, stop: int, n: int) -> NDArray[np.intp]:
+    """Return indices start..stop folded back into 0..n-1 at both borders."""
+    indices = np.arange(start, stop)
+    if start >= 0 and stop <= n:
+        return indices
+    if n == 1:
+        return np.zeros_like(indices)
+    period = 2 * (n - 1)
+    folded = np.abs(indices) % period
+    return np.where(folded >= n, period - folded, folded)
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Maps each channel's bulk to about -1..1, whatever the dtype and the outliers.
+
+    ``low`` and ``high`` are the 0.5 and 99.5 percentiles of a regular sample of the whole
+    image, so that every tile, and the GUI and the command line, see the same numbers.
+    Values beyond are compressed logarithmically: a hot pixel cannot flatten the rest,
+    and bright rare objects keep their contrast.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, stack: PlaneStack) -> Normaliser:
+        """Measure the percentiles on at most about 400,000 pixels a channel."""
+        height, width = stack.plane_shape
+        n_sampled = min(stack.n_planes, 16)
+        planes = np.unique(np.linspace(0, stack.n_planes - 1, n_sampled).astype(int))
+        step = max(1, int(np.sqrt(len(planes) * height * width / _MAX_SAMPLE_PX)))
+        parts = [_sample_plane(stack, int(plane), step) for plane in planes]
+        values = np.concatenate(parts, axis=1)
+        low, high = [], []
+        for channel in values:
+            finite = channel[np.isfinite(channel)].astype(np.float64)
+            bounds = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 0.0)
+            if bounds[0] == bounds[1] and finite.size:  # nearly empty image
+                bounds = (finite.min(), finite.max())
+            low.append(float(bounds[0]))
+            high.append(float(bounds[1]))
+        return cls(tuple(low), tuple(high))
+
+    def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:
+        """Normalise an array of shape (C, ...); NaN and constant channels become 0."""
+        shape = (-1,) + (1,) * (array.ndim - 1)
+        low = np.reshape(np.array(self.low, np.float64), shape)
+        high = np.reshape(np.array(self.high, np.float64), shape)
+        half = (high - low) / 2
+        scale = np.where(half > 0, 1 / np.where(half > 0, half, 1), 0)
+        values = np.nan_to_num(
+            array.astype(np.float64) - (low + high) / 2,
+            copy=False,
+            nan=0.0,
+            posinf=1e300,
+            neginf=-1e300,
+        )
+        values *= scale
+        size = np.abs(values)
+        is_far = size > 1
+        if is_far.any():
+            values[is_far] = np.sign(values[is_far]) * (1 + np.log(size[is_far]))
+            np.clip(values, -6, 6, out=values)
+        return values.astype(np.float32)
+
+
+def _sample_plane(stack: PlaneStack, plane: int, step: int) -> NDArray[np.float32]:
+    """Return every step-th pixel of a plane, shape (C, n), reading strips of rows."""
+    height, width = stack.plane_shape
+    if step == 1:
+        return stack.read(plane, 0, height, 0, width).reshape(stack.n_channels, -1)
+    rows = range(0, height, step)
+    strips = [stack.read(plane, y, y + 1, 0, width)[:, 0, ::step] for y in rows]
+    return np.concatenate(strips, axis=1)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image under a name, read as normalised planes.
+
+    ``uid`` names these very pixels in caches: the same key may get another image later.
+    """
+
+    key: str
+    stack: PlaneStack
+    uid: int = field(default_factory=lambda: next(_uids))
+
+    @cached_property
+    def normaliser(self) -> Normaliser:
+        """The image's normalisation, measured when first needed."""
+        return Normaliser.fit(self.stack)
+
+    def read(
+        self, plane: int, y0: int, y1: int, x0: int, x1: int
+    ) -> NDArray[np.float32]:
+        """Read a normalised rectangle (C, y1 - y0, x1 - x0), mirrored at the borders."""
+        return self.normaliser.apply(self.stack.read(plane, y0, y1, x0, x1))
+
+
+def fingerprint(stack: PlaneStack) -> str:
+    """Return a name for an image's content: equal pixels give equal names.
+
+    Images beyond about 16 million pixels are told apart by a regular sample of rows.
+    """
+    digest = hashlib.blake2b(digest_size=12)
+    head = (stack.axes, tuple(stack.image.shape), str(stack.image.dtype))
+    digest.update(repr(head).encode())
+    if stack.image.size <= 2**24:
+        digest.update(np.ascontiguousarray(stack.image[...]).tobytes())
+        return digest.hexdigest()
+    height, width = stack.plane_shape
+    planes = np.unique(np.linspace(0, stack.n_planes - 1, 16).astype(int))
+    for plane in planes:
+        for y in np.unique(np.linspace(0, height - 1, 64).astype(int)):
+            row = stack.read(int(plane), int(y), int(y) + 1, 0, width)
+            digest.update(row.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,201 @@
+"""The U-Net (Ronneberger, Fischer, Brox 2015, arXiv:1505.04597), in 2D and 3D."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_unet.config import UNetConfig
+
+__all__ = ["UNet"]
+
+# keeps the variance of a ReLU's output at 1 for unit Gaussian input: Brock et al. 2021,
+# arXiv:2101.08692, section 2
+_RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
+
+
+class UNet(nn.Module):
+    """Contracting and expanding path with concatenated skip connections.
+
+    Each level has two 3x3 convolutions with ReLU; 2x2 max-pooling halves the size and
+    the next level doubles the channels; 2x2 up-convolutions halve the channels again.
+    The last 1x1 convolution is the head.
+
+    ``unet2015`` is the paper's: unpadded convolutions, cropped concatenation, dropout at
+    the end of the contracting path, He initialisation, no normalisation. ``compact``
+    pads, so that output and input agree in size, and standardises its weights (Qiao et
+    al. 2019, arXiv:1903.10520), which needs no statistics of the tile: tiled prediction
+    equals untiled prediction, with nothing to compute at prediction time but the weights.
+
+    Parameters
+    ----------
+    config
+        Architecture, dimensions, channels and classes.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.is_padded = config.architecture == "compact"
+        channels, ndim = config.channels, config.ndim
+        conv = nn.Conv2d if ndim == 2 else nn.Conv3d
+        up = nn.ConvTranspose2d if ndim == 2 else nn.ConvTranspose3d
+        ins = (config.in_channels, *channels[:-1])
+        self.down = nn.ModuleList(
+            _Double(ndim, a, b, self.is_padded, is_first=level == 0)
+            for level, (a, b) in enumerate(zip(ins, channels, strict=True))
+        )
+        self.up = nn.ModuleList(up(2 * c, c, 2, stride=2) for c in channels[:-1])
+        self.merge = nn.ModuleList(
+            _Double(ndim, 2 * c, c, self.is_padded) for c in channels[:-1]
+        )
+        self.head = conv(channels[0], config.n_classes, 1)
+        self.pool = nn.MaxPool2d(2) if ndim == 2 else nn.MaxPool3d(2)
+        self.dropout = nn.Dropout(config.dropout if not self.is_padded else 0.0)
+        for module in (*self.up, self.head, *self.modules()):
+            if isinstance(module, conv | up) and not isinstance(module, _Standardised):
+                # an output pixel of an up-convolution sees each channel once
+                fan = module.in_channels
+                if isinstance(module, conv):
+                    fan *= math.prod(module.kernel_size)
+                nn.init.normal_(module.weight, std=math.sqrt(2 / fan))
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, *S) to logits (B, K, *S'); S' = S when padded."""
+        logits: Tensor = self.head(self.features(x)[0])
+        return logits
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Return the decoder's maps, finest first, then the deepest one.
+
+        Level ``l`` has shape (B, channels[l], *S / 2**l); when unpadded, see
+        `feature_crop_px` for how much wider than the output a level is.
+        """
+        skips = []
+        for level, block in enumerate(self.down):
+            x = block(self.pool(x) if level else x)  # (B, channels[level], *S / 2^l)
+            skips.append(x)
+        x = self.dropout(x)
+        maps = [x]
+        for level in reversed(range(self.config.depth)):
+            x = self.up[level](x)  # (B, channels[level], ...)
+            x = torch.cat([_crop(skips[level], x.shape[2:]), x], dim=1)
+            x = self.merge[level](x)
+            maps.append(x)
+        return maps[::-1]
+
+    @property
+    def grid_px(self) -> int:
+        """Input sizes and tile corners are multiples of this when padded (px)."""
+        return int(2**self.config.depth)
+
+    @property
+    def halo_px(self) -> int:
+        """How far an output pixel sees (px), rounded up to the pooling grid.
+
+        Two 3x3 convolutions a level and path reach ``6 * 2**depth - 4`` px; the pooling
+        cell that holds the pixel adds up to ``2**depth - 1``.
+        """
+        reach = 6 * self.grid_px - 4 + self.grid_px - 1
+        return math.ceil(reach / self.grid_px) * self.grid_px
+
+    def feature_crop_px(self, level: int) -> int:
+        """Border (output px) by which an unpadded level's map exceeds the output."""
+        return 0 if self.is_padded else 2 ** (level + 1) - 2
+
+    def valid_input_px(self, output_px: int) -> tuple[int, int]:
+        """Return (input, output) sizes in px for at least ``output_px`` of output.
+
+        Padded: both are the next multiple of the grid. Unpadded: every pooling must meet
+        an even size, so 388 px of output need 572 px of input (the paper's figure 1).
+        """
+        if self.is_padded:
+            size = math.ceil(output_px / self.grid_px) * self.grid_px
+            return size, size
+        size = output_px
+        for _ in range(self.config.depth):
+            size = math.ceil((size + 4) / 2)
+        deepest = size
+        for _ in range(self.config.depth):
+            size = 2 * size - 4
+        inner = deepest + 4
+        for _ in range(self.config.depth):
+            inner = 2 * inner + 4
+        return inner, size
+
+
+class _Double(nn.Sequential):
+    """Two 3x3 convolutions, each with ReLU."""
+
+    def __init__(
+        self, ndim: int, n_in: int, n_out: int, is_padded: bool, is_first: bool = False
+    ) -> None:
+        plain = nn.Conv2d if ndim == 2 else nn.Conv3d
+        own = _Standardised2d if ndim == 2 else _Standardised3d
+        padding = 1 if is_padded else 0
+        # a standardised kernel has zero mean: the first one would be blind to brightness
+        first = own if is_padded and not is_first else plain
+        second = own if is_padded else plain
+        super().__init__(
+            first(n_in, n_out, 3, padding=padding),
+            nn.ReLU(inplace=True),
+            second(n_out, n_out, 3, padding=padding),
+            nn.ReLU(inplace=True),
+        )
+
+
+class _Standardised:
+    """Marks convolutions whose kernels are standardised before use."""
+
+    gain: nn.Parameter
+    weight: Tensor
+
+    def standardised_weight(self) -> Tensor:
+        """Return the kernels with zero mean and variance 1 / fan-in per output."""
+        fan_in = self.weight[0].numel()
+        dims = tuple(range(1, self.weight.ndim))
+        variance, mean = torch.var_mean(
+            self.weight, dim=dims, keepdim=True, correction=0
+        )
+        scale = torch.rsqrt(variance * fan_in + 1e-4) * self.gain * _RELU_GAIN
+        return (self.weight - mean) * scale
+
+
+class _Standardised2d(_Standardised, nn.Conv2d):
+    def __init__(self, n_in: int, n_out: int, kernel: int, padding: int) -> None:
+        nn.Conv2d.__init__(self, n_in, n_out, kernel, padding=padding)
+        _initialise(self, n_out, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.standardised_weight()
+        return F.conv2d(x, weight, self.bias, padding=self.padding)
+
+
+class _Standardised3d(_Standardised, nn.Conv3d):
+    def __init__(self, n_in: int, n_out: int, kernel: int, padding: int) -> None:
+        nn.Conv3d.__init__(self, n_in, n_out, kernel, padding=padding)
+        _initialise(self, n_out, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.standardised_weight()
+        return F.conv3d(x, weight, self.bias, padding=self.padding)
+
+
+def _initialise(conv: _Standardised2d | _Standardised3d, n_out: int, ndim: int) -> None:
+    conv.gain = nn.Parameter(torch.ones(n_out, *[1] * (ndim + 1)))
+    nn.init.normal_(conv.weight, std=math.sqrt(1 / conv.weight[0].numel()))
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+
+
+def _crop(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Cut the centre of size ``size`` out of the trailing axes."""
+    for axis, n in enumerate(size, start=2):
+        x = x.narrow(axis, (x.shape[axis] - n) // 2, n)
+    return x

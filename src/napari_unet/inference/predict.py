@@ -1,0 +1,145 @@
+"""Tiled prediction of whole images or regions, as a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays import ImageSource
+from napari_unet.core.device import free_memory, out_of_memory_errors
+from napari_unet.errors import OutOfMemoryError
+from napari_unet.inference.tiles import Tile, plan_tiles
+from napari_unet.jobs import CancelToken, JobEvent, Notice, Progress, TilePredicted
+
+__all__ = ["Predictor", "label_dtype", "predict_planes"]
+
+_SMALLEST_TILE_PX = 64
+Floats = NDArray[np.float32]
+
+
+class Predictor(Protocol):
+    """Anything that gives class probabilities for a tile."""
+
+    name: str
+    values: tuple[int, ...]
+    generation: int
+    device: torch.device
+
+    def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
+        """Return shape (K, h, w), classes in the order of ``values``."""
+        ...
+
+
+def label_dtype(values: Sequence[int]) -> type[np.unsignedinteger[Any]]:
+    """Return uint8 where every value fits, else uint16."""
+    return np.uint8 if max(values, default=0) < 256 else np.uint16
+
+
+def predict_planes(
+    predictor: Predictor,
+    source: ImageSource,
+    planes: Sequence[int],
+    tile_px: int,
+    *,
+    region: Tile | None = None,
+    store: Callable[[int, Tile, Floats, NDArray[Any]], None] | None = None,
+    token: CancelToken | None = None,
+) -> Generator[JobEvent, None, bool]:
+    """Predict planes tile by tile; memory is bounded by the tile.
+
+    Parameters
+    ----------
+    predictor
+        The candidate to use.
+    source
+        The image.
+    planes
+        Numbers of the planes to predict.
+    tile_px
+        Side of a tile (px).
+    region
+        Only tiles that meet this rectangle.
+    store
+        Called with plane, tile, probabilities (K, h, w) and labels (h, w) of each tile.
+    token
+        Asked before each tile.
+
+    Yields
+    ------
+    TilePredicted, Progress, Notice
+
+    Returns
+    -------
+    bool
+        Whether all tiles were predicted; False when cancelled.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If even a tile of 64 px does not fit.
+    """
+    values = np.array(predictor.values, label_dtype(predictor.values))
+    tiles = plan_tiles(source.stack.plane_shape, tile_px, region)
+    total, done = len(planes) * len(tiles), 0
+    for plane in planes:
+        for tile in tiles:
+            if token is not None and token.cancelled:
+                return False
+            notices: list[str] = []
+            probabilities = _predict_tile(predictor, source, plane, tile, notices)
+            yield from (Notice(text, "warning") for text in notices)
+            labels = values[probabilities.argmax(axis=0)]
+            if store is not None:
+                store(plane, tile, probabilities, labels)
+            done += 1
+            yield TilePredicted(
+                key=source.key,
+                index=source.stack.index(plane),
+                y=tile.y0,
+                x=tile.x0,
+                labels=labels,
+                candidate=predictor.name,
+                generation=predictor.generation,
+                is_last=done == total,
+            )
+            yield Progress(done, total, "predict")
+    return True
+
+
+def _predict_tile(
+    predictor: Predictor,
+    source: ImageSource,
+    plane: int,
+    tile: Tile,
+    notices: list[str],
+) -> Floats:
+    """Predict a tile; where memory runs out, in quarters, which gives the same numbers."""
+    try:
+        return predictor.probabilities(source, plane, tile)
+    except out_of_memory_errors as error:
+        if isinstance(error, OutOfMemoryError):
+            raise
+        side = max(tile.shape)
+        if side <= _SMALLEST_TILE_PX:
+            raise OutOfMemoryError(
+                f"memory ran out on a tile of {side} px: close other programs or images, "
+                "or choose fewer base channels"
+            ) from error
+    free_memory(predictor.device)
+    # halves stay on the network's pooling grid (at most 64 px)
+    half = max(side // 2 // 64 * 64, _SMALLEST_TILE_PX)
+    notices.append(f"Memory ran out: went on with tiles of {half} px.")
+    parts = plan_tiles(tile.shape, half)
+    result = np.empty((len(predictor.values), *tile.shape), np.float32)
+    for part in parts:
+        moved = Tile(
+            tile.y0 + part.y0, tile.y0 + part.y1, tile.x0 + part.x0, tile.x0 + part.x1
+        )
+        result[:, part.y0 : part.y1, part.x0 : part.x1] = _predict_tile(
+            predictor, source, plane, moved, notices
+        )
+    return result

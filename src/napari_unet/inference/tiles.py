@@ -1,0 +1,64 @@
+"""The tile plan: rectangles that partition a plane, on one fixed grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Tile", "plan_tiles"]
+
+
+@dataclass(frozen=True, order=True)
+class Tile:
+    """A rectangle of a plane (px), without its halo; stops are exclusive."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width (px)."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+
+def plan_tiles(
+    plane_shape: tuple[int, int],
+    tile_px: int,
+    region: Tile | None = None,
+) -> list[Tile]:
+    """Cut a plane into tiles of side ``tile_px``, smaller at the far borders.
+
+    The grid starts at the plane's corner whatever the region, so that a tile predicted
+    for the visible field is the same tile that the whole image has.
+
+    Parameters
+    ----------
+    plane_shape
+        Height and width (px).
+    tile_px
+        Side of a tile (px); a multiple of the network's pooling grid.
+    region
+        Return only the tiles that meet this rectangle; None: all.
+
+    Returns
+    -------
+    list of Tile
+        Nearest to the region's centre first. Empty when nothing meets the region.
+    """
+    height, width = plane_shape
+    region = region or Tile(0, height, 0, width)
+    y_first = max(region.y0, 0) // tile_px * tile_px
+    x_first = max(region.x0, 0) // tile_px * tile_px
+    tiles = [
+        Tile(y, min(y + tile_px, height), x, min(x + tile_px, width))
+        for y in range(y_first, min(region.y1, height), tile_px)
+        for x in range(x_first, min(region.x1, width), tile_px)
+    ]
+    centre = region.y0 + region.y1, region.x0 + region.x1
+
+    def distance(tile: Tile) -> int:
+        dy, dx = tile.y0 + tile.y1 - centre[0], tile.x0 + tile.x1 - centre[1]
+        return dy * dy + dx * dx
+
+    return sorted(tiles, key=lambda tile: (distance(tile), tile))

@@ -1,0 +1,66 @@
+"""The gate: held-out strokes score each candidate; the best is what people see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.metrics import confusion_matrix, dice_per_class, iou_per_class
+from napari_unet.jobs import Score
+from napari_unet.learning.samples import Samples
+
+__all__ = ["ORDER", "choose", "score_candidate"]
+
+ORDER = ("forest", "instant", "instant+forest", "fine-tuned", "fine-tuned+forest")
+"""Candidates, simpler first: a tie goes to the earlier one."""
+
+
+def score_candidate(
+    samples: Samples, probabilities: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> Score:
+    """Score probabilities (n, K) at the samples of ``mask`` (n,), all held out.
+
+    Classes weigh the same however much of each is painted, and long strokes weigh as the
+    square root of their length; classes that could not be held out do not count.
+    """
+    n_px = int(mask.sum())
+    n_strokes = len(np.unique(samples.strokes[mask]))
+    present = np.unique(samples.targets[mask])
+    if len(present) < 2:
+        return Score(None, n_px=n_px, n_strokes=n_strokes)
+    weights = samples.weights[mask].astype(np.float64)
+    targets = samples.targets[mask]
+    for index in present:  # equal sums again, of what is held out
+        weights[targets == index] /= weights[targets == index].sum()
+    matrix = confusion_matrix(
+        targets,
+        probabilities[mask].argmax(axis=1),
+        range(len(samples.values)),
+        weights,
+    )
+    iou, dice = iou_per_class(matrix), dice_per_class(matrix)
+    return Score(
+        mean_iou=float(np.mean(iou[present])),
+        iou={samples.values[i]: float(iou[i]) for i in present},
+        dice={samples.values[i]: float(dice[i]) for i in present},
+        n_px=n_px,
+        n_strokes=n_strokes,
+    )
+
+
+def choose(
+    scores: dict[str, Score], min_gain: float, order: Sequence[str] = ORDER
+) -> str:
+    """Return the best candidate; a more complex one must win by ``min_gain``.
+
+    Where nothing could be held out, the first of ``order`` is trusted.
+    """
+    names = [name for name in order if name in scores]
+    best = names[0]
+    for name in names[1:]:
+        mine, its = scores[name].mean_iou, scores[best].mean_iou
+        if mine is not None and its is not None and mine >= its + min_gain:
+            best = name
+    return best

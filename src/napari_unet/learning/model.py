@@ -1,0 +1,76 @@
+"""The model: every candidate fitted to one annotation, and the one that is chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from napari_unet.core.head import RidgeHead
+from napari_unet.inference.predict import Predictor
+from napari_unet.learning.candidates import (
+    Blend,
+    FeatureCache,
+    ForestCandidate,
+    Network,
+    NetworkCandidate,
+    RidgeCandidate,
+)
+from napari_unet.learning.forest import Forest
+from napari_unet.learning.scoring import Tuned
+
+__all__ = ["Model"]
+
+_generations = count(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What predicts: fitted candidates and the name of the chosen one.
+
+    ``generation`` is a new number whenever predictions may differ.
+    """
+
+    values: tuple[int, ...]
+    n_levels: int
+    start: Network
+    head: RidgeHead
+    forest: Forest
+    tuned: Tuned | None
+    chosen: str
+    cache: FeatureCache
+    generation: int = field(default_factory=lambda: next(_generations))
+
+    def using(self, tuned: Tuned | None, chosen: str) -> Model:
+        """Return the model with another choice; itself when nothing changes."""
+        is_shown = chosen.startswith("fine-tuned")
+        is_same = chosen == self.chosen and (tuned is self.tuned or not is_shown)
+        generation = self.generation if is_same else next(_generations)
+        return replace(self, tuned=tuned, chosen=chosen, generation=generation)
+
+    def predictor(self) -> Predictor:
+        """Return the chosen candidate."""
+        parts = [self._part(name) for name in self.chosen.split("+")]
+        return parts[0] if len(parts) == 1 else Blend(parts, self.generation)
+
+    def _part(
+        self, name: str
+    ) -> RidgeCandidate | NetworkCandidate | ForestCandidate:
+        if name == "forest":
+            return ForestCandidate(self.forest, self.values, self.cache, self.generation)
+        if name == "instant":
+            return RidgeCandidate(
+                self.start,
+                self.head,
+                self.values,
+                self.n_levels,
+                self.cache,
+                self.generation,
+            )
+        assert self.tuned is not None
+        return NetworkCandidate(
+            self.tuned.network,
+            self.tuned.outputs,
+            self.values,
+            self.cache,
+            self.generation,
+        )

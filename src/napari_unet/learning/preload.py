@@ -1,0 +1,47 @@
+"""Loads torch's libraries without holding Python's lock.
+
+``import torch`` on a worker thread freezes every other thread for about half a second,
+because Python holds its lock while the system loads and links hundreds of megabytes.
+A foreign function called through ctypes gives the lock away; called for the same files
+first, it leaves nothing for the import to wait for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import sys
+import time
+from pathlib import Path
+
+__all__ = ["preload_torch"]
+
+# what libtorch_python needs comes first; names that a build lacks are passed over
+_LIBRARIES = (
+    "libc10",
+    "libtorch_cpu",
+    "libc10_cuda",
+    "libtorch_cuda",
+    "libtorch",
+    "libshm",
+    "libtorch_python",
+)
+
+
+def preload_torch() -> None:
+    """Load torch's shared libraries where that helps; harmless where it does not."""
+    if "torch" in sys.modules or not sys.platform.startswith("linux"):
+        return
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return
+    folder = Path(spec.origin).parent / "lib"
+    dlopen = ctypes.CDLL(None).dlopen  # this call, unlike CDLL(path), frees the lock
+    dlopen.restype = ctypes.c_void_p
+    dlopen.argtypes = [ctypes.c_char_p, ctypes.c_int]
+    for name in _LIBRARIES:
+        path = folder / f"{name}.so"
+        if path.exists():
+            dlopen(os.fsencode(path), os.RTLD_NOW | os.RTLD_GLOBAL)
+            time.sleep(0)  # let others take the lock

@@ -1,0 +1,187 @@
+"""How the gate judges: held-out scores of the instant stage and of the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.annotation.strokes import HELD_OUT_FOLD
+from napari_unet.config import LearnerConfig
+from napari_unet.jobs import Score
+from napari_unet.learning.candidates import FeatureCache, Network, NetworkCandidate
+from napari_unet.learning.gate import ORDER, choose, score_candidate
+from napari_unet.learning.instant import CrossValidation, cross_validate
+from napari_unet.learning.samples import Samples
+
+__all__ = ["Tuned", "Verdict", "judge"]
+
+Floats = NDArray[np.float32]
+_MAX_SCORED_TILES = 12
+_WORDS = {
+    "forest": "random forest",
+    "instant": "instant head",
+    "instant+forest": "instant head and random forest together",
+    "fine-tuned": "fine-tuned network",
+    "fine-tuned+forest": "fine-tuned network and random forest together",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """A snapshot of the fine-tuned network; ``outputs`` are its channels' values."""
+
+    network: Network
+    outputs: tuple[int, ...]
+
+    def knows(self, values: tuple[int, ...]) -> bool:
+        """Whether it has a channel for each of these values."""
+        return set(values) <= set(self.outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Scores, the choice, and why; ``validation`` is kept for the next judgement."""
+
+    scores: dict[str, Score] = field(default_factory=dict)
+    chosen: str = ""
+    reason: str = ""
+    advice: str = ""
+    strength: float = 0.0
+    validation: CrossValidation | None = None
+    tuned_at_samples: Floats | None = None
+
+
+def judge(
+    samples: Samples,
+    previous: Verdict | None,
+    *,
+    candidate: Tuned | None,
+    current: Tuned | None,
+    cache: FeatureCache,
+    config: LearnerConfig,
+    is_pretrained: bool,
+) -> tuple[Verdict, Tuned | None]:
+    """Score the candidates on strokes that none of them has seen, and choose.
+
+    The instant candidates are compared over all folds. The network is trained without
+    one fold, and is compared with them on that fold alone.
+
+    Parameters
+    ----------
+    samples
+        Annotated pixels with features.
+    previous
+        The last verdict on the same annotation; None when the annotation is new.
+    candidate
+        The newest snapshot of the network, None when it never trained.
+    current
+        The snapshot in use; it stays unless the newest is at least as good.
+
+    Returns
+    -------
+    Verdict
+    Tuned or None
+        The snapshot to keep.
+    """
+    validation = previous.validation if previous else None
+    if validation is None:
+        validation = cross_validate(samples, config.instant, config.seed)
+    order = ORDER
+    if is_pretrained:
+        order = ("instant", "instant+forest", "forest", *ORDER[3:])
+    both = (validation.head + validation.forest) / 2
+    instant = {"forest": validation.forest, "instant": validation.head}
+    instant["instant+forest"] = both
+    all_folds = {
+        name: score_candidate(samples, probabilities, validation.mask)
+        for name, probabilities in instant.items()
+    }
+    gain = config.instant.min_gain
+    best = choose(all_folds, gain, order)
+    scores, chosen, tuned = all_folds, best, candidate
+    tuned_at_samples = None
+    if candidate is not None and candidate.knows(samples.values):
+        mask = validation.mask & (samples.folds == HELD_OUT_FOLD)
+        mask &= _within_scored_tiles(samples, mask)
+        tuned_at_samples = _at_samples(candidate, samples, mask, cache)
+        mine = score_candidate(samples, tuned_at_samples, mask)
+        if current is not None and current is not candidate:
+            before = previous.tuned_at_samples if previous else None
+            if before is None and current.knows(samples.values):
+                before = _at_samples(current, samples, mask, cache)
+            if before is not None:
+                old = score_candidate(samples, before, mask)
+                if (old.mean_iou or 0) > (mine.mean_iou or 0):
+                    tuned, tuned_at_samples, mine = current, before, old
+        scores = {
+            name: score_candidate(samples, probabilities, mask)
+            for name, probabilities in instant.items()
+        }
+        scores["fine-tuned"] = mine
+        mixed = (tuned_at_samples + validation.forest) / 2
+        scores["fine-tuned+forest"] = score_candidate(samples, mixed, mask)
+        chosen = choose(scores, gain, (best, "fine-tuned", "fine-tuned+forest"))
+    verdict = Verdict(
+        scores=scores,
+        chosen=chosen,
+        reason=_reason(scores, chosen),
+        advice=_advice(samples, scores[chosen]),
+        strength=validation.strength,
+        validation=validation,
+        tuned_at_samples=tuned_at_samples,
+    )
+    return verdict, tuned
+
+
+def _within_scored_tiles(samples: Samples, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Limit scoring to a few tiles, so that its time is bounded."""
+    rows = [group.rows[mask[group.rows]] for group in samples.groups]
+    rows = sorted((r for r in rows if len(r)), key=len, reverse=True)
+    kept = np.zeros_like(mask)
+    for part in rows[:_MAX_SCORED_TILES]:
+        kept[part] = True
+    return kept
+
+
+def _at_samples(
+    tuned: Tuned, samples: Samples, mask: NDArray[np.bool_], cache: FeatureCache
+) -> Floats:
+    """Return the network's probabilities (n, K) at the samples of ``mask``."""
+    result = np.zeros((len(samples.targets), len(samples.values)), np.float32)
+    candidate = NetworkCandidate(tuned.network, tuned.outputs, samples.values, cache)
+    for group in samples.groups:
+        wanted = mask[group.rows]
+        if wanted.any():
+            result[group.rows[wanted]] = candidate.at_pixels(
+                group.image.source, group.plane, group.tile, group.yx[wanted]
+            )
+    return result
+
+
+def _reason(scores: dict[str, Score], chosen: str) -> str:
+    """Say why this candidate is shown."""
+    score = scores[chosen]
+    name = _WORDS[chosen]
+    if score.mean_iou is None:
+        return f"Showing the {name}; too few strokes to compare it with the others."
+    others = {n: s.mean_iou for n, s in scores.items() if n != chosen}
+    rival = max(others, key=lambda n: others[n] or 0)
+    return (
+        f"Showing the {name}: held-out IoU {score.mean_iou:.2f} on {score.n_px} px, "
+        f"next best {_WORDS[rival]} {others[rival] or 0:.2f}."
+    )
+
+
+def _advice(samples: Samples, score: Score) -> str:
+    """Say what to paint, so that learning can be checked."""
+    counts = {
+        value: len(np.unique(samples.strokes[samples.targets == index]))
+        for index, value in enumerate(samples.values)
+    }
+    single = [value for value, n in counts.items() if n < 2]
+    if single and score.mean_iou is None:
+        names = " and ".join(f"class {value}" for value in single)
+        return f"Paint a second stroke of {names}, so that learning can be checked."
+    return ""

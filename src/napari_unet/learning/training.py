@@ -1,0 +1,247 @@
+"""One optimiser step after the other: the network's training, able to take new strokes."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_unet.annotation.annotations import AnnotationSet
+from napari_unet.annotation.augmentation import augment
+from napari_unet.annotation.patches import PatchSampler
+from napari_unet.annotation.strokes import HELD_OUT_FOLD
+from napari_unet.config import LearnerConfig
+from napari_unet.core.device import autocast, free_memory, out_of_memory_errors
+from napari_unet.core.losses import balanced_class_weights, sparse_loss
+from napari_unet.core.unet import UNet
+from napari_unet.errors import OutOfMemoryError, TrainingError
+from napari_unet.learning.candidates import Network
+
+__all__ = ["Trainer"]
+
+_SMALLEST_PATCH_PX = 32
+_MAX_BAD_STEPS = 10
+_WARM_UP_STEPS = 20
+
+
+class Trainer:
+    """Trains a network on patches around strokes and averages its weights.
+
+    Parameters
+    ----------
+    unet
+        Start weights; copied.
+    outputs
+        Class value of each output channel. Channels are only ever added.
+    config
+        Settings.
+    learning_rate
+        Of AdamW.
+    device
+        Where to train.
+    """
+
+    def __init__(
+        self,
+        unet: UNet,
+        outputs: tuple[int, ...],
+        config: LearnerConfig,
+        learning_rate: float,
+        device: torch.device,
+    ) -> None:
+        self.config, self.device = config, device
+        self.unet = copy.deepcopy(unet).to(device).requires_grad_(True)
+        self.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
+        self.outputs = outputs
+        self.n_steps = 0
+        self.version = -1
+        self.batch_size = config.fine_tune.batch_size
+        self.patch_px = config.fine_tune.patch_px
+        self._learning_rate = learning_rate
+        self._n_bad = 0
+        self._rng = np.random.default_rng(config.seed)
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._optimizer = self._make_optimizer()
+        self._sampler: PatchSampler | None = None
+        self._annotations: AnnotationSet | None = None
+
+    def take(self, annotations: AnnotationSet) -> None:
+        """Train on this annotation from the next step on; new classes get a channel."""
+        added = [v for v in annotations.values if v not in self.outputs]
+        if added:
+            self._add_outputs(tuple(added))
+        self._annotations = annotations
+        self.version = annotations.version
+        image_px, target_px = self.unet.valid_input_px(self.patch_px)
+        self._sampler = PatchSampler(
+            annotations, self.outputs, image_px, target_px, self._rng
+        )
+        counts = [
+            sum(
+                s.n_px
+                for _, s in annotations.strokes
+                if s.value == value and s.fold != HELD_OUT_FOLD
+            )
+            for value in self.outputs
+        ]
+        weights = balanced_class_weights(counts)
+        self._class_weights = torch.from_numpy(weights).to(self.device)
+
+    def step(self, notices: list[str]) -> float:
+        """Do one optimiser step and return its loss.
+
+        Where memory runs out, the batch and then the patch are halved and a sentence is
+        added to ``notices``.
+
+        Raises
+        ------
+        OutOfMemoryError
+            If even one smallest patch does not fit.
+        TrainingError
+            If the loss stays not a number.
+        """
+        while True:
+            try:
+                return self._step()
+            except out_of_memory_errors as error:
+                if isinstance(error, OutOfMemoryError):
+                    raise
+                self._optimizer.zero_grad(set_to_none=True)
+                self._shrink(error)
+            free_memory(self.device)
+            notices.append(
+                f"Ran out of memory: went on with {self.batch_size} "
+                f"patch{'es' if self.batch_size > 1 else ''} of {self.patch_px} px."
+            )
+
+    def _step(self) -> float:
+        assert self._sampler is not None
+        n = max(self.batch_size, len(self.outputs) if self.batch_size > 1 else 1)
+        patches = [self._sampler.draw() for _ in range(n)]
+        images = torch.from_numpy(np.stack([p.image for p in patches])).to(self.device)
+        targets = torch.from_numpy(np.stack([p.target for p in patches]))
+        targets = targets.to(self.device)
+        images, targets = self._augment(images, targets)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._learning_rate * min(
+                1.0, (self.n_steps + 1) / _WARM_UP_STEPS
+            )
+        self.unet.train()
+        images = images.contiguous(memory_format=torch.channels_last)
+        with autocast(self.device):
+            logits = self.unet(images)
+        loss = sparse_loss(
+            logits.float(),
+            targets,
+            self._class_weights,
+            self.config.fine_tune.dice_weight,
+        )
+        value = float(loss.detach())
+        self._optimizer.zero_grad(set_to_none=True)
+        if not math.isfinite(value):
+            return self._bad_step(value)
+        self._n_bad = 0
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
+        self._optimizer.step()
+        self.n_steps += 1
+        self._update_average()
+        return value
+
+    def _augment(
+        self, images: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Augment; unpadded networks have targets smaller than their images."""
+        n_in, n_out = images.shape[-1], targets.shape[-1]
+        border = (n_in - n_out) // 2
+        if border:
+            targets = nn.functional.pad(targets, [border] * 4, value=-1)
+        images, targets = augment(
+            images, targets, self.config.augmentation, self._generator
+        )
+        return images, targets[:, border : border + n_out, border : border + n_out]
+
+    def snapshot(self) -> Network:
+        """Return a frozen copy of the averaged weights."""
+        return Network(copy.deepcopy(self.average))
+
+    def _update_average(self) -> None:
+        # early on, the average follows at once: a long memory would hold random weights
+        decay = min(self.config.fine_tune.average_decay, self.n_steps / (self.n_steps + 9))
+        with torch.no_grad():
+            pairs = zip(
+                self.average.parameters(), self.unet.parameters(), strict=True
+            )
+            for slow, fast in pairs:
+                slow.lerp_(fast, 1 - decay)
+
+    def _bad_step(self, value: float) -> float:
+        """Skip a step whose loss is not finite, and give up after several."""
+        self._n_bad += 1
+        if self._n_bad < _MAX_BAD_STEPS:
+            return value
+        with torch.no_grad():
+            self.unet.load_state_dict(self.average.state_dict())
+        self._optimizer = self._make_optimizer()
+        self._n_bad = 0
+        raise TrainingError(
+            f"the loss was not a number for {_MAX_BAD_STEPS} steps: training stopped and "
+            "went back to the averaged weights; lower the learning rate"
+        )
+
+    def _shrink(self, error: Exception) -> None:
+        if self.batch_size > 1:
+            self.batch_size //= 2
+            return
+        smaller = self.patch_px // 2 // 16 * 16
+        if smaller < _SMALLEST_PATCH_PX or self._annotations is None:
+            raise OutOfMemoryError(
+                f"memory ran out on one patch of {self.patch_px} px: close other "
+                "programs or images, or choose fewer base channels"
+            ) from error
+        self.patch_px = smaller
+        self.take(self._annotations)
+
+    def _make_optimizer(self) -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            self.unet.parameters(),
+            lr=self._learning_rate,
+            weight_decay=self.config.fine_tune.weight_decay,
+        )
+
+    def _add_outputs(self, values: tuple[int, ...]) -> None:
+        """Give new classes a channel each; everything learned stays, momenta too."""
+        self.outputs += values
+        state = {
+            name: self._optimizer.state.get(parameter)
+            for name, parameter in self.unet.named_parameters()
+            if not name.startswith("head.")
+        }
+        for unet in (self.unet, self.average):
+            unet.head = _widen(unet.head, len(self.outputs))
+            config = unet.config.model_copy(update={"n_classes": len(self.outputs)})
+            unet.config = config
+        self.average.requires_grad_(False)
+        self._optimizer = self._make_optimizer()
+        for name, parameter in self.unet.named_parameters():
+            if state.get(name) is not None:
+                self._optimizer.state[parameter] = state[name]
+
+
+def _widen(head: nn.Module, n_out: int) -> nn.Module:
+    """Return a 1x1 convolution with more outputs, the old ones unchanged.
+
+    A new class starts below the others, so that it does not appear before it is learned.
+    """
+    old_weight, old_bias = head.weight, head.bias
+    wide = type(head)(old_weight.shape[1], n_out, 1).to(old_weight.device)
+    with torch.no_grad():
+        wide.weight.mul_(0.1)
+        wide.weight[: len(old_weight)] = old_weight
+        wide.bias.fill_(float(old_bias.min()) - 1.0)
+        wide.bias[: len(old_bias)] = old_bias
+    return wide
