@@ -216,7 +216,7 @@ def live(
     try:
         yield from loop.run()
     finally:
-        loop.learner.clear()
+        loop.learner.reset()
 
 
 class _Loop:
@@ -262,7 +262,7 @@ class _Loop:
             self.learner.class_names = mail.class_names
         if mail.wants_reset:
             yield from self._stop_training("Forgot what was learned.")
-            self.learner.clear()
+            self.learner.reset()
             self.shown, self.failed_version = (-1, -1), -1
         if mail.wants_refresh:
             self.shown, self.failed_version = (-1, -1), -1

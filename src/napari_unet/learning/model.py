@@ -47,6 +47,12 @@ class Model:
         generation = self.generation if is_same else next(_generations)
         return replace(self, tuned=tuned, chosen=chosen, generation=generation)
 
+    def with_head(self, head: RidgeHead) -> Model:
+        """Return the model with another closed-form head."""
+        is_shown = "instant" in self.chosen
+        generation = next(_generations) if is_shown else self.generation
+        return replace(self, head=head, generation=generation)
+
     def predictor(self) -> Predictor:
         """Return the chosen candidate."""
         parts = [self._part(name) for name in self.chosen.split("+")]

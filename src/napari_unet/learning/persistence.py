@@ -99,10 +99,7 @@ def read_learner(path: str | Path) -> tuple[LearnerConfig, Parts, dict[str, Any]
     try:
         config = LearnerConfig.model_validate(header["config"])
         parts = _parts(arrays, header)
-        if not isinstance(header["class_names"], dict):
-            raise TypeError("class_names")
-        for value in header["class_names"]:
-            int(value)
+        _check_header(header)
     except (KeyError, TypeError, ValueError, IndexError, ValidationError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -111,6 +108,14 @@ def read_learner(path: str | Path) -> tuple[LearnerConfig, Parts, dict[str, Any]
             ": train and save again"
         ) from error
     return config, parts, header
+
+
+def _check_header(header: dict[str, Any]) -> None:
+    for value in dict(header["class_names"]):
+        int(value)
+    if header["axes"] is not None and not set(header["axes"]) <= set("TCZYX"):
+        raise ValueError(f"axes {header['axes']!r}")
+    bool(header["is_pretrained"])
 
 
 def _parts(arrays: Arrays, header: dict[str, Any]) -> Parts:

@@ -1,0 +1,183 @@
+"""What a learner knows at a moment, and the instant stage that keeps it up to date."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+
+import torch
+
+from napari_unet.annotation.annotations import AnnotationSet
+from napari_unet.config import LearnerConfig
+from napari_unet.core.device import choose_device, default_threads, free_memory
+from napari_unet.core.start import make_network
+from napari_unet.jobs import HeadFitted, JobEvent, Scored
+from napari_unet.learning.candidates import FeatureCache, Network
+from napari_unet.learning.instant import fit_forest, fit_head
+from napari_unet.learning.model import Model
+from napari_unet.learning.samples import Samples, collect_samples
+from napari_unet.learning.scoring import Tuned, Verdict, judge
+from napari_unet.learning.training import Trainer
+
+__all__ = ["State"]
+
+# fine-tuning from pretrained weights moves gently, or it forgets what they know
+_PRETRAINED_RATE = 1 / 3
+
+
+class State:
+    """The learner's inside: annotations, network, fitted model and the gate's verdict.
+
+    Attributes
+    ----------
+    annotations
+        What is painted; replaced as a whole, by whichever thread paints.
+    start
+        The network with its start weights, whose features the instant head uses.
+    model
+        What predicts, None before two classes are painted.
+    tuned
+        The best snapshot of the fine-tuned network so far.
+    judged_version
+        Version of the annotation that `model` is fitted to and the gate has judged.
+    seconds
+        Time spent on fine-tuning in all.
+    """
+
+    def __init__(self, config: LearnerConfig) -> None:
+        self.config = config
+        self.device = choose_device(config.device)
+        self.n_threads = config.n_threads or default_threads()
+        torch.set_num_threads(self.n_threads)
+        self.cache = FeatureCache()
+        self.annotations = AnnotationSet()
+        self.start: Network | None = None
+        self.is_pretrained = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was learned, but not what is painted; give memory back."""
+        self.start = None
+        self.model: Model | None = None
+        self.tuned: Tuned | None = None
+        self.trainer: Trainer | None = None
+        self.verdict = Verdict()
+        self.judged_version = -1
+        self.seconds = 0.0
+        self._samples: Samples | None = None
+        self.cache.clear()
+        free_memory(self.device)
+
+    @property
+    def tile_px(self) -> int:
+        """Side of a tile (px): the setting, on the network's pooling grid."""
+        grid = 2**self.config.depth
+        return max(self.config.tiling.tile_px // grid, 1) * grid
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps in all."""
+        return self.trainer.n_steps if self.trainer else 0
+
+    def update(self) -> Generator[JobEvent, None, None]:
+        """Fit the instant stage to the newest annotation, then let the gate judge.
+
+        Yields `HeadFitted` as soon as something can be predicted, and `Scored` when the
+        held-out strokes have spoken; nothing when all is up to date.
+        """
+        annotations = self.annotations
+        if annotations.version == self.judged_version:
+            return
+        annotations.require_two_classes()
+        started = time.monotonic()
+        samples = self._samples = self._collect(annotations)
+        config = self.config.instant
+        strength = self.verdict.strength or config.ridge_strengths[0]
+        assert self.start is not None
+        self.model = Model(
+            values=samples.values,
+            n_levels=config.n_feature_levels,
+            start=self.start,
+            head=fit_head(samples, slice(None), strength),
+            forest=fit_forest(samples, slice(None), config, self.config.seed),
+            tuned=self.tuned,
+            chosen=self._provisional(samples),
+            cache=self.cache,
+        )
+        yield HeadFitted(annotations.version, time.monotonic() - started)
+        yield self._judge(self.tuned, annotations.version)
+
+    def judge_network(self, tuned: Tuned) -> Scored:
+        """Let the gate judge a new snapshot of the network on the known annotation."""
+        return self._judge(tuned, self.judged_version)
+
+    def _judge(self, tuned: Tuned | None, version: int) -> Scored:
+        """Score all candidates and let the best one predict."""
+        samples, model = self._samples, self.model
+        assert samples is not None and model is not None
+        before = self.verdict
+        self.verdict, self.tuned = judge(
+            samples,
+            before if version == self.judged_version else None,
+            candidate=tuned,
+            current=self.tuned,
+            cache=self.cache,
+            config=self.config,
+            is_pretrained=self.is_pretrained,
+        )
+        if self.verdict.strength != before.strength:
+            head = fit_head(samples, slice(None), self.verdict.strength)
+            self.model = model.with_head(head)
+        self.model = self.model.using(self.tuned, self.verdict.chosen)
+        self.judged_version = version
+        return Scored(
+            scores=dict(self.verdict.scores),
+            chosen=self.verdict.chosen,
+            reason=self.verdict.reason,
+            step=self.n_steps,
+            seconds=self.seconds,
+            is_changed=self.model.generation != model.generation,
+        )
+
+    def _collect(self, annotations: AnnotationSet) -> Samples:
+        return collect_samples(
+            annotations,
+            self._start_network(annotations),
+            self.cache,
+            n_levels=self.config.instant.n_feature_levels,
+            tile_px=self.tile_px,
+            max_px=self.config.instant.max_training_px,
+        )
+
+    def _provisional(self, samples: Samples) -> str:
+        """Name what to show until the gate has judged."""
+        chosen = self.verdict.chosen
+        knows_all = self.tuned is not None and self.tuned.knows(samples.values)
+        if chosen and (knows_all or not chosen.startswith("fine-tuned")):
+            return chosen
+        return "instant" if self.is_pretrained else "forest"
+
+    def _start_network(self, annotations: AnnotationSet) -> Network:
+        n_channels = annotations.images[0].source.stack.n_channels
+        if self.start is None or self.start.unet.config.in_channels != n_channels:
+            config = self.config.unet_config(n_channels, len(annotations.values))
+            unet, self.is_pretrained = make_network(
+                config, start=self.config.start, seed=self.config.seed
+            )
+            unet = unet.to(self.device).requires_grad_(False)
+            unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.start = Network(unet)
+        return self.start
+
+    def ensure_trainer(self) -> Trainer:
+        """Return the trainer; it goes on where it was paused or loaded."""
+        if self.trainer is None:
+            unet = self._start_network(self.annotations).unet
+            outputs = self.annotations.values
+            if self.tuned is not None:
+                unet, outputs = self.tuned.network.unet, self.tuned.outputs
+            rate = self.config.fine_tune.learning_rate
+            if self.is_pretrained or self.tuned is not None:
+                rate *= _PRETRAINED_RATE
+            self.trainer = Trainer(unet, outputs, self.config, rate, self.device)
+        return self.trainer
