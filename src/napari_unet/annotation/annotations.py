@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,9 @@ class AnnotationSet:
         others = [image for image in self.images if image.key != source.key]
         elsewhere = [stroke for image in others for stroke in image.strokes]
         mine = deal_folds(found, n_folds, before, elsewhere)
-        images = [*others, AnnotatedImage(source, annotation, mine)] if found else others
+        images = (
+            [*others, AnnotatedImage(source, annotation, mine)] if found else others
+        )
         return AnnotationSet(self.version + 1, tuple(images))
 
     def without(self, key: str) -> AnnotationSet:
@@ -98,7 +101,7 @@ class AnnotationSet:
         return replace(self, version=self.version + 1, images=images)
 
     def require_two_classes(self) -> None:
-        """Raise an `AnnotationError` that says what to paint, unless two are painted."""
+        """Raise an `AnnotationError` that says what to paint until two are painted."""
         advice = advise_missing_class(self.values)
         if advice:
             raise AnnotationError(advice)
@@ -129,7 +132,7 @@ def check_annotation(
         If it is not of integers (bool is taken as 0 and 1), has another shape than the
         image, or holds negative values or values above 65,535.
     """
-    array = np.asarray(annotation)
+    array: NDArray[Any] = np.asarray(annotation)
     if array.shape != spatial_shape:
         raise AnnotationError(
             f"the annotation has the shape {array.shape}, but the image needs "
@@ -149,6 +152,6 @@ def check_annotation(
             f"the annotation holds the value {wrong}: use 0 for unlabelled, 1 for "
             f"background and 2 to {MAX_VALUE} for the classes"
         )
-    frozen = array.astype(np.uint8 if high < 256 else np.uint16)
+    frozen: NDArray[np.integer] = array.astype(np.uint8 if high < 256 else np.uint16)
     frozen.flags.writeable = False
     return frozen

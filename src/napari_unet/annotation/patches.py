@@ -79,7 +79,11 @@ class PatchSampler:
         x += self._rng.integers(-reach, reach + 1)
         half = self.image_px // 2
         pixels = image.source.read(
-            stroke.plane, y - half, y - half + self.image_px, x - half, x - half + self.image_px
+            stroke.plane,
+            y - half,
+            y - half + self.image_px,
+            x - half,
+            x - half + self.image_px,
         )
         return Patch(pixels, self._target(image, stroke.plane, int(y), int(x)))
 

@@ -21,7 +21,7 @@ _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 class Stroke:
     """One connected mark of one class in one plane, or one block of a large region.
 
-    ``yx`` has shape (n, 2), in px, row first; ``fold`` says when the stroke is held out.
+    ``yx`` has shape (n, 2), in px, row first; ``fold`` says when it is held out.
     """
 
     value: int
@@ -61,8 +61,8 @@ def find_strokes(
             continue
         marks, _ = ndimage.label(annotation == value, structure=_EVERY_NEIGHBOUR)
         for number, box in enumerate(ndimage.find_objects(marks), start=1):
-            corner = (box[0].start, box[1].start)
-            yx = np.argwhere(marks[box] == number).astype(np.int32) + np.int32(corner)
+            corner = np.array([box[0].start, box[1].start], np.int32)
+            yx = np.argwhere(marks[box] == number).astype(np.int32) + corner
             strokes += [
                 Stroke(int(value), plane, part) for part in _blocks(yx, region_px)
             ]

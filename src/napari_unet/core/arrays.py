@@ -1,4 +1,4 @@
-"""Images as stacks of planes, read lazily, and a normalisation that survives outliers."""
+"""Images as stacks of planes, read lazily, and a robust normalisation."""
 
 from __future__ import annotations
 
@@ -55,9 +55,8 @@ def guess_axes(
                 f"{tuple(shape)}: they must be equal, but for a channel axis"
             )
         channel = fits[0]
-    elif annotation_shape is None and len(shape) >= 3 and shape[-1] in (3, 4):
-        if min(shape[-3:-1]) > 4:
-            channel = len(shape) - 1
+    elif annotation_shape is None and _looks_like_rgb(shape):
+        channel = len(shape) - 1
     n_spatial = len(shape) - (channel is not None)
     if n_spatial - 2 not in _LEADING:
         raise ImageError(
@@ -68,6 +67,10 @@ def guess_axes(
     if channel is not None:
         axes.insert(channel, "C")
     return "".join(axes)
+
+
+def _looks_like_rgb(shape: tuple[int, ...]) -> bool:
+    return len(shape) >= 3 and shape[-1] in (3, 4) and min(shape[-3:-1]) > 4
 
 
 class PlaneStack:
@@ -118,15 +121,15 @@ class PlaneStack:
         self.n_channels = 3 if is_rgba else n_channels
         if annotation_shape is not None and self.spatial_shape != annotation_shape:
             raise ImageError(
-                f"the annotation has the shape {annotation_shape}, but an image of shape "
-                f"{shape} with axes {axes} needs {self.spatial_shape}"
+                f"the annotation has the shape {annotation_shape}, but an image of "
+                f"shape {shape} with axes {axes} needs {self.spatial_shape}"
             )
 
     def index(self, plane: int) -> tuple[int, ...]:
         """Return the leading index of a plane in the label array; ``()`` in 2D."""
-        return tuple(int(i) for i in np.unravel_index(plane, self.leading_shape or (1,)))[
-            : len(self.leading_shape)
-        ]
+        return tuple(
+            int(i) for i in np.unravel_index(plane, self.leading_shape or (1,))
+        )[: len(self.leading_shape)]
 
     def plane_of(self, index: tuple[int, ...]) -> int:
         """Return the number of the plane at a leading index."""
@@ -196,8 +199,8 @@ def _mirror(start: int, stop: int, n: int) -> NDArray[np.intp]:
 class Normaliser:
     """Maps each channel's bulk to about -1..1, whatever the dtype and the outliers.
 
-    ``low`` and ``high`` are the 0.5 and 99.5 percentiles of a regular sample of the whole
-    image, so that every tile, and the GUI and the command line, see the same numbers.
+    ``low`` and ``high`` are the 0.5 and 99.5 percentiles of a regular sample of the
+    whole image, so that every tile, the GUI and the command line see the same numbers.
     Values beyond are compressed logarithmically: a hot pixel cannot flatten the rest,
     and bright rare objects keep their contrast.
     """
@@ -276,7 +279,7 @@ class ImageSource:
     def read(
         self, plane: int, y0: int, y1: int, x0: int, x1: int
     ) -> NDArray[np.float32]:
-        """Read a normalised rectangle (C, y1 - y0, x1 - x0), mirrored at the borders."""
+        """Read a normalised rectangle (C, y1 - y0, x1 - x0), mirrored at borders."""
         return self.normaliser.apply(self.stack.read(plane, y0, y1, x0, x1))
 
 

@@ -25,11 +25,11 @@ class UNet(nn.Module):
     the next level doubles the channels; 2x2 up-convolutions halve the channels again.
     The last 1x1 convolution is the head.
 
-    ``unet2015`` is the paper's: unpadded convolutions, cropped concatenation, dropout at
-    the end of the contracting path, He initialisation, no normalisation. ``compact``
+    ``unet2015`` is the paper's: unpadded convolutions, cropped concatenation, dropout
+    at the end of the contracting path, He initialisation, no normalisation. ``compact``
     pads, so that output and input agree in size, and standardises its weights (Qiao et
     al. 2019, arXiv:1903.10520), which needs no statistics of the tile: tiled prediction
-    equals untiled prediction, with nothing to compute at prediction time but the weights.
+    equals untiled prediction, and costs nothing but the standardising of the weights.
 
     Parameters
     ----------
@@ -90,6 +90,24 @@ class UNet(nn.Module):
             maps.append(x)
         return maps[::-1]
 
+    def widen_head(self, n_classes: int) -> None:
+        """Add outputs to the head; the old ones stay as they are.
+
+        A new class starts below the others, so as not to appear before it is learned.
+        """
+        old_weight, old_bias = self.head.weight, self.head.bias
+        assert old_bias is not None
+        n_old = len(old_weight)
+        wide = type(self.head)(old_weight.shape[1], n_classes, 1).to(old_weight.device)
+        assert wide.bias is not None
+        with torch.no_grad():
+            wide.weight.mul_(0.1)
+            wide.weight[:n_old] = old_weight
+            wide.bias.fill_(float(old_bias.min()) - 1.0)
+            wide.bias[:n_old] = old_bias
+        self.head = wide
+        self.config = self.config.model_copy(update={"n_classes": n_classes})
+
     @property
     def grid_px(self) -> int:
         """Input sizes and tile corners are multiples of this when padded (px)."""
@@ -112,8 +130,9 @@ class UNet(nn.Module):
     def valid_input_px(self, output_px: int) -> tuple[int, int]:
         """Return (input, output) sizes in px for at least ``output_px`` of output.
 
-        Padded: both are the next multiple of the grid. Unpadded: every pooling must meet
-        an even size, so 388 px of output need 572 px of input (the paper's figure 1).
+        Padded: both are the next multiple of the grid. Unpadded: every pooling must
+        meet an even size, so 388 px of output need 572 px of input (the paper's
+        figure 1).
         """
         if self.is_padded:
             size = math.ceil(output_px / self.grid_px) * self.grid_px
@@ -139,7 +158,7 @@ class _Double(nn.Sequential):
         plain = nn.Conv2d if ndim == 2 else nn.Conv3d
         own = _Standardised2d if ndim == 2 else _Standardised3d
         padding = 1 if is_padded else 0
-        # a standardised kernel has zero mean: the first one would be blind to brightness
+        # standardised kernels have zero mean: the first would be blind to brightness
         first = own if is_padded and not is_first else plain
         second = own if is_padded else plain
         super().__init__(

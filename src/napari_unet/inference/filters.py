@@ -1,7 +1,7 @@
 """Filter features of one tile: what the random forest sees.
 
-scikit-image's multiscale intensity, edges and texture, the recipe of ilastik, Labkit and
-the trainable segmentation of scikit-image.
+scikit-image's multiscale intensity, edges and texture, the recipe of ilastik, Labkit
+and the trainable segmentation of scikit-image.
 """
 
 from __future__ import annotations
@@ -20,12 +20,10 @@ _SIGMA_MAX_PX = 16.0
 _HALO_PX = 72
 
 
-def compute_filters(
-    source: ImageSource, plane: int, tile: Tile
-) -> NDArray[np.float32]:
+def compute_filters(source: ImageSource, plane: int, tile: Tile) -> NDArray[np.float32]:
     """Return the filter features of a tile, shape (G, h, w), scales 1 to 16 px.
 
-    Computed with as much context as the filters reach, so that tiles join without seams.
+    Computed with as much context as the filters reach: tiles join without seams.
     """
     height, width = source.stack.plane_shape
     y0, y1 = max(tile.y0 - _HALO_PX, 0), min(tile.y1 + _HALO_PX, height)
@@ -33,7 +31,7 @@ def compute_filters(
     # differences need two pixels an axis: a 1-pixel axis is mirrored
     y1, x1 = max(y1, y0 + 2), max(x1, x0 + 2)
     pixels = source.read(plane, y0, y1, x0, x1)
-    features = multiscale_basic_features(
+    features = multiscale_basic_features(  # type: ignore[no-untyped-call]
         pixels, sigma_min=1, sigma_max=_SIGMA_MAX_PX, channel_axis=0
     )
     top, left = tile.y0 - y0, tile.x0 - x0

@@ -33,8 +33,8 @@ class TileMaps:
     tile
         The rectangle without halo.
     maps
-        Per level, finest first, shape (C_l, H_l, W_l), on the network's device; a little
-        wider than the tile, as far as interpolation reaches.
+        Per level, finest first, shape (C_l, H_l, W_l), on the network's device; a
+        little wider than the tile, as far as interpolation reaches.
     corners
         Per level, the tile's corner in the map upsampled to full resolution (px).
     image
@@ -69,7 +69,7 @@ class TileMaps:
         weights = torch.from_numpy(head.weights).to(device)  # (F, K)
         bias = torch.from_numpy(head.bias).to(device)
         sizes = [m.shape[0] for m in (*self.maps, self.image)]
-        *per_level, of_image = weights.split(sizes)
+        *per_level, of_image = torch.split(weights, sizes)
         scores = torch.einsum("fk,fhw->khw", of_image, self.image) + bias[:, None, None]
         for level, (level_map, w) in enumerate(zip(self.maps, per_level, strict=True)):
             coarse = torch.einsum("fk,fhw->khw", w, level_map)
@@ -114,7 +114,10 @@ def compute_maps(
     spans = [
         _input_span(unet, start, stop, n)
         for start, stop, n in zip(
-            (tile.y0, tile.x0), (tile.y1, tile.x1), source.stack.plane_shape, strict=True
+            (tile.y0, tile.x0),
+            (tile.y1, tile.x1),
+            source.stack.plane_shape,
+            strict=True,
         )
     ]
     (y0, y1), (x0, x1) = spans

@@ -24,10 +24,25 @@ Floats = NDArray[np.float32]
 class Predictor(Protocol):
     """Anything that gives class probabilities for a tile."""
 
-    name: str
-    values: tuple[int, ...]
-    generation: int
-    device: torch.device
+    @property
+    def name(self) -> str:
+        """The candidate's name."""
+        ...
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Class values, in the order of the probabilities."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Number of the model that it is part of."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
 
     def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
         """Return shape (K, h, w), classes in the order of ``values``."""
@@ -117,7 +132,7 @@ def _predict_tile(
     tile: Tile,
     notices: list[str],
 ) -> Floats:
-    """Predict a tile; where memory runs out, in quarters, which gives the same numbers."""
+    """Predict a tile; where memory runs out, in quarters: the same numbers."""
     try:
         return predictor.probabilities(source, plane, tile)
     except out_of_memory_errors as error:
@@ -126,8 +141,8 @@ def _predict_tile(
         side = max(tile.shape)
         if side <= _SMALLEST_TILE_PX:
             raise OutOfMemoryError(
-                f"memory ran out on a tile of {side} px: close other programs or images, "
-                "or choose fewer base channels"
+                f"memory ran out on a tile of {side} px: close other programs or "
+                "images, or choose fewer base channels"
             ) from error
     free_memory(predictor.device)
     # halves stay on the network's pooling grid (at most 64 px)

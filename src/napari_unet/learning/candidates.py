@@ -146,7 +146,8 @@ class NetworkCandidate:
         channels = [self.outputs.index(value) for value in self.values]
         with torch.inference_mode():
             logits = self.network.unet.head(maps.finest()[None])[0][channels]
-            return logits.softmax(dim=0).cpu().numpy()
+            result: Floats = logits.softmax(dim=0).cpu().numpy()
+            return result
 
     def at_pixels(
         self, source: ImageSource, plane: int, tile: Tile, yx: NDArray[np.integer]
@@ -172,7 +173,11 @@ class ForestCandidate:
     cache: FeatureCache
     generation: int = 0
     name: str = "forest"
-    device: torch.device = torch.device("cpu")
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return torch.device("cpu")
 
     def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
         """Return shape (K, h, w)."""

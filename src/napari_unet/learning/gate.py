@@ -22,8 +22,8 @@ def score_candidate(
 ) -> Score:
     """Score probabilities (n, K) at the samples of ``mask`` (n,), all held out.
 
-    Classes weigh the same however much of each is painted, and long strokes weigh as the
-    square root of their length; classes that could not be held out do not count.
+    Classes weigh the same however much of each is painted, and long strokes weigh as
+    the square root of their length; classes that could not be held out do not count.
     """
     n_px = int(mask.sum())
     n_strokes = len(np.unique(samples.strokes[mask]))

@@ -33,11 +33,13 @@ class ImageRegistry:
         """
         name = fingerprint(stack) if key is None else key
         known = self._sources.get(name)
-        if known is not None and known.stack.axes == stack.axes:
-            if key is None or known.stack.image is stack.image:
-                return known
-        self._sources[name] = ImageSource(name, stack)
-        return self._sources[name]
+        if known is None or known.stack.axes != stack.axes:
+            is_same = False
+        else:
+            is_same = key is None or known.stack.image is stack.image
+        if known is None or not is_same:
+            known = self._sources[name] = ImageSource(name, stack)
+        return known
 
     def forget(self, key: str) -> None:
         """Drop an image."""
@@ -81,6 +83,6 @@ def check_channels(n_channels: int, wanted: int | None) -> None:
     if wanted is not None and n_channels != wanted:
         raise ImageError(
             f"the image has {n_channels} channel{'s' if n_channels != 1 else ''}, but "
-            f"the learner works with {wanted}: use images of one kind, or name the axes "
-            "(such as axes='YXC')"
+            f"the learner works with {wanted}: use images of one kind, or name the "
+            "axes (such as axes='YXC')"
         )

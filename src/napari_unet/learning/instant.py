@@ -62,7 +62,9 @@ class CrossValidation:
     strength: float
 
 
-def cross_validate(samples: Samples, config: InstantConfig, seed: int) -> CrossValidation:
+def cross_validate(
+    samples: Samples, config: InstantConfig, seed: int
+) -> CrossValidation:
     """Hold out each fold of strokes in turn, whole strokes at a time.
 
     A class that has all its strokes in one fold stays in training there and is not

@@ -177,9 +177,23 @@ class Learner:
         return self.status
 
     def predict(
-        self, image: Any, *, axes: str | None = None, token: CancelToken | None = None
+        self,
+        image: Any,
+        *,
+        axes: str | None = None,
+        token: CancelToken | None = None,
+        candidate: str | None = None,
     ) -> NDArray[Any]:
         """Return labels of an image, with the annotation's values.
+
+        Parameters
+        ----------
+        image, axes
+            As in `annotate`.
+        token
+            Asked before each tile; tiles not reached stay 0.
+        candidate
+            One candidate of the gate by name, to compare; None: the chosen one.
 
         Returns
         -------
@@ -192,13 +206,16 @@ class Learner:
             If fewer than two classes were painted and no model was loaded.
         ImageError
             If the image has other channels than those learned from.
+        ConfigError
+            If there is no such candidate.
         """
-        return finish(self.predict_job(image, axes=axes, token=token))
+        job = self.predict_job(image, axes=axes, token=token, candidate=candidate)
+        return finish(job)
 
     def predict_probabilities(
         self, image: Any, *, axes: str | None = None, token: CancelToken | None = None
     ) -> NDArray[np.float32]:
-        """Return class probabilities, shape (K, *spatial), ordered as `class_values`."""
+        """Return probabilities, shape (K, *spatial), ordered as `class_values`."""
         job = self.predict_job(image, axes=axes, token=token, probabilities=True)
         return finish(job)
 
@@ -210,6 +227,7 @@ class Learner:
         axes: str | None = None,
         token: CancelToken | None = None,
         probabilities: bool = False,
+        candidate: str | None = None,
     ) -> Generator[JobEvent, None, NDArray[Any]]:
         """Predict as a job: yields `TilePredicted` and `Progress`, returns the array.
 
@@ -219,7 +237,7 @@ class Learner:
         if state.model is None or len(state.annotations.values) >= 2:
             yield from state.update()
         assert state.model is not None
-        predictor = state.model.predictor()
+        predictor = state.model.predictor(candidate)
         source = self._images.find(image, key, axes, self.n_channels)
         stack = source.stack
         leading = (len(predictor.values),) if probabilities else ()
@@ -229,8 +247,11 @@ class Learner:
         def store(
             plane: int, tile: Tile, scores: NDArray[np.float32], labels: NDArray[Any]
         ) -> None:
-            rectangle = (slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
-            where = (*stack.index(plane), *rectangle)
+            where: tuple[int | slice, ...] = (
+                *stack.index(plane),
+                slice(tile.y0, tile.y1),
+                slice(tile.x0, tile.x1),
+            )
             if probabilities:
                 result[(slice(None), *where)] = scores
             else:
@@ -258,8 +279,8 @@ class Learner:
     ) -> Generator[JobEvent, None, bool]:
         """Predict tiles with the model as it is, and keep nothing but the events.
 
-        ``index`` is the leading index of one plane and ``region`` a rectangle that tiles
-        must meet; None: all planes, all tiles. Returns whether all were predicted.
+        ``index`` is the leading index of one plane and ``region`` a rectangle that
+        tiles must meet; None: all planes, all tiles. Returns whether it got to the end.
         """
         if self._state.model is None:
             return False
@@ -364,7 +385,7 @@ class Learner:
 
     @classmethod
     def load(cls, path: Any, device: str | None = None) -> Learner:
-        """Read a learner that `save` wrote; it predicts the same, and can go on learning.
+        """Read a learner that `save` wrote; it predicts the same and can learn on.
 
         Parameters
         ----------

@@ -1,8 +1,8 @@
 """The interactive loop: one job that fits, predicts what is looked at, and trains.
 
 Everything that needs torch happens in this job, one thing at a time: two jobs would
-fight for the same cores. It reads an `Inbox`, into which the viewer drops copies of the
-annotation, the visible field and the buttons' wishes, and it never waits for the viewer.
+fight for the same cores. It reads an `Inbox`, into which the viewer drops copies of
+the annotation, the visible field and the buttons' wishes, and never waits for it.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Inbox:
             self._wake()
 
     def show(self, request: ViewRequest | None) -> None:
-        """Keep this rectangle predicted, from now on; None: predict nothing by itself."""
+        """Keep this rectangle predicted from now on; None: predict nothing."""
         with self._condition:
             self._view = request
             self._view_number += 1
@@ -204,8 +204,9 @@ def live(
 ) -> Generator[JobEvent, None, None]:
     """Run the interactive loop until the inbox is closed or the token cancelled.
 
-    Yields every event of `Learner`, and `Notice` for what the user should read. Expected
-    errors become notices and the loop goes on; anything else is a bug and propagates.
+    Yields every event of `Learner`, and `Notice` for what the user should read.
+    Expected errors become notices and the loop goes on; all else is a bug and
+    propagates.
     """
     yield Notice("Getting ready ...")
     preload_torch()

@@ -53,16 +53,29 @@ class Model:
         generation = next(_generations) if is_shown else self.generation
         return replace(self, head=head, generation=generation)
 
-    def predictor(self) -> Predictor:
-        """Return the chosen candidate."""
-        parts = [self._part(name) for name in self.chosen.split("+")]
+    def predictor(self, name: str | None = None) -> Predictor:
+        """Return the chosen candidate, or the one of that name.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such candidate, or it is not trained yet.
+        """
+        name = self.chosen if name is None else name
+        if name not in ORDER:
+            raise ConfigError(
+                f"there is no candidate '{name}': choose one of {', '.join(ORDER)}"
+            )
+        if name.startswith("fine-tuned") and self.tuned is None:
+            raise ConfigError("no network is fine-tuned yet: call fine_tune first")
+        parts = [self._part(part) for part in name.split("+")]
         return parts[0] if len(parts) == 1 else Blend(parts, self.generation)
 
-    def _part(
-        self, name: str
-    ) -> RidgeCandidate | NetworkCandidate | ForestCandidate:
+    def _part(self, name: str) -> RidgeCandidate | NetworkCandidate | ForestCandidate:
         if name == "forest":
-            return ForestCandidate(self.forest, self.values, self.cache, self.generation)
+            return ForestCandidate(
+                self.forest, self.values, self.cache, self.generation
+            )
         if name == "instant":
             return RidgeCandidate(
                 self.start,

@@ -76,7 +76,8 @@ def save_learner(model: Model, header: dict[str, Any], path: str | Path) -> None
         "chosen": model.chosen,
         "temperature": model.head.temperature,
         "start": model.start.unet.config.model_dump(mode="json"),
-        "tuned": model.tuned and model.tuned.network.unet.config.model_dump(mode="json"),
+        "tuned": model.tuned
+        and model.tuned.network.unet.config.model_dump(mode="json"),
         "outputs": list(model.tuned.outputs) if model.tuned else [],
     }
     save_tensors(path, tensors, described)
@@ -93,8 +94,8 @@ def read_learner(path: str | Path) -> tuple[LearnerConfig, Parts, dict[str, Any]
     arrays, header = load_tensors(path)
     if header.get("kind") != "learner":
         raise CheckpointError(
-            f"'{path}' holds a {header.get('kind')!r}, not a learner: open bare networks "
-            "with napari_unet.load_model"
+            f"'{path}' holds a {header.get('kind')!r}, not a learner: open bare "
+            "networks with napari_unet.load_model"
         )
     try:
         config = LearnerConfig.model_validate(header["config"])
@@ -104,8 +105,8 @@ def read_learner(path: str | Path) -> tuple[LearnerConfig, Parts, dict[str, Any]
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
-            f"the model file '{path}' is damaged or not from this program ({error!r:.120})"
-            ": train and save again"
+            f"the model file '{path}' is damaged or not from this program "
+            f"({error!r:.120}): train and save again"
         ) from error
     return config, parts, header
 

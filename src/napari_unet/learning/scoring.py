@@ -91,7 +91,7 @@ def judge(
     order = ORDER
     if is_pretrained:
         order = ("instant", "instant+forest", "forest", *ORDER[3:])
-    both = (validation.head + validation.forest) / 2
+    both = (validation.head + validation.forest) / np.float32(2)
     instant = {"forest": validation.forest, "instant": validation.head}
     instant["instant+forest"] = both
     all_folds = {
@@ -120,7 +120,7 @@ def judge(
             for name, probabilities in instant.items()
         }
         scores["fine-tuned"] = mine
-        mixed = (tuned_at_samples + validation.forest) / 2
+        mixed = (tuned_at_samples + validation.forest) / np.float32(2)
         scores["fine-tuned+forest"] = score_candidate(samples, mixed, mask)
         chosen = choose(scores, gain, (best, "fine-tuned", "fine-tuned+forest"))
     verdict = Verdict(
@@ -135,7 +135,9 @@ def judge(
     return verdict, tuned
 
 
-def _within_scored_tiles(samples: Samples, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _within_scored_tiles(
+    samples: Samples, mask: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Limit scoring to a few tiles, so that its time is bounded."""
     rows = [group.rows[mask[group.rows]] for group in samples.groups]
     rows = sorted((r for r in rows if len(r)), key=len, reverse=True)

@@ -71,7 +71,7 @@ class State:
     @property
     def tile_px(self) -> int:
         """Side of a tile (px): the setting, on the network's pooling grid."""
-        grid = 2**self.config.depth
+        grid: int = 2**self.config.depth
         return max(self.config.tiling.tile_px // grid, 1) * grid
 
     @property
@@ -114,7 +114,8 @@ class State:
     def _judge(self, tuned: Tuned | None, version: int) -> Scored:
         """Score all candidates and let the best one predict."""
         samples, model = self._samples, self.model
-        assert samples is not None and model is not None
+        assert samples is not None
+        assert model is not None
         before = self.verdict
         self.verdict, self.tuned = judge(
             samples,
@@ -127,8 +128,10 @@ class State:
         )
         if self.verdict.strength != before.strength:
             head = fit_head(samples, slice(None), self.verdict.strength)
-            self.model = model.with_head(head)
-        self.model = self.model.using(self.tuned, self.verdict.chosen)
+            model = model.with_head(head)
+        model = model.using(self.tuned, self.verdict.chosen)
+        is_changed = self.model is None or model.generation != self.model.generation
+        self.model = model
         self.judged_version = version
         return Scored(
             scores=dict(self.verdict.scores),
@@ -136,7 +139,7 @@ class State:
             reason=self.verdict.reason,
             step=self.n_steps,
             seconds=self.seconds,
-            is_changed=self.model.generation != model.generation,
+            is_changed=is_changed,
         )
 
     def _collect(self, annotations: AnnotationSet) -> Samples:

@@ -1,4 +1,4 @@
-"""One optimiser step after the other: the network's training, able to take new strokes."""
+"""The network's training, one optimiser step at a time, able to take new strokes."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Trainer:
         if not math.isfinite(value):
             return self._bad_step(value)
         self._n_bad = 0
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
         self._optimizer.step()
         self.n_steps += 1
@@ -171,11 +171,11 @@ class Trainer:
 
     def _update_average(self) -> None:
         # early on, the average follows at once: a long memory would hold random weights
-        decay = min(self.config.fine_tune.average_decay, self.n_steps / (self.n_steps + 9))
+        decay = min(
+            self.config.fine_tune.average_decay, self.n_steps / (self.n_steps + 9)
+        )
         with torch.no_grad():
-            pairs = zip(
-                self.average.parameters(), self.unet.parameters(), strict=True
-            )
+            pairs = zip(self.average.parameters(), self.unet.parameters(), strict=True)
             for slow, fast in pairs:
                 slow.lerp_(fast, 1 - decay)
 
@@ -189,8 +189,8 @@ class Trainer:
         self._optimizer = self._make_optimizer()
         self._n_bad = 0
         raise TrainingError(
-            f"the loss was not a number for {_MAX_BAD_STEPS} steps: training stopped and "
-            "went back to the averaged weights; lower the learning rate"
+            f"the loss was not a number for {_MAX_BAD_STEPS} steps: training stopped "
+            "and went back to the averaged weights; lower the learning rate"
         )
 
     def _shrink(self, error: Exception) -> None:
@@ -222,26 +222,9 @@ class Trainer:
             if not name.startswith("head.")
         }
         for unet in (self.unet, self.average):
-            unet.head = _widen(unet.head, len(self.outputs))
-            config = unet.config.model_copy(update={"n_classes": len(self.outputs)})
-            unet.config = config
+            unet.widen_head(len(self.outputs))
         self.average.requires_grad_(False)
         self._optimizer = self._make_optimizer()
         for name, parameter in self.unet.named_parameters():
             if state.get(name) is not None:
                 self._optimizer.state[parameter] = state[name]
-
-
-def _widen(head: nn.Module, n_out: int) -> nn.Module:
-    """Return a 1x1 convolution with more outputs, the old ones unchanged.
-
-    A new class starts below the others, so that it does not appear before it is learned.
-    """
-    old_weight, old_bias = head.weight, head.bias
-    wide = type(head)(old_weight.shape[1], n_out, 1).to(old_weight.device)
-    with torch.no_grad():
-        wide.weight.mul_(0.1)
-        wide.weight[: len(old_weight)] = old_weight
-        wide.bias.fill_(float(old_bias.min()) - 1.0)
-        wide.bias[: len(old_bias)] = old_bias
-    return wide
