@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from napari_unet.core.head import RidgeHead
+from napari_unet.errors import ConfigError
 from napari_unet.inference.predict import Predictor
 from napari_unet.learning.candidates import (
     Blend,
@@ -16,6 +17,7 @@ from napari_unet.learning.candidates import (
     RidgeCandidate,
 )
 from napari_unet.learning.forest import Forest
+from napari_unet.learning.gate import ORDER
 from napari_unet.learning.scoring import Tuned
 
 __all__ = ["Model"]
