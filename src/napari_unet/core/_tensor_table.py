@@ -69,12 +69,12 @@ def _read_table(file: BinaryIO, path: Path) -> dict[str, Any]:
     prefix = file.read(9)
     n_table = int.from_bytes(prefix[:8], "little")
     if prefix[8:] != b"{" or not 2 <= n_table <= MAX_TABLE_BYTES:
-        # asked only now: the length of a good table may begin with a pickle's first byte
+        # asked only now: a good table's length may begin with a pickle's first byte
         if prefix.startswith(_PICKLES):
             _refuse(
                 path,
-                "is a pickle or ZIP file, as torch.save writes them. Opening one can run "
-                "code, so napari-unet reads only its own .safetensors files",
+                "is a pickle or ZIP file, as torch.save writes them. Opening one can "
+                "run code, so napari-unet reads only its own .safetensors files",
             )
         _refuse_foreign(path, "it does not begin like a safetensors file")
     if n_table > n_bytes - 8:
