@@ -1,0 +1,1 @@
+"""Sparse labels: strokes and folds, patches, augmentation, the simulated annotator."""

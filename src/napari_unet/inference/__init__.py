@@ -1,0 +1,1 @@
+"""Prediction in tiles: the plan, maps with halo, filter features, whole images."""
