@@ -1,0 +1,137 @@
+"""``napari-unet info``: what a model file holds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_unet.cli._console import seconds_text, write_json
+from napari_unet.cli._options import add_json
+from napari_unet.errors import FileError
+
+__all__ = ["add_parser", "run"]
+
+_ARCHITECTURES = ("compact", "unet2015")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "info",
+        help="say what a model file holds",
+        description="Say what a model file holds, without loading its weights; "
+        "'bundled' tells about the pretrained weights in this version of the package.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file, or 'bundled'")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the header."""
+    if args.model == "bundled":
+        return _bundled(args)
+    header = _read(Path(args.model))
+    if args.json:
+        write_json(header)
+    else:
+        _print(header)
+    return 0
+
+
+def _bundled(args: argparse.Namespace) -> int:
+    from napari_unet.core.start import bundled_path
+
+    found = {name: bundled_path(name) for name in _ARCHITECTURES}
+    headers = {name: _read(path) for name, path in found.items() if path is not None}
+    if args.json:
+        write_json({name: headers.get(name) for name in _ARCHITECTURES})
+        return 0
+    if not headers:
+        print(
+            "This version carries no bundled weights: networks start from random ones, "
+            "and the random forest answers first."
+        )
+    for header in headers.values():
+        _print(header)
+    return 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from napari_unet.core.checkpoint import read_header
+
+    header = read_header(path)
+    try:
+        n_bytes = path.stat().st_size
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+    return {"file": path, "n_bytes": n_bytes, **header}
+
+
+def _print(header: Mapping[str, Any]) -> None:
+    """Print what people want to know; ``--json`` has the rest."""
+    rows = [
+        ("file", f"{header['file']} ({header['n_bytes'] / 1e6:.1f} MB)"),
+        ("holds", f"{header.get('kind')}, schema {header.get('schema_version')}"),
+        ("written by", header.get("program")),
+        ("network", _network_text(_mapping(header.get("start", header.get("config"))))),
+        ("uses", header.get("chosen")),
+        ("classes", _classes_text(header)),
+        ("painted", _painted_text(header)),
+        ("fine-tuned", _tuned_text(header)),
+        ("held-out IoU", _scores_text(header)),
+    ]
+    for name, text in rows:
+        if text:
+            print(f"{name:12}  {text}")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping, empty where a header has something else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _network_text(config: Mapping[str, Any]) -> str:
+    if not config:
+        return ""
+    parts = [str(config.get("architecture"))]
+    if "in_channels" in config:
+        n = config["in_channels"]
+        parts.append(f"{n} channel{'' if n == 1 else 's'}")
+    parts.append(f"depth {config.get('depth')}")
+    return ", ".join(parts)
+
+
+def _classes_text(header: Mapping[str, Any]) -> str:
+    names = _mapping(header.get("class_names"))
+    values = header.get("values")
+    if not isinstance(values, list):
+        return ""
+    named = (f"{v} {names[str(v)]}" if str(v) in names else str(v) for v in values)
+    return ", ".join(named)
+
+
+def _painted_text(header: Mapping[str, Any]) -> str:
+    if not header.get("n_px"):
+        return ""
+    return f"{header['n_px']} px in {header.get('n_strokes')} strokes"
+
+
+def _tuned_text(header: Mapping[str, Any]) -> str:
+    if not header.get("step"):
+        return ""
+    text = f"{header['step']} steps"
+    seconds = header.get("seconds")
+    return f"{text} in {seconds_text(seconds)}" if seconds else text
+
+
+def _scores_text(header: Mapping[str, Any]) -> str:
+    parts = []
+    for name, score in _mapping(header.get("scores")).items():
+        value = _mapping(score).get("mean_iou")
+        if isinstance(value, int | float):
+            parts.append(f"{name} {value:.3f}")
+    return ", ".join(parts)

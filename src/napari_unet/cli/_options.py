@@ -1,0 +1,96 @@
+"""Options that several commands share, and what their values must be."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+__all__ = [
+    "IMAGE_FILES",
+    "add_axes",
+    "add_device",
+    "add_json",
+    "add_progress",
+    "class_name",
+    "count",
+    "seconds",
+]
+
+IMAGE_FILES = ".tif .tiff .png .jpg .npy"
+
+
+def seconds(text: str) -> float:
+    """Parse a duration of 0 or more seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds")
+    return value
+
+
+def count(text: str) -> int:
+    """Parse a whole number of 0 or more."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 0 or more")
+    return value
+
+
+def class_name(text: str) -> tuple[int, str]:
+    """Parse ``VALUE=NAME``."""
+    value, equals, name = text.partition("=")
+    if not (value.strip().isdecimal() and equals and name.strip()):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not VALUE=NAME, such as 2=nucleus"
+        )
+    return int(value), name.strip()
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="where to compute (default: auto, that is CUDA, then MPS, then the CPU)",
+    )
+
+
+def add_axes(parser: argparse.ArgumentParser) -> None:
+    """Add ``--axes``."""
+    parser.add_argument(
+        "--axes",
+        metavar="LETTERS",
+        help="axes of the images, such as ZYX or CYX, where the files do not say them",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """Add ``--progress``."""
+    parser.add_argument(
+        "--progress",
+        action="store_true",
+        help="show the progress bar also where stderr is no terminal",
+    )
+
+
+def add_files(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
+    """Add an option for one or more image files."""
+    parser.add_argument(
+        name,
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=f"{meaning} ({IMAGE_FILES})",
+    )

@@ -1,0 +1,233 @@
+"""``napari-unet predict``: from a model and images to label files."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.cli._console import (
+    cancel_on_interrupt,
+    complain,
+    progress_bar,
+    seconds_text,
+    write_json,
+)
+from napari_unet.cli._options import (
+    add_axes,
+    add_device,
+    add_files,
+    add_json,
+    add_progress,
+)
+from napari_unet.errors import ConfigError, FileError, NapariUnetError
+from napari_unet.jobs import Notice, Progress
+
+if TYPE_CHECKING:
+    from napari_unet.jobs import CancelToken
+    from napari_unet.learning import Learner
+
+__all__ = ["add_parser", "make_folder", "output_paths", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "predict",
+        help="label images with a model",
+        description="Label images with a model. One bad image of several does not stop "
+        "the others: it is named on stderr, and the exit code is 3.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--model", type=Path, required=True, metavar="MODEL")
+    add_files(parser, "--image", "images")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE_OR_DIR",
+        help="for one image the label file (.tif keeps the pixel size, .png does not) "
+        "or a folder; for several a folder, made if missing, which gets a file "
+        "IMAGE-labels.tif for each",
+    )
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="beside the labels, write each class's probability as a channel of a "
+        "float32 TIFF, ...-probabilities.tif (axes CYX; ZCYX for a volume)",
+    )
+    add_axes(parser)
+    add_device(parser)
+    add_json(parser)
+    add_progress(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Label every image; report those that failed and go on."""
+    from napari_unet.learning import load
+
+    outs = output_paths(args.image, args.out, args.model)
+    if not _is_file(args.out, len(args.image)):
+        make_folder(Path(args.out))
+    learner = load(args.model, device=args.device or "auto")
+    results: list[dict[str, Any]] = []
+    n_failed = 0
+    with cancel_on_interrupt() as token:
+        for number, (image, out) in enumerate(zip(args.image, outs, strict=True), 1):
+            title = f"{number}/{len(outs)} {image.name} "
+            try:
+                result = _predict_one(args, learner, image, out, title, token)
+            except NapariUnetError as error:
+                # a sentence about pixels alone does not say whose
+                text = str(error)
+                text = text if str(image) in text else f"{image}: {text}"
+                if len(outs) == 1:
+                    raise type(error)(text) from error
+                complain(text)
+                results.append({"image": image, "error": text})
+                n_failed += 1
+                continue
+            results.append(result)
+            if not args.json:
+                print(f"{image} -> {out} in {seconds_text(result['seconds'])}")
+    if args.json:
+        write_json(results)
+    if n_failed:
+        complain(f"{n_failed} of {len(outs)} images failed")
+        return 2 if n_failed == len(outs) else 3
+    return 0
+
+
+def output_paths(images: Sequence[Path], out: str, model: Path) -> list[Path]:
+    """Return where the labels of each image go.
+
+    Raises
+    ------
+    ConfigError
+        If two images would go to one file, or several to a file.
+    FileError
+        If labels would overwrite an image or the model.
+    """
+    if _is_file(out, len(images)):
+        paths = [Path(out)]
+    else:
+        paths = [Path(out) / f"{_stem(image)}-labels.tif" for image in images]
+    if len(set(paths)) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise ConfigError(
+            f"two of the images would be written to {twice}: give them different "
+            "names, or call the command for each"
+        )
+    inputs = {path.resolve() for path in (*images, model)}
+    for path in paths:
+        if path.resolve() in inputs:
+            raise FileError(
+                f"--out {path} would overwrite an input; choose another name"
+            )
+    return paths
+
+
+def _is_file(out: str, n_images: int) -> bool:
+    """Whether ``--out`` names a file; refuse one for several images."""
+    path = Path(out)
+    if path.is_dir() or out.endswith(("/", "\\")) or not path.suffix:
+        return False
+    if n_images > 1:
+        raise ConfigError(
+            f"--out {out} is one file for {n_images} images; name a folder"
+        )
+    return True
+
+
+def _stem(image: Path) -> str:
+    stem = image.stem
+    return stem[:-4] if stem.lower().endswith(".ome") else stem
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; FileError where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"the folder {folder} cannot be made: {error.strerror}"
+        ) from error
+
+
+def _predict_one(
+    args: argparse.Namespace,
+    learner: Learner,
+    image_path: Path,
+    out: Path,
+    title: str,
+    token: CancelToken,
+) -> dict[str, Any]:
+    """Predict one image, write its files, and return what was done."""
+    import numpy as np
+
+    from napari_unet.cli._read import read_image
+    from napari_unet.export import check_writable, write_labels, write_probabilities
+
+    started = time.monotonic()
+    image = read_image(image_path, args.axes)
+    check_writable(out)
+    array = _run_job(args, learner, image.array, image.axes, title, token)
+    result: dict[str, Any] = {"image": image_path, "labels": out}
+    values = np.asarray(learner.class_values)
+    labels = array
+    if args.probabilities:
+        # the first of equal probabilities, as prediction itself decides
+        dtype = np.uint8 if values.max() < 256 else np.uint16
+        labels = values.astype(dtype)[array.argmax(axis=0)]
+    axes = (image.axes or "").replace("C", "")
+    axes = axes if len(axes) == labels.ndim else "TZYX"[-labels.ndim :]
+    place: dict[str, Any] = {
+        "axes": axes,
+        "scale": image.scale(axes),
+        "unit": image.unit,
+    }
+    write_labels(out, labels, class_names=learner.class_names, **place)
+    if args.probabilities:
+        path = out.with_name(f"{out.stem.removesuffix('-labels')}-probabilities.tif")
+        names = [learner.class_names.get(int(v), f"class {v}") for v in values]
+        write_probabilities(path, array, class_names=names, **place)
+        result["probabilities"] = path
+    found, n_px = np.unique(labels, return_counts=True)
+    result |= {
+        "shape": labels.shape,
+        "n_px": dict(zip(found.tolist(), n_px.tolist(), strict=True)),
+        "seconds": time.monotonic() - started,
+    }
+    return result
+
+
+def _run_job(
+    args: argparse.Namespace,
+    learner: Learner,
+    array: Any,
+    axes: str | None,
+    title: str,
+    token: CancelToken,
+) -> Any:
+    """Run the job that the viewer runs, and return its array."""
+    job = learner.predict_job(
+        array, axes=axes, token=token, probabilities=args.probabilities
+    )
+    with progress_bar(args, None, "tile") as bar:
+        bar.set_description_str(title)
+        while True:
+            try:
+                event = next(job)
+            except StopIteration as stop:
+                # half an image must not pass for a whole one
+                if token.cancelled:
+                    raise KeyboardInterrupt from None
+                return stop.value
+            if isinstance(event, Progress):
+                bar.total = event.total
+                bar.update(event.done - bar.n)
+            elif isinstance(event, Notice):
+                bar.clear()
+                complain(event.message)

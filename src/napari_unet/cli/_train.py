@@ -1,0 +1,249 @@
+"""``napari-unet train``: from images and annotations to a model."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.cli._console import (
+    cancel_on_interrupt,
+    complain,
+    progress_bar,
+    seconds_text,
+    write_json,
+)
+from napari_unet.cli._options import (
+    add_axes,
+    add_device,
+    add_files,
+    add_json,
+    add_progress,
+    class_name,
+    count,
+    seconds,
+)
+from napari_unet.errors import AnnotationError, ConfigError, FileError, ImageError
+from napari_unet.jobs import Notice, Scored, StepDone
+
+if TYPE_CHECKING:
+    from napari_unet.jobs import CancelToken
+    from napari_unet.learning import Learner
+    from napari_unet.session import Session
+
+__all__ = ["add_parser", "fine_tune", "run"]
+
+_DEFAULT_SECONDS = 60.0
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "train",
+        help="learn from images and their annotations, write a model",
+        description="Learn from images and their sparse annotations (0 not annotated, "
+        "1 background, 2 and up the classes), and write the best of what was learned "
+        "to a model file. Ctrl-C ends the training and keeps what was learned.",
+        allow_abbrev=False,
+    )
+    add_files(parser, "--image", "images")
+    add_files(parser, "--annotation", "annotations, in the order of the images")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="MODEL", help="model file to write"
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--seconds",
+        type=seconds,
+        metavar="S",
+        help="seconds of fine-tuning; 0: only what is fitted at once (default: "
+        f"{_DEFAULT_SECONDS:g})",
+    )
+    length.add_argument(
+        "--steps", type=count, metavar="N", help="steps of fine-tuning instead"
+    )
+    parser.add_argument(
+        "--architecture",
+        choices=("compact", "unet2015"),
+        help="compact (default): learns on a laptop; unet2015: the paper's, for GPUs",
+    )
+    parser.add_argument(
+        "--start",
+        default=None,
+        metavar="bundled|scratch|FILE",
+        help="start from the weights in the package (default), from random ones, or go "
+        "on with a model file",
+    )
+    parser.add_argument(
+        "--seed", type=count, help="of every random choice (default: 0)"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings as JSON; options win"
+    )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        type=class_name,
+        default=[],
+        metavar="VALUE=NAME",
+        help="names of classes, saved with the model",
+    )
+    parser.add_argument(
+        "--curves", type=Path, metavar="FILE", help="write loss and scores as CSV"
+    )
+    add_axes(parser)
+    add_device(parser)
+    add_json(parser)
+    add_progress(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and write the model."""
+    from napari_unet.export import check_writable, replace_file
+
+    if len(args.image) != len(args.annotation):
+        raise ConfigError(
+            f"--image names {len(args.image)} files and --annotation "
+            f"{len(args.annotation)}: each image needs its annotation, in the same "
+            "order"
+        )
+    # not only after the training
+    for path in filter(None, (args.out, args.curves)):
+        check_writable(path)
+    learner = _make_learner(args)
+    learner.class_names |= dict(args.classes)
+    for image_path, annotation_path in zip(args.image, args.annotation, strict=True):
+        _annotate(learner, image_path, annotation_path, args.axes)
+    n_seconds = args.seconds
+    if n_seconds is None and args.steps is None:
+        n_seconds = _DEFAULT_SECONDS
+    with cancel_on_interrupt() as token:
+        session = fine_tune(args, learner, n_seconds, args.steps, token)
+    if token.cancelled:
+        complain("training was interrupted; what was learned so far is kept")
+    learner.save(args.out)
+    if args.curves:
+        with replace_file(args.curves) as temporary:
+            temporary.write_text(session.curve.csv(), encoding="utf-8")
+    _report(args, learner)
+    return 0
+
+
+def fine_tune(
+    args: argparse.Namespace,
+    learner: Learner,
+    n_seconds: float | None,
+    n_steps: int | None,
+    token: CancelToken | None = None,
+    session: Session | None = None,
+) -> Session:
+    """Fine-tune with a progress bar; return the session with the curves."""
+    from napari_unet.session import CANDIDATE_NAMES, Session
+
+    session = session or Session()
+    first: int | None = None
+    with progress_bar(args, n_steps if n_seconds is None else n_seconds, "s") as bar:
+        for event in learner.fine_tune(seconds=n_seconds, steps=n_steps, token=token):
+            session.apply(event)
+            if isinstance(event, StepDone):
+                first = event.step - 1 if first is None else first
+                done = event.step - first if n_seconds is None else event.seconds
+                bar.update(min(done, bar.total or done) - bar.n)
+                bar.set_postfix_str(f"{event.steps_per_s:.1f} steps/s", refresh=False)
+            elif isinstance(event, Scored) and session.score is not None:
+                bar.set_description_str(
+                    f"{CANDIDATE_NAMES.get(event.chosen, event.chosen)}, held-out IoU "
+                    f"{_number(session.score.mean_iou)} "
+                )
+            elif isinstance(event, Notice):
+                bar.clear()
+                complain(event.message)
+    return session
+
+
+def _make_learner(args: argparse.Namespace) -> Learner:
+    from napari_unet.config import LearnerConfig, parse_config
+    from napari_unet.learning import Learner, load
+
+    start = args.start
+    if start not in (None, "bundled", "scratch"):
+        fixed = {"--architecture": args.architecture, "--config": args.config}
+        for option, value in fixed.items():
+            if value is not None:
+                raise ConfigError(
+                    f"{option} cannot be given together with --start {start}: a model "
+                    "file brings its own settings"
+                )
+        return load(start, device=args.device or "auto")
+    settings: dict[str, Any] = {}
+    if args.config is not None:
+        text = _read_bytes(args.config)
+        settings = parse_config(text).model_dump(mode="json", exclude_unset=True)
+    options = {
+        "device": args.device,
+        "architecture": args.architecture,
+        "start": start,
+        "seed": args.seed,
+    }
+    settings |= {name: value for name, value in options.items() if value is not None}
+    config = parse_config(json.dumps(settings))
+    assert isinstance(config, LearnerConfig)
+    return Learner(config)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _annotate(
+    learner: Learner, image_path: Path, annotation_path: Path, axes: str | None
+) -> None:
+    from napari_unet.cli._read import read_image, read_labels
+
+    image = read_image(image_path, axes)
+    annotation = read_labels(annotation_path).array
+    try:
+        learner.annotate(
+            image.array,
+            annotation,
+            key=str(image_path),
+            axes=image.axes_for(annotation.shape),
+        )
+    except (ImageError, AnnotationError) as error:
+        # which of the files it was
+        raise type(error)(f"{annotation_path} for {image_path}: {error}") from error
+
+
+def _report(args: argparse.Namespace, learner: Learner) -> None:
+    status = learner.status
+    if args.json:
+        classes = {
+            value: learner.class_names.get(value) for value in learner.class_values
+        }
+        write_json(
+            {"model": args.out, "classes": classes, **dataclasses.asdict(status)}
+        )
+        return
+    from napari_unet.session import CANDIDATE_NAMES
+
+    score = status.score
+    print(f"model      {args.out}")
+    print(f"uses       {CANDIDATE_NAMES.get(status.chosen, status.chosen)}")
+    if score is not None and score.mean_iou is not None:
+        print(f"held-out   IoU {score.mean_iou:.3f} (n = {score.n_px} px)")
+    print(f"fine-tuned {status.step} steps in {seconds_text(status.seconds)}")
+    print(f"painted    {status.n_px} px in {status.n_strokes} strokes")
+    if status.reason:
+        print(f"because    {status.reason}")
+    if status.advice:
+        print(f"advice     {status.advice}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
