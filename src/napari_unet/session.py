@@ -153,6 +153,8 @@ class Session:
                 self._apply_learning(event)
             case Notice(message=message, level="advice"):
                 self.advice = message
+            case Notice(message=message, level="device"):
+                self.device = message
             case Notice(message=message, level=level):
                 self.say(message, level)
             case HeadFitted():
@@ -223,7 +225,8 @@ class Session:
         self.advice = ""
         if self.phase in ("empty", "failed"):
             self.phase = "ready"
-        if self.step and (not self.curve.rounds or self.curve.rounds[-1] < self.seconds):
+        last_s = self.curve.rounds[-1] if self.curve.rounds else -1.0
+        if self.step and last_s < self.seconds:
             self.curve.rounds.append(self.seconds)
             self.curve_revision += 1
 

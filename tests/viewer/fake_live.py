@@ -5,6 +5,7 @@ It segments by intensity: a pixel gets the class whose painted pixels are neares
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import time
@@ -124,9 +125,10 @@ class FakeLive:
         if not _is_ready(images, view.key):
             return
         boxes = [
-            (y, min(y + TILE_PX, view.y1), x, min(x + TILE_PX, view.x1))
-            for y in range(view.y0, view.y1, TILE_PX)
-            for x in range(view.x0, view.x1, TILE_PX)
+            box
+            for box in _grid(images[view.key][1].shape)
+            if box[0] < view.y1 and box[1] > view.y0
+            if box[2] < view.x1 and box[3] > view.x0
         ]
         for number, box in enumerate(boxes, start=1):
             if token.cancelled:
@@ -136,15 +138,13 @@ class FakeLive:
             yield _tile(images, view.key, view.index, box, version, is_last)
 
     def _predict_all(self, images, key, version, token):
-        _, annotation, _ = images[key]
-        height, width = annotation.shape[-2:]
-        planes = list(np.ndindex(annotation.shape[:-2]))
-        for done, index in enumerate(planes, start=1):
+        shape = images[key][1].shape
+        tiles = list(itertools.product(np.ndindex(shape[:-2]), _grid(shape)))
+        for done, (index, box) in enumerate(tiles, start=1):
             if token.cancelled:
                 return
-            box = (0, height, 0, width)
-            yield _tile(images, key, index, box, version, done == len(planes))
-            yield Progress(done, len(planes), "predict")
+            yield _tile(images, key, index, box, version, done == len(tiles))
+            yield Progress(done, len(tiles), "predict")
 
 
 def _take(images, args, version):
@@ -168,6 +168,16 @@ def _take(images, args, version):
 
 def _is_ready(images, key):
     return key in images and len(np.unique(images[key][1])) > 2
+
+
+def _grid(shape):
+    """Return the tiles of a plane: (y0, y1, x0, x1)."""
+    height, width = shape[-2:]
+    return [
+        (y, min(y + TILE_PX, height), x, min(x + TILE_PX, width))
+        for y in range(0, height, TILE_PX)
+        for x in range(0, width, TILE_PX)
+    ]
 
 
 def _gray(image, axes):

@@ -59,8 +59,8 @@ class AnnotatedImage:
         self.prediction: Labels | None = None
         self.copy: NDArray[np.integer] | None = None
         """The newest frozen copy of the annotation, None before the first."""
-        self.is_complete = False
-        """Whether the whole image was predicted with the model that is shown."""
+        self._covered: dict[tuple[int, ...], int] = {}
+        self._generation = -1
         self._on_paint = on_paint
         self._releases: dict[str, Callable[[], None]] = {}
 
@@ -73,6 +73,15 @@ class AnnotatedImage:
     def shape(self) -> tuple[int, ...]:
         """Shape of the label array, px."""
         return label_shape(self.image, self.axes)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole image was predicted with the model that is shown."""
+        return sum(self._covered.values()) >= int(np.prod(self.shape))
+
+    def outdate(self) -> None:
+        """Note that the model changed: what is predicted belongs to an older one."""
+        self._covered.clear()
 
     def bind_annotation(self, layer: Labels | None) -> None:
         """Listen to a label layer as this image's annotation, or to none."""
@@ -136,7 +145,7 @@ class AnnotatedImage:
         """Let go of a prediction layer that was removed from the viewer."""
         self._release("prediction")
         self.prediction = None
-        self.is_complete = False
+        self.outdate()
 
     def misfit(self, layer: Labels) -> str:
         """Say why a layer cannot annotate this image; ``""`` if it can."""
@@ -174,6 +183,11 @@ class AnnotatedImage:
             layer.data = layer.data.astype(labels.dtype)
             layer.editable = False  # napari forgets it with each new array
         layer.data[(*tile.index, slice(tile.y, y1), slice(tile.x, x1))] = labels
+        if tile.generation != self._generation:
+            self.outdate()
+            self._generation = tile.generation
+        # tiles lie on one grid per plane, so their areas add up
+        self._covered[(*tile.index, tile.y, tile.x)] = labels.size
         return True
 
     def redraw(self) -> None:

@@ -1,8 +1,8 @@
 """The only thread in the project: runs a job beside the GUI and brings its events home.
 
 The worker is a plain thread that never sees a widget, a layer or a Qt object. It puts
-events into a mailbox; a timer on the GUI thread takes them out. It is joined on every way
-out, because an interpreter that ends while torch runs in a thread aborts the process.
+events into a mailbox; a timer on the GUI thread takes them out. It is joined on every
+way out, because an interpreter that ends while torch runs in a thread aborts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BUDGET_S = 0.012
 """Time given to events in one turn; the rest waits, so that painting never stutters."""
 
 EXIT_TIMEOUT_S = 60.0
-"""A first import of torch on a slow disk takes this long; only then is leaving unsafe."""
+"""A first import of torch from a slow disk takes this long."""
 
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
 
@@ -124,7 +124,7 @@ class Worker:
                 self.mailbox.put(next(events))
         except StopIteration as end:
             self.mailbox.put(Outcome(result=end.value))
-        except BaseException as error:  # also SystemExit: nothing may vanish in a thread
+        except BaseException as error:  # SystemExit too: nothing may vanish here
             self.mailbox.put(Outcome(error=error))
 
 
@@ -191,7 +191,7 @@ class Bridge(QObject):
         return self._timer.isActive()
 
     def start(self, job: Job) -> None:
-        """Run ``job(token)``; an earlier job is cancelled and its events are dropped."""
+        """Run ``job(token)``; an earlier job is cancelled, its events are dropped."""
         earlier = self._worker
         if earlier is not None:
             earlier.cancel()

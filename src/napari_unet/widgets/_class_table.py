@@ -1,4 +1,4 @@
-"""The table of classes: colour, name, what was painted, key; a click takes the brush."""
+"""The table of classes: colour, name, what was painted, key; a click takes it up."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["ClassTable", "painted_text"]
 
 _ROW_PX = 28
 _MAX_ROWS = 5
-_KEY_PX = 46
+_KEY_PX = 24
 
 
 def painted_text(entry: LabelClass) -> str:
@@ -41,6 +41,11 @@ def painted_text(entry: LabelClass) -> str:
         return "not painted yet"
     strokes = "1 stroke" if entry.n_strokes == 1 else f"{entry.n_strokes:,} strokes"
     return f"{entry.n_px:,} px in {strokes}"
+
+
+def _key_name(value: int) -> str:
+    """Return the last part of a class's key; the head of the table has the rest."""
+    return class_key(value).rpartition("+")[2]
 
 
 class _Swatch(QToolButton):
@@ -111,7 +116,7 @@ class _Row(QFrame):
         self.swatch = _Swatch()
         self.name = _NameEdit()
         self.painted = label(part="muted")
-        key = class_key(value)
+        key = _key_name(value)
         self.key = label(key, "key" if key else "")
         self.key.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.key.setFixedWidth(_KEY_PX)
@@ -166,17 +171,14 @@ class ClassTable(QWidget):
         set_part(self._scroll, "clear")
         self._scroll.setFrameShape(QFrame.Shape.NoFrame)
         self._scroll.setWidgetResizable(True)
-        self._scroll.setHorizontalScrollBarPolicy(
-            Qt.ScrollBarPolicy.ScrollBarAlwaysOff
-        )
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setWidget(self._inner)
         fill(self._layout, self._scroll)
         self.add = Button("Add class", "plus", "flat")
         next_key = label(KEYS["next_class"], "key")
-        head = row(
-            label("Classes", "caption"), self.add, 1, label("next", "muted"), next_key
-        )
-        head.setContentsMargins(0, 0, 8, 0)
+        keys = (label("next", "muted"), next_key, label("Ctrl +", "muted"))
+        head = row(label("Classes", "caption"), self.add, 1, *keys)
+        head.setContentsMargins(0, 0, 10, 0)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -203,7 +205,7 @@ class ClassTable(QWidget):
                 entry, is_chosen=entry.value == self._state.brush.value
             )
         n_rows = min(len(classes), _MAX_ROWS)
-        self._scroll.setFixedHeight(n_rows * (_ROW_PX + 1))
+        self._scroll.setFixedHeight(n_rows * (_ROW_PX + 1) + 3)
         has_annotation = self._state.brush.value > 0
         self.add.offer(
             True,

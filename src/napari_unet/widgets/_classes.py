@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,7 +62,7 @@ def count_job(
                 return
             if not plane.any():
                 continue
-            rows, columns = plane.any(axis=1).nonzero()[0], plane.any(axis=0).nonzero()[0]
+            rows, columns = (plane.any(axis=a).nonzero()[0] for a in (1, 0))
             part = plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             for value, n in zip(*np.unique(part, return_counts=True), strict=True):
                 if value:
@@ -91,7 +91,7 @@ class ClassList(QObject):
         self._insert(1, "background")
         self._insert(2, "object")
 
-    def __iter__(self) -> Iterable[LabelClass]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[LabelClass]:
         return iter(sorted(self._classes.values(), key=lambda c: c.value))
 
     def __len__(self) -> int:

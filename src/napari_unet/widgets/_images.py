@@ -20,7 +20,7 @@ class ImageBook(QObject):
 
     Signals
     -------
-    changed : another current image, annotation, prediction or axes; a layer came or went
+    changed : another current image, annotation or axes; a layer came or went
     painted : key of an image whose annotation may have changed
     removed : key of an image that lost its layer or its annotation
     refused : one sentence, why a layer cannot be used
@@ -31,7 +31,9 @@ class ImageBook(QObject):
     removed = Signal(str)
     refused = Signal(str)
 
-    def __init__(self, viewer: Callable[[], Any], parent: QObject | None = None) -> None:
+    def __init__(
+        self, viewer: Callable[[], Any], parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._images: dict[str, AnnotatedImage] = {}
@@ -140,7 +142,7 @@ class ImageBook(QObject):
         self.changed.emit()
 
     def new_annotation(self) -> Labels | None:
-        """Make an annotation layer for the current image, selected and ready to paint."""
+        """Make an annotation layer for the current image and take the brush."""
         entry = self.current
         if entry is None:
             return None

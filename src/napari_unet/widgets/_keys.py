@@ -66,8 +66,8 @@ def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
         KEYS["annotation"]: hold_annotation,
     }
     for value in range(1, N_CLASS_KEYS + 1):
-        actions[f"Control-{value}"] = (
-            lambda _viewer, value=value: state.brush.select(value)
+        actions[f"Control-{value}"] = lambda _viewer, value=value: state.brush.select(
+            value
         )
     for key, action in actions.items():
         viewer.bind_key(key, action, overwrite=True)

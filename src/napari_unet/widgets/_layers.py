@@ -169,7 +169,7 @@ def role_of(layer: Any) -> str:
 
 
 def misfit(labels: Labels, image: Image, axes: str) -> str:
-    """Say in one sentence why a label layer cannot annotate an image; ``""`` if it can."""
+    """Say why a label layer cannot annotate an image; ``""`` if it can."""
     if labels.multiscale:
         return f"'{labels.name}' is multiscale, which napari cannot paint on."
     needed = label_shape(image, axes)

@@ -30,13 +30,13 @@ def clock_text(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def age_text(session: Session) -> str:
-    """Return how old the overlay is, or that newer tiles are on their way."""
+def age_text(session: Session, is_live: bool = True) -> str:
+    """Return how old the overlay is, or that it is older than the model."""
     age = session.overlay_age_s
     if age is None:
         return ""
     if session.is_updating:
-        return "updating …"
+        return "updating …" if is_live else "out of date"
     if age < 1:
         return "just now"
     if age < 60:
@@ -48,8 +48,7 @@ def score_text(score: Score | None) -> str:
     """Return a score with its n, or why there is none."""
     if score is None or score.mean_iou is None:
         return "no score yet: it takes two strokes per class"
-    strokes = f" in {score.n_strokes} strokes" if score.n_strokes else ""
-    return f"held-out IoU {score.mean_iou:.2f}  (n = {score.n_px:,} px{strokes})"
+    return f"held-out IoU {score.mean_iou:.2f}  (n = {score.n_px:,} px)"
 
 
 def others_text(session: Session) -> str:
@@ -145,7 +144,7 @@ class LearnSection(QWidget):
 
     def refresh_age(self) -> None:
         """Let the overlay's age go on."""
-        self.age.setText(age_text(self._state.session))
+        self.age.setText(age_text(self._state.session, self._state.overlay.is_live))
 
     def _refresh_progress(self) -> None:
         progress = self._state.session.progress

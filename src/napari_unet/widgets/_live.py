@@ -1,7 +1,7 @@
 """The live loop of one viewer: its worker, its inbox, and what must be told again.
 
-A new worker knows nothing. Whoever paints, learns or looks for the first time, or after an
-error, starts one here, and it is told every annotation and the visible field.
+A new worker knows nothing. Whoever paints, learns or looks for the first time, or
+after an error, starts one here; it is told every annotation and the visible field.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class LiveLoop(QObject):
         super().__init__(parent)
         self._make_job = make_job
         self._inbox: Any = None
-        self._annotations: dict[str, tuple[Any, NDArray[np.integer], str]] = {}
+        self._images: dict[str, tuple[Any, NDArray[np.integer], str]] = {}
         self._view: tuple[str, VisibleField] | None = None
         self._bridge = Bridge(self)
         self._bridge.received.connect(self.received)
@@ -78,29 +78,26 @@ class LiveLoop(QObject):
 
     @property
     def has_annotations(self) -> bool:
-        """Whether anything was annotated."""
-        return bool(self._annotations)
+        """Whether anything is painted."""
+        return any(annotation.any() for _, annotation, _ in self._images.values())
 
     def annotate(
         self, key: str, image: Any, annotation: NDArray[np.integer], axes: str
     ) -> None:
-        """Tell the newest annotation of an image; an empty one removes the image."""
-        is_known = key in self._annotations
-        if not annotation.any():
-            self._annotations.pop(key, None)
-            if is_known and self._inbox is not None:
-                self._inbox.annotate(key, image, annotation, axes)
-            return
-        self._annotations[key] = (image, annotation, axes)
-        if self._inbox is None:
-            self._start()
-        else:
+        """Tell the newest annotation of an image; the first stroke starts the job.
+
+        An image without strokes is told too: it gets an overlay from the others.
+        """
+        self._images[key] = (image, annotation, axes)
+        if self._inbox is not None:
             self._inbox.annotate(key, image, annotation, axes)
+        elif annotation.any():
+            self._start()
 
     def forget(self, key: str) -> None:
         """Remove an image whose layers are gone."""
-        if key in self._annotations:
-            image, annotation, axes = self._annotations.pop(key)
+        if key in self._images:
+            image, annotation, axes = self._images.pop(key)
             if self._inbox is not None:
                 self._inbox.annotate(key, image, np.zeros_like(annotation), axes)
         if self._view is not None and self._view[0] == key:
@@ -134,7 +131,7 @@ class LiveLoop(QObject):
 
     def _start(self) -> None:
         self._inbox, job = self._make_job()
-        for key, (image, annotation, axes) in self._annotations.items():
+        for key, (image, annotation, axes) in self._images.items():
             self._inbox.annotate(key, image, annotation, axes)
         self._inbox.show(self._request(self._view))
         self._bridge.start(job)

@@ -10,6 +10,10 @@ from qtpy.QtWidgets import QMainWindow
 __all__ = ["PLUGIN", "open_dock"]
 
 PLUGIN = "napari-unet"
+_CORNERS = (
+    (Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
+    (Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea),
+)
 
 
 def open_dock(viewer: Any, title: str) -> Any:
@@ -18,10 +22,16 @@ def open_dock(viewer: Any, title: str) -> Any:
     Returns the dock's widget.
     """
     before = set(viewer.window.dock_widgets)
-    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, title)
+    is_export = title == "Export labels"
+    dock, widget = viewer.window.add_plugin_dock_widget(
+        PLUGIN, title, tabify=is_export and bool(before)
+    )
     is_new = set(viewer.window.dock_widgets) != before
     window = dock.parent()
     if is_new and title == "Learning curves" and isinstance(window, QMainWindow):
+        # only below the canvas: the docks at the sides keep the window's full height
+        for corner, area in _CORNERS:
+            window.setCorner(corner, area)
         window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
     dock.show()
     dock.raise_()

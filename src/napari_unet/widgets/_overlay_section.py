@@ -36,8 +36,8 @@ class OverlaySection(QWidget):
         overlay = state.overlay
         self.live = QCheckBox("live")
         self.live.setToolTip(
-            "Renew what you look at by itself, after each stroke and each better model. "
-            "On by default."
+            "Renew what you look at by itself, after each stroke and each better "
+            "model. On by default."
         )
         self.hide_button = Button(f"Hold to hide  {KEYS['hide']}")
         self.hide_button.setToolTip(

@@ -1,4 +1,4 @@
-"""From painting to the job: waits for the stroke's end, copies, counts, and passes on."""
+"""From painting to the job: waits for the stroke's end, copies, counts, passes on."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PAINT_DELAY_MS = 200
 class Painting(QObject):
     """Watches annotations; what napari reports only says that something may differ.
 
-    Undo, redo, scripts and other plugins change a layer without a painting event, so the
-    layer is compared with the last copy (1 ms for 2048 x 2048 px of uint8).
+    Undo, redo, scripts and other plugins change a layer without a painting event, so
+    the layer is compared with the last copy (1 ms for 2048 x 2048 px of uint8).
 
     Signals
     -------

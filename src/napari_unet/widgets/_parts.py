@@ -45,13 +45,13 @@ def set_part(widget: QWidget, part: str) -> None:
 
 
 def label(text: str = "", part: str = "", *, wrap: bool = False) -> QLabel:
-    """Return a text; ``part`` is ``"muted"``, ``"caption"``, ``"strong"`` or ``"key"``."""
+    """Return a text; ``part``: ``"muted"``, ``"caption"``, ``"strong"``, ``"key"``."""
     widget = QLabel(text)
     widget.setTextFormat(Qt.TextFormat.PlainText)
     widget.setWordWrap(wrap)
     if part:
         set_part(widget, part)
-    if not wrap:
+    if not wrap and part not in ("caption", "key"):
         # a long text is cut off instead of widening the dock
         widget.setMinimumWidth(1)
     return widget

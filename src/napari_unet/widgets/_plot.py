@@ -18,7 +18,7 @@ __all__ = ["Chart", "Series", "clock_ticks", "nice_ticks", "smooth"]
 
 Point = tuple[float, float]
 
-_LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 40.0, 12.0, 24.0, 20.0
+_LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 40.0, 14.0, 46.0, 22.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Chart:
     palette: Palette | None = field(default=None, compare=False)
 
     def limits(self) -> tuple[float, float]:
-        """Return the range of the y axis: as given, or 0 to a little above the largest."""
+        """Return the range of the y axis: as given, or from 0 to above the largest."""
         if self.y_range is not None:
             return self.y_range
         values = [y for s in self.series for _, y in (*s.points, *s.faint)]
@@ -82,9 +82,7 @@ class Chart:
             colour.setAlpha(70)
             _draw_line(painter, [place(p) for p in line.faint], colour, 1.0)
             points = _stepped(line.points, end_s) if line.is_stepped else line.points
-            _draw_line(
-                painter, [place(p) for p in points], QColor(line.colour), 2.0
-            )
+            _draw_line(painter, [place(p) for p in points], QColor(line.colour), 2.0)
         if not any(s.points for s in self.series):
             painter.setPen(QColor(self.palette.muted))
             painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self.empty)
@@ -113,35 +111,38 @@ class Chart:
         painter.setPen(muted)
         for second in clock_ticks(end_s, most=max(2, int(area.width() // 70))):
             x = area.left() + area.width() * second / end_s
-            box = QRectF(x - 30, area.bottom() + 3, 60, 16)
+            box = QRectF(x - 30, area.bottom() + 5, 60, 16)
             painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, _clock(second))
 
     def _draw_head(
         self, painter: QPainter, box: QRectF, area: QRectF, hover_s: float | None
     ) -> None:
-        """Draw title, then each line's name with its newest or hovered value."""
+        """Draw title and note, below them each line's newest or hovered value."""
         assert self.palette is not None
         metrics = QFontMetricsF(painter.font())
-        x, base = box.left() + 6, box.top() + 15
+        left, base = box.left() + 6, box.top() + 14
         painter.setPen(QColor(self.palette.text))
-        painter.drawText(QPointF(x, base), self.title)
-        x += metrics.horizontalAdvance(self.title) + 12
+        painter.drawText(QPointF(left, base), self.title)
+        room = area.right() - left - metrics.horizontalAdvance(self.title) - 12
+        note = metrics.elidedText(self.note, Qt.TextElideMode.ElideRight, room)
+        painter.setPen(QColor(self.palette.muted))
+        right = QRectF(area.right() - room, base - 12, room, 16)
+        painter.drawText(right, Qt.AlignmentFlag.AlignRight, note)
+        x, base = left, base + 19
         for line in self.series:
             value = _value_at(line, hover_s)
             text = line.name if value is None else f"{line.name} {value:.2f}"
-            width = metrics.horizontalAdvance(text)
-            if x + 14 + width > area.right():
-                return
+            text = metrics.elidedText(
+                text, Qt.TextElideMode.ElideRight, area.right() - x - 14
+            )
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(line.colour))
             painter.drawRoundedRect(QRectF(x, base - 8, 9, 9), 2.5, 2.5)
             painter.setPen(QColor(self.palette.text))
             painter.drawText(QPointF(x + 14, base), text)
-            x += 14 + width + 12
-        painter.setPen(QColor(self.palette.muted))
-        if x + metrics.horizontalAdvance(self.note) <= area.right():
-            right = Qt.AlignmentFlag.AlignRight
-            painter.drawText(QRectF(x, base - 12, area.right() - x, 16), right, self.note)
+            x += 14 + metrics.horizontalAdvance(text) + 14
+            if x + 30 > area.right():
+                return
 
 
 def smooth(points: Sequence[Point], half_life: int = 12) -> list[Point]:

@@ -1,7 +1,8 @@
 """What the docks of one viewer share: its images, classes, session and live loop.
 
-Keyed by the viewer itself, because napari hands plugins a new proxy each time. The state
-survives a closed dock, so that opening it again goes on where it was; its thread does not.
+Keyed by the viewer itself, because napari hands plugins a new proxy each time. The
+state survives a closed dock, so that opening it again goes on where it was; its thread
+does not.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class ViewerState(QObject):
         self._viewer = weakref.ref(viewer)
         self._release_keys: Callable[[], None] | None = None
         self._n_open = 0
+        self._whole: AnnotatedImage | None = None
         self.session = Session()
         self.classes = ClassList(self)
         self.book = ImageBook(self.viewer, self)
@@ -83,7 +85,7 @@ class ViewerState(QObject):
         self.live.drained.connect(self.renewed)
         self.live.failed.connect(self._on_failed)
         self.live.ended.connect(self._on_ended)
-        self.classes.counted.connect(self.renewed)
+        self.classes.counted.connect(self.changed)
         for part in (self.brush, self.overlay, self.classes):
             part.changed.connect(self.changed)
 
@@ -154,12 +156,14 @@ class ViewerState(QObject):
         if entry is not None and self.can_learn:
             self.painting.take()
             self.book.make_prediction()
+            self._whole = entry
             self.session.progress = Progress(0, 1, "predict")
             self.live.send("predict_all", entry.key)
             self.renewed.emit()
 
     def stop(self) -> None:
         """Stop predicting and learning; what was learned stays."""
+        self._whole = None
         self.live.send_if_running("cancel_prediction")
         self.live.send_if_running("learn", False)
         self.session.stop()
@@ -183,25 +187,20 @@ class ViewerState(QObject):
 
     def apply(self, event: JobEvent) -> None:
         """Take one event of the job into layers and session."""
-        if isinstance(event, TilePredicted) and not self.overlay.write(event):
-            return  # its layer is gone, or has another shape by now
-        self._note_completeness(event)
+        if isinstance(event, TilePredicted):
+            if not self.overlay.write(event):
+                return  # its layer is gone, or has another shape by now
+            if self._whole is not None and self._whole.is_complete:
+                self._whole = None
+        elif isinstance(event, Progress) and self._whole is None:
+            event = Progress(event.total, event.total)  # the visible field: no bar
+        elif isinstance(event, Scored) and event.is_changed:
+            for entry in self.book:
+                entry.outdate()
         self.session.apply(event)
         if isinstance(event, Notice) and event.level == "warning":
+            self.session.progress = None
             show_warning(event.message)
-
-    def _note_completeness(self, event: JobEvent) -> None:
-        """Remember whether the prediction covers the image with one model."""
-        if isinstance(event, Scored) and event.is_changed:
-            for entry in self.book:
-                entry.is_complete = False
-        elif (
-            isinstance(event, Progress)
-            and event.what == "predict"
-            and event.done >= event.total
-            and self.book.current is not None
-        ):
-            self.book.current.is_complete = True
 
     def _on_copied(self, entry: AnnotatedImage) -> None:
         if entry.copy is not None:
@@ -230,9 +229,7 @@ class ViewerState(QObject):
                 f"Stopped by a fault in the program ({type(error).__name__}: {error}). "
                 "Paint or press Learn to start again."
             )
-            notification_manager.receive_error(
-                type(error), error, error.__traceback__
-            )
+            notification_manager.receive_error(type(error), error, error.__traceback__)
         self.renewed.emit()
 
     def _on_ended(self) -> None:

@@ -43,7 +43,7 @@ def charts_of(state: ViewerState, palette: Palette) -> list[Chart]:
         shown = CANDIDATE_NAMES.get(newest.candidate, newest.candidate)
         note = f"{shown}, n = {newest.score.n_px:,} px"
     return [
-        Chart("Loss", "", [loss], curve.rounds, None, "Press Learn to see it fall", palette),
+        Chart("Loss", "", [loss], curve.rounds, None, "Press Learn", palette),
         Chart(
             "Held-out IoU",
             note,
@@ -68,9 +68,11 @@ class CurvePlot(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def sizeHint(self) -> QSize:
+        """Return a size at which both charts can be read."""
         return QSize(320, 170)
 
     def minimumSizeHint(self) -> QSize:
+        """Return the smallest size that still shows the lines."""
         return QSize(260, 120)
 
     def set_palette(self, palette: Palette) -> None:
@@ -95,6 +97,7 @@ class CurvePlot(QWidget):
         return [QRectF(0, 0, width, half), QRectF(0, height - half, width, half)]
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
+        """Draw both charts."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         charts = charts_of(self._state, self._palette)
@@ -110,11 +113,13 @@ class CurvePlot(QWidget):
         return share * self.end_s if 0 <= share <= 1 else None
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
+        """Read the values at the pointer."""
         if event is not None:
             self._hover_x = event.position().x()
             self.update()
 
     def leaveEvent(self, _event: QEvent | None) -> None:
+        """Read the newest values again."""
         self._hover_x = None
         self.update()
 
@@ -162,7 +167,8 @@ class CurvesDock(QWidget):
         self.plot.update()
         has_rounds = bool(self.state.session.curve.rounds)
         self.note.setText(
-            "time of training, min:s" + ("  ·  dotted: new strokes" if has_rounds else "")
+            "time of training, min:s"
+            + ("  ·  dotted: new strokes" if has_rounds else "")
         )
 
     def _on_news(self) -> None:

@@ -24,7 +24,14 @@ from qtpy.QtWidgets import (
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import CancelToken, JobEvent
 from napari_unet.widgets._bridge import Bridge
-from napari_unet.widgets._parts import Button, ToolButton, fill, label, row, sync_property
+from napari_unet.widgets._parts import (
+    Button,
+    ToolButton,
+    fill,
+    label,
+    row,
+    sync_property,
+)
 from napari_unet.widgets._state import state_of
 from napari_unet.widgets._style import palette_of, style_sheet
 
@@ -46,7 +53,9 @@ def export_job(
     return write_labels(path, labels, **options)
 
 
-def label_options(layer: Labels, axes: str | None, names: dict[int, str]) -> dict[str, Any]:
+def label_options(
+    layer: Labels, axes: str | None, names: dict[int, str]
+) -> dict[str, Any]:
     """Return what a file should say about a layer beside its pixels."""
     unit = str(layer.units[-1])
     return {
@@ -180,8 +189,9 @@ class ExportDock(QWidget):
     def refresh(self) -> None:
         """Enable what can be done now and warn of what the file would lack."""
         layer = self.labels.value
+        is_ready = layer is not None and bool(self.path.text())
         self.export.offer(
-            layer is not None and not self._bridge.is_running and bool(self.path.text()),
+            is_ready and not self._bridge.is_running,
             "Write the file.",
             "There is no label layer yet." if layer is None else "Writing …",
         )

@@ -177,7 +177,7 @@ class SegmentationDock(QWidget):
         self.device.setText(session.device)
 
     def reset_choices(self, _event: Any = None) -> None:
-        """Called by napari on layer list changes; the state listens itself."""
+        """Show other layers; napari calls this when the layer list changes."""
         self._refresh_timer.start()
 
     # --- ask -----------------------------------------------------------------------
