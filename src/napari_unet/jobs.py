@@ -72,7 +72,8 @@ class Progress(JobEvent):
 class Notice(JobEvent):
     """One plain sentence for the user, in the dock's status line or on stderr.
 
-    ``level`` is ``"info"``, ``"advice"`` (what to paint next) or ``"warning"``.
+    ``level`` is ``"info"``, ``"advice"`` (what to paint next), ``"warning"``, or
+    ``"device"`` (where the job computes).
     """
 
     message: str

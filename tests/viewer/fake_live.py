@@ -1,6 +1,6 @@
 """A small stand-in for the live job: same messages, same events, no torch.
 
-It segments by intensity: a pixel gets the class whose painted pixels are nearest in mean.
+It segments by intensity: a pixel gets the class with the nearest painted mean.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ class FakeInbox:
 
     def annotate(self, key, image, annotation, axes):
         self._put("annotate", key, image, annotation, axes)
+
+    def name_classes(self, names):
+        self._put("name_classes", names)
 
     def show(self, request):
         self._put("show", request)
@@ -92,6 +95,7 @@ class FakeLive:
         inbox.thread = threading.current_thread()
         images, view, step, version = {}, None, 0, 0
         is_learning = False
+        yield Notice("a test", "device")
         while not token.cancelled:
             try:
                 name, *args = inbox.messages.get(timeout=0.02)

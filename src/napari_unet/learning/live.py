@@ -25,7 +25,7 @@ from napari_unet.jobs import (
     Notice,
     Scored,
 )
-from napari_unet.learning.preload import preload_torch
+from napari_unet.learning.preload import preload_torch, resting_collector
 
 if TYPE_CHECKING:
     from napari_unet.learning.learner import Learner, LearnerStatus
@@ -209,11 +209,12 @@ def live(
     propagates.
     """
     yield Notice("Getting ready ...")
-    preload_torch()
-    from napari_unet.learning.learner import Learner
-
+    with resting_collector():
+        preload_torch()
+        from napari_unet.learning.learner import Learner
     loop = _Loop(Learner(config), inbox, token)
-    yield Notice(f"Ready ({loop.learner.status.device}).")
+    yield Notice(loop.learner.status.device, "device")
+    yield Notice("Ready.")
     try:
         yield from loop.run()
     finally:

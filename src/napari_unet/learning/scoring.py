@@ -21,8 +21,8 @@ Floats = NDArray[np.float32]
 _MAX_SCORED_TILES = 12
 _WORDS = {
     "forest": "random forest",
-    "instant": "instant head",
-    "instant+forest": "instant head and random forest together",
+    "instant": "instant network",
+    "instant+forest": "instant network and random forest together",
     "fine-tuned": "fine-tuned network",
     "fine-tuned+forest": "fine-tuned network and random forest together",
 }

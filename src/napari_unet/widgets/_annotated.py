@@ -190,10 +190,12 @@ class AnnotatedImage:
         self._covered[(*tile.index, tile.y, tile.x)] = labels.size
         return True
 
-    def redraw(self) -> None:
+    def redraw(self, *, with_thumbnail: bool) -> None:
         """Show what was written; the light form, which copies nothing for uint8."""
         if self.prediction is not None:
-            self.prediction.refresh(extent=False, thumbnail=False, highlight=False)
+            self.prediction.refresh(
+                extent=False, thumbnail=with_thumbnail, highlight=False
+            )
 
     def dress(self, classes: ClassList, style: OverlayStyle) -> None:
         """Give both layers the classes' colours and names and the overlay its style."""

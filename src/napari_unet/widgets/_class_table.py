@@ -208,8 +208,9 @@ class ClassTable(QWidget):
         self._scroll.setFixedHeight(n_rows * (_ROW_PX + 1) + 3)
         has_annotation = self._state.brush.value > 0
         self.add.offer(
-            True,
+            has_annotation,
             "Add a class. What was learned for the others is kept.",
+            "Make or choose an annotation layer first.",
         )
         for widget in self.rows:
             widget.setEnabled(has_annotation)

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QWidget
 
 from napari_unet.widgets._layers import image_axes_choices
-from napari_unet.widgets._parts import Button, fill, label, row
+from napari_unet.widgets._parts import Button, eliding, fill, label, row
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
 
@@ -52,7 +52,7 @@ class LayerSection(QWidget):
             "The label layer with your strokes: 0 unlabelled, 1 background, 2, 3, ... "
             "the classes. Only you write into it."
         )
-        self.info = label(part="muted")
+        self.info = eliding("muted")
         self.axes = QComboBox()
         self.axes.setToolTip(_AXES_TIP)
         self.new = Button("New", "plus")
@@ -76,7 +76,9 @@ class LayerSection(QWidget):
         grid.setVerticalSpacing(4)
         grid.addWidget(label("Image", "caption"), 0, 0)
         grid.addWidget(self.image.native, 0, 1)
-        grid.addLayout(row(self.info, 1, self.axes), 1, 1)
+        facts = row(self.info, self.axes)
+        facts.setStretch(0, 1)
+        grid.addLayout(facts, 1, 1)
         grid.addWidget(label("Annotation", "caption"), 2, 0)
         last = row(self.annotation.native, self.new)
         last.setStretch(0, 1)

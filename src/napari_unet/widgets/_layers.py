@@ -147,6 +147,7 @@ def make_labels(
         **transform_of(image, axes),
     )
     layer.editable = role == "annotation"
+    layer.opacity = 0.9  # strokes stand out from the overlay of the same colours
     return layer
 
 

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 from napari_unet.jobs import Score
 from napari_unet.session import CANDIDATE_NAMES, Session
 from napari_unet.widgets._keys import KEYS
-from napari_unet.widgets._parts import Button, card, fill, label, row, set_part
+from napari_unet.widgets._parts import Button, card, eliding, fill, label, row, set_part
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
 
@@ -83,7 +83,7 @@ class LearnSection(QWidget):
         self.learn = Button("Learn", "learn", "primary")
         self.update_now = Button("Update now", "update")
         self.stop = Button("Stop", "stop")
-        self.status = label(part="muted")
+        self.status = eliding("muted")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         policy = self.progress.sizePolicy()
@@ -103,9 +103,9 @@ class LearnSection(QWidget):
     def _make_card(self) -> QWidget:
         frame, layout = card(spacing=2)
         self.age = label(part="muted")
-        self.shown = label(part="strong")
-        self.score = label()
-        self.others = label(part="muted")
+        self.shown = eliding("strong")
+        self.score = eliding()
+        self.others = eliding("muted")
         self.reason = label(part="muted", wrap=True)
         self.reason.setMinimumHeight(32)
         head = row(label("Showing", "caption"), 1, self.age)
@@ -164,6 +164,7 @@ class LearnSection(QWidget):
         self.shown.setText(name[:1].upper() + name[1:] if name else "nothing yet")
         self.score.setText(score_text(session.score) if session.shown else "")
         self.others.setText(others_text(session))
+        self.others.setToolTip("Held-out IoU of the others: " + others_text(session))
         self.reason.setText(session.reason)
         self.refresh_age()
 

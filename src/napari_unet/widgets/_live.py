@@ -33,7 +33,10 @@ def live_job() -> tuple[Any, Job]:
     def job(token: CancelToken) -> Generator[JobEvent, None, None]:
         from napari_unet.learning.live import live
 
-        yield from live(LearnerConfig(), inbox, token)
+        for event in live(LearnerConfig(), inbox, token):
+            yield event
+            if token.cancelled:
+                inbox.close()  # ends the prediction of a whole image as well
 
     return inbox, job
 
@@ -60,6 +63,7 @@ class LiveLoop(QObject):
         self._inbox: Any = None
         self._images: dict[str, tuple[Any, NDArray[np.integer], str]] = {}
         self._view: tuple[str, VisibleField] | None = None
+        self._class_names: dict[int, str] = {}
         self._bridge = Bridge(self)
         self._bridge.received.connect(self.received)
         self._bridge.drained.connect(self.drained)
@@ -103,6 +107,12 @@ class LiveLoop(QObject):
         if self._view is not None and self._view[0] == key:
             self.show(None, None)
 
+    def name_classes(self, names: dict[int, str]) -> None:
+        """Tell the class names, which a saved model carries."""
+        if names != self._class_names:
+            self._class_names = dict(names)
+            self.send_if_running("name_classes", names)
+
     def show(self, key: str | None, field: VisibleField | None) -> None:
         """Name the visible field to keep up to date; None: nothing."""
         view = None if key is None or field is None else (key, field)
@@ -133,6 +143,7 @@ class LiveLoop(QObject):
         self._inbox, job = self._make_job()
         for key, (image, annotation, axes) in self._images.items():
             self._inbox.annotate(key, image, annotation, axes)
+        self._inbox.name_classes(self._class_names)
         self._inbox.show(self._request(self._view))
         self._bridge.start(job)
 

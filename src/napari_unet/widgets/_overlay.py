@@ -48,7 +48,7 @@ class Overlay(QObject):
         self._classes = classes
         self.style = OverlayStyle()
         self.is_live = True
-        self._stale: list[AnnotatedImage] = []
+        self._stale: dict[AnnotatedImage, bool] = {}
         self._view_timer = QTimer(self)
         self._view_timer.setSingleShot(True)
         self._view_timer.setInterval(VIEW_DELAY_MS)
@@ -102,8 +102,7 @@ class Overlay(QObject):
         entry = self._book.get(tile.key)
         if entry is None or not entry.write(tile):
             return False
-        if entry not in self._stale:
-            self._stale.append(entry)
+        self._stale[entry] = self._stale.get(entry, False) or tile.is_last
         if not self._draw_timer.isActive():
             is_outline = self.style.is_outline
             self._draw_timer.start(OUTLINE_REDRAW_MS if is_outline else REDRAW_MS)
@@ -144,9 +143,9 @@ class Overlay(QObject):
         self.changed.emit()
 
     def _redraw(self) -> None:
-        stale, self._stale = self._stale, []
-        for entry in stale:
-            entry.redraw()
+        stale, self._stale = self._stale, {}
+        for entry, is_last in stale.items():
+            entry.redraw(with_thumbnail=is_last)
 
     def _emitters(self) -> list[Any]:
         viewer = self._viewer()

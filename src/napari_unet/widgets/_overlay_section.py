@@ -60,8 +60,9 @@ class OverlaySection(QWidget):
             group.addButton(button)
         self.predict = Button("Predict whole image")
         self.export = Button("Export …", "export")
-        self.export.setToolTip("Write labels to a file (TIFF, PNG).")
         self._fill()
+        pieces = (self.live, self.opacity, self.filled, self.outline, self.hide_button)
+        self._tips: dict[QWidget, str] = {piece: piece.toolTip() for piece in pieces}
         self.live.toggled.connect(overlay.set_live)
         self.opacity.valueChanged.connect(lambda v: overlay.set_opacity(v / 100))
         self.outline.toggled.connect(overlay.set_outline)
@@ -107,9 +108,16 @@ class OverlaySection(QWidget):
             self.opacity.setValue(round(style.opacity * 100))
         entry = self._state.book.current
         has_image = entry is not None
-        for widget in (self.live, self.opacity, self.filled, self.outline):
+        for widget in self._tips:
             widget.setEnabled(has_image)
-        self.hide_button.setEnabled(has_image)
+        self.export.offer(
+            has_image,
+            "Write labels to a file (TIFF, PNG).",
+            "Open an image first.",
+        )
+        why_not = "" if has_image else "Open an image first."
+        for widget, tip in self._tips.items():
+            widget.setToolTip(why_not or tip)
         self.predict.offer(
             has_image and self._state.can_learn,
             "Predict every plane of the image with what is shown, not only the part "

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_unet.widgets._icons import icon, pixmap
 from napari_unet.widgets._style import Palette
@@ -23,6 +24,7 @@ __all__ = [
     "TipLine",
     "ToolButton",
     "card",
+    "eliding",
     "label",
     "line",
     "row",
@@ -51,9 +53,16 @@ def label(text: str = "", part: str = "", *, wrap: bool = False) -> QLabel:
     widget.setWordWrap(wrap)
     if part:
         set_part(widget, part)
-    if not wrap and part not in ("caption", "key"):
-        # a long text is cut off instead of widening the dock
-        widget.setMinimumWidth(1)
+    return widget
+
+
+def eliding(part: str = "") -> QElidingLabel:
+    """Return a line that ends in "…" where it is too long, with a tooltip in full."""
+    widget = QElidingLabel()
+    widget.setTextFormat(Qt.TextFormat.PlainText)
+    widget.setMinimumWidth(1)  # a long text must not widen the dock
+    if part:
+        set_part(widget, part)
     return widget
 
 
@@ -151,7 +160,6 @@ class TipLine(QFrame):
         super().__init__()
         set_part(self, "tip")
         self._icon = QLabel()
-        self._icon.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._text = label(wrap=True)
         self._text.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.MinimumExpanding

@@ -24,6 +24,7 @@ def _layers(name: str) -> list[LayerDataTuple]:
     meta: dict[str, Any] = {
         "name": f"{sample.name} annotation",
         "colormap": classes.colormap(),
+        "opacity": 0.9,
         "metadata": {ROLE: "annotation", f"{ROLE} classes": sample.class_names},
     }
     image_meta = {

@@ -68,6 +68,7 @@ class ViewerState(QObject):
         self.painting = Painting(self.book, self.classes, self)
         self.live = LiveLoop(make_job, self)
         self._connect()
+        self._name_classes()
 
     def viewer(self) -> Any:
         """Return the viewer itself."""
@@ -86,6 +87,7 @@ class ViewerState(QObject):
         self.live.failed.connect(self._on_failed)
         self.live.ended.connect(self._on_ended)
         self.classes.counted.connect(self.changed)
+        self.classes.changed.connect(self._name_classes)
         for part in (self.brush, self.overlay, self.classes):
             part.changed.connect(self.changed)
 
@@ -209,6 +211,9 @@ class ViewerState(QObject):
             self.session.phase = "ready"
         self.overlay.look_soon()
         self.renewed.emit()
+
+    def _name_classes(self) -> None:
+        self.live.name_classes(self.classes.names)
 
     def _on_removed(self, key: str) -> None:
         self.live.forget(key)

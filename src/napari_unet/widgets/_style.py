@@ -72,7 +72,8 @@ def style_sheet(palette: Palette) -> str:
     QLabel[part="muted"] {{ color: {p.muted}; }}
     QLabel[part="caption"] {{ color: {p.muted}; font-weight: 600; }}
     QLabel[part="key"] {{
-        color: {p.muted}; border: 1px solid {p.line}; border-radius: 3px;
+        color: {p.muted}; border: 1px solid {_mix(p.background, p.text, 0.26)};
+        border-radius: 3px;
         padding: 0px 4px;
     }}
     QLabel[part="strong"] {{ font-weight: 600; }}
@@ -89,7 +90,9 @@ def style_sheet(palette: Palette) -> str:
     }}
     QFrame[part="tip"] QLabel {{ background-color: transparent; }}
     QFrame[part="row"] {{ background-color: transparent; border-radius: 4px; }}
-    QFrame[part="row"][chosen="true"] {{ background-color: {p.line}; }}
+    QFrame[part="row"][chosen="true"] {{
+        background-color: {_mix(p.card, p.text, 0.08)};
+    }}
     QFrame[part="line"] {{ background-color: {p.line}; }}
     QPushButton {{ padding: 5px 8px; border-radius: 4px; }}
     QPushButton[part="primary"] {{
@@ -97,9 +100,6 @@ def style_sheet(palette: Palette) -> str:
     }}
     QPushButton[part="primary"]:hover {{ background-color: {p.accent_hover}; }}
     QPushButton[part="primary"]:disabled {{
-        background-color: {p.card}; color: {p.muted}; border: 1px solid {p.line};
-    }}
-    QPushButton:disabled {{
         background-color: {p.card}; color: {p.muted}; border: 1px solid {p.line};
     }}
     QPushButton[part="flat"], QToolButton {{
@@ -116,6 +116,10 @@ def style_sheet(palette: Palette) -> str:
     }}
     QPushButton[part="left"]:checked, QPushButton[part="right"]:checked {{
         background-color: {p.accent}; color: #ffffff;
+    }}
+    QPushButton:disabled, QPushButton[part="left"]:checked:disabled,
+    QPushButton[part="right"]:checked:disabled {{
+        background-color: {p.card}; color: {p.muted}; border: 1px solid {p.line};
     }}
     QToolButton::menu-indicator {{ image: none; }}
     QProgressBar {{

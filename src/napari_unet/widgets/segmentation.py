@@ -17,6 +17,7 @@ from napari_unet.widgets._overlay_section import OverlaySection
 from napari_unet.widgets._parts import (
     TipLine,
     ToolButton,
+    eliding,
     fill,
     label,
     line,
@@ -37,7 +38,7 @@ def tip_text(state: ViewerState) -> str:
     """Return the one sentence that says what to do next."""
     entry = state.book.current
     if entry is None:
-        return "Nothing to paint on yet."
+        return "Drag an image into the window, or start with a sample."
     if entry.annotation is None:
         return "Press New to make a layer for your strokes."
     painted = [c for c in state.classes if c.n_px]
@@ -82,7 +83,7 @@ class SegmentationDock(QWidget):
         self.learning = LearnSection(self.state)
         self.overlay = OverlaySection(self.state)
         self.message = label(wrap=True)
-        self.device = label(part="muted")
+        self.device = eliding("muted")
         self.more = ToolButton("more", "More: curves, save the model, start over")
         self.help = ToolButton("help", "How to work with this dock, and the keys")
         self._is_open = False
@@ -98,7 +99,9 @@ class SegmentationDock(QWidget):
         layout.setSpacing(8)
         fill(layout, self.empty, self.layers, self.classes, self.tip, line())
         fill(layout, self.learning, line(), self.overlay, line(), self.message, 1)
-        layout.addLayout(row(self.device, 1, self.help, self.more))
+        foot = row(self.device, self.help, self.more, spacing=2)
+        foot.setStretch(0, 1)
+        layout.addLayout(foot)
 
     def _connect(self) -> None:
         self._age_timer = QTimer(self)
