@@ -1,21 +1,26 @@
-"""Loads torch's libraries without holding Python's lock.
+"""Imports torch beside a running window without freezing it.
 
-``import torch`` on a worker thread freezes every other thread for about half a second,
-because Python holds its lock while the system loads and links hundreds of megabytes.
-A foreign function called through ctypes gives the lock away; called for the same files
-first, it leaves nothing for the import to wait for.
+``import torch`` on a worker thread freezes every other thread for up to a second, for
+two reasons. Python holds its lock while the system loads and links hundreds of
+megabytes: a foreign function called through ctypes gives the lock away, and called for
+the same files first it leaves nothing for the import to wait for. And the many new
+objects make the garbage collector go through everything that there is, several times:
+it rests meanwhile, and then takes the modules for the long-lived objects they are.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib.util
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["preload_torch"]
+__all__ = ["preload_torch", "resting_collector"]
 
 # what libtorch_python needs comes first; names that a build lacks are passed over
 _LIBRARIES = (
@@ -45,3 +50,21 @@ def preload_torch() -> None:
         if path.exists():
             dlopen(os.fsencode(path), os.RTLD_NOW | os.RTLD_GLOBAL)
             time.sleep(0)  # let others take the lock
+
+
+@contextmanager
+def resting_collector() -> Iterator[None]:
+    """Let the garbage collector rest while modules are imported.
+
+    Freezing and unfreezing moves all objects to the oldest generation, which is gone
+    through rarely; nothing stays frozen.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()

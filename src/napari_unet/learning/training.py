@@ -19,6 +19,7 @@ from napari_unet.core.losses import balanced_class_weights, sparse_loss
 from napari_unet.core.unet import UNet
 from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.learning.candidates import Network
+from napari_unet.learning.optimizer import AdamW
 
 __all__ = ["Trainer"]
 
@@ -65,7 +66,7 @@ class Trainer:
         self._n_bad = 0
         self._rng = np.random.default_rng(config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._optimizer = self._make_optimizer()
+        self._optimizer = AdamW(self.unet, config.fine_tune.weight_decay)
         self._sampler: PatchSampler | None = None
         self._annotations: AnnotationSet | None = None
 
@@ -110,7 +111,7 @@ class Trainer:
             except out_of_memory_errors as error:
                 if isinstance(error, OutOfMemoryError):
                     raise
-                self._optimizer.zero_grad(set_to_none=True)
+                self._optimizer.zero_grad()
                 self._shrink(error)
             free_memory(self.device)
             notices.append(
@@ -126,10 +127,6 @@ class Trainer:
         targets = torch.from_numpy(np.stack([p.target for p in patches]))
         targets = targets.to(self.device)
         images, targets = self._augment(images, targets)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate * min(
-                1.0, (self.n_steps + 1) / _WARM_UP_STEPS
-            )
         self.unet.train()
         images = images.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
@@ -141,13 +138,14 @@ class Trainer:
             self.config.fine_tune.dice_weight,
         )
         value = float(loss.detach())
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad()
         if not math.isfinite(value):
             return self._bad_step(value)
         self._n_bad = 0
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
-        self._optimizer.step()
+        warm_up = min(1.0, (self.n_steps + 1) / _WARM_UP_STEPS)
+        self._optimizer.step(self._learning_rate * warm_up)
         self.n_steps += 1
         self._update_average()
         return value
@@ -186,7 +184,7 @@ class Trainer:
             return value
         with torch.no_grad():
             self.unet.load_state_dict(self.average.state_dict())
-        self._optimizer = self._make_optimizer()
+        self._optimizer.reset()
         self._n_bad = 0
         raise TrainingError(
             f"the loss was not a number for {_MAX_BAD_STEPS} steps: training stopped "
@@ -206,25 +204,9 @@ class Trainer:
         self.patch_px = smaller
         self.take(self._annotations)
 
-    def _make_optimizer(self) -> torch.optim.AdamW:
-        return torch.optim.AdamW(
-            self.unet.parameters(),
-            lr=self._learning_rate,
-            weight_decay=self.config.fine_tune.weight_decay,
-        )
-
     def _add_outputs(self, values: tuple[int, ...]) -> None:
         """Give new classes a channel each; everything learned stays, momenta too."""
         self.outputs += values
-        state = {
-            name: self._optimizer.state.get(parameter)
-            for name, parameter in self.unet.named_parameters()
-            if not name.startswith("head.")
-        }
         for unet in (self.unet, self.average):
             unet.widen_head(len(self.outputs))
         self.average.requires_grad_(False)
-        self._optimizer = self._make_optimizer()
-        for name, parameter in self.unet.named_parameters():
-            if state.get(name) is not None:
-                self._optimizer.state[parameter] = state[name]
