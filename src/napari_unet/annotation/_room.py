@@ -13,23 +13,12 @@ __all__ = ["StrokeRoom", "StrokeSize"]
 Pixels = tuple[np.ndarray, np.ndarray]
 
 _STEP_PX = 0.9  # below 1, so that the pixels of two steps always touch
-_TURNS = (
-    0.0,
-    0.3,
-    -0.3,
-    0.6,
-    -0.6,
-    0.9,
-    -0.9,
-    1.2,
-    -1.2,
-)  # radians; ways round an edge
+# radians, in order of preference: ways round an edge
+_TURNS = (0.0, 0.3, -0.3, 0.6, -0.6, 0.9, -0.9, 1.2, -1.2)
 _ANY_TURNS = tuple(math.pi * k / 8 for k in range(16))
 _BEND = 0.04  # radians per step of new bend; with the next line, gentle curves
 _BEND_KEPT = 0.8
-_CENTRE_SHARE = (
-    0.7  # of the strokes start by distance from the border, the rest anywhere
-)
+_CENTRE_SHARE = 0.7  # of strokes start where it is deep, the others anywhere
 _CENTRE_PX = 15  # beyond, a place counts as central as any
 _SPREAD_PX = 8  # strokes keep this much more apart than they must, where possible
 

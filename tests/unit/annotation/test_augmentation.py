@@ -117,6 +117,19 @@ def test_elastic_agrees_with_the_displacement_field():
     torch.testing.assert_close(moved[inner], expected, rtol=0, atol=1e-3)
 
 
+def test_targets_come_from_the_nearest_pixel():
+    x = torch.arange(64).expand(2, 64, 64)
+    y = x.transpose(1, 2)
+    config = _only(elastic_sigma_px=2)
+    for target in (x, y):
+        images = target[:, None].float()
+        moved, moved_target = augment(images, target, config, _generator())
+        error = (moved[:, 0] - moved_target)[:, 12:-12, 12:-12]
+        assert error.abs().max() <= 0.5 + 1e-3
+        assert error.min() < -0.4
+        assert error.max() > 0.4
+
+
 def test_elastic_brings_no_new_target_value():
     targets = torch.full((4, 64, 64), IGNORE_INDEX)
     targets[:, 10:20, 10:50] = 2
