@@ -17,6 +17,7 @@ __all__ = ["ImageSource", "Normaliser", "PlaneStack", "fingerprint", "guess_axes
 
 _LEADING = {0: "", 1: "Z", 2: "TZ"}
 _MAX_SAMPLE_PX = 400_000
+_MAX_READ_PX = 2**26  # of a lazy image, to find its percentiles
 _uids = count(1)
 
 
@@ -48,8 +49,9 @@ def guess_axes(
     if annotation_shape is not None and tuple(annotation_shape) != tuple(shape):
         # the last axis first, as RGB has it, then the first, then those between
         order = [len(shape) - 1, *range(len(shape) - 1)]
-        fits = [p for p in order if shape[:p] + shape[p + 1 :] == annotation_shape]
-        if len(shape) != len(annotation_shape) + 1 or not fits:
+        wanted = tuple(annotation_shape)
+        fits = [p for p in order if shape[:p] + shape[p + 1 :] == wanted]
+        if len(wanted) < 2 or not fits:
             raise ImageError(
                 f"the annotation has the shape {tuple(annotation_shape)} and the image "
                 f"{tuple(shape)}: they must be equal, but for a channel axis"
@@ -150,20 +152,38 @@ class PlaneStack:
         rows = _mirror(y0, y1, self.plane_shape[0])
         columns = _mirror(x0, x1, self.plane_shape[1])
         top, left = int(rows.min()), int(columns.min())
+        block = self._block(
+            plane,
+            slice(top, int(rows.max()) + 1),
+            slice(left, int(columns.max()) + 1),
+        )
+        if rows.size != block.shape[1] or columns.size != block.shape[2]:
+            block = block[:, rows - top][:, :, columns - left]
+        return np.ascontiguousarray(block)
+
+    def sample(
+        self, plane: int, rows: slice, step: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Read some pixels of some rows, each chunk of a lazy image at most once.
+
+        Returns
+        -------
+        ndarray of float32, shape (C, h, w)
+            Every ``step[0]``-th of ``rows``, of these every ``step[1]``-th pixel.
+        """
+        picked = slice(rows.start, rows.stop, step[0])
+        return self._block(plane, picked, slice(0, self.plane_shape[1], step[1]))
+
+    def _block(self, plane: int, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Read slices within a plane, shape (C, h, w)."""
         leading = iter(self.index(plane))
-        slices: dict[str, Any] = {
-            "Y": slice(top, int(rows.max()) + 1),
-            "X": slice(left, int(columns.max()) + 1),
-            "C": slice(0, self.n_channels),
-        }
+        slices = {"Y": rows, "X": columns, "C": slice(0, self.n_channels)}
         where = tuple(slices[a] if a in slices else next(leading) for a in self.axes)
         block = np.asarray(self.image[where])
         kept = "".join(a for a in self.axes if a in slices)
         if "C" not in kept:
             block, kept = block[None], "C" + kept
         block = block.transpose([kept.index(a) for a in "CYX"])
-        if rows.size != block.shape[1] or columns.size != block.shape[2]:
-            block = block[:, rows - top][:, :, columns - left]
         with np.errstate(over="ignore"):  # beyond float32 becomes infinite: handled
             return np.ascontiguousarray(block, dtype=np.float32)
 
@@ -210,12 +230,21 @@ class Normaliser:
 
     @classmethod
     def fit(cls, stack: PlaneStack) -> Normaliser:
-        """Measure the percentiles on at most about 400,000 pixels a channel."""
-        height, width = stack.plane_shape
+        """Measure the percentiles on at most about 400,000 pixels a channel.
+
+        They lie in up to 16 planes, and where planes are huge, in bands of rows.
+        """
         n_sampled = min(stack.n_planes, 16)
         planes = np.unique(np.linspace(0, stack.n_planes - 1, n_sampled).astype(int))
-        step = max(1, int(np.sqrt(len(planes) * height * width / _MAX_SAMPLE_PX)))
-        parts = [_sample_plane(stack, int(plane), step) for plane in planes]
+        bands = _bands(stack.plane_shape, _MAX_READ_PX // len(planes))
+        n_rows = sum(band.stop - band.start for band in bands)
+        n_px = len(planes) * n_rows * stack.plane_shape[1]
+        step = max(1, int(np.sqrt(n_px / _MAX_SAMPLE_PX)))
+        parts = [
+            stack.sample(int(plane), band, (step, step)).reshape(stack.n_channels, -1)
+            for plane in planes
+            for band in bands
+        ]
         values = np.concatenate(parts, axis=1)
         low, high = [], []
         for channel in values:
@@ -234,14 +263,9 @@ class Normaliser:
         high = np.reshape(np.array(self.high, np.float64), shape)
         half = (high - low) / 2
         scale = np.where(half > 0, 1 / np.where(half > 0, half, 1), 0)
-        values = np.nan_to_num(
-            array.astype(np.float64) - (low + high) / 2,
-            copy=False,
-            nan=0.0,
-            posinf=1e300,
-            neginf=-1e300,
-        )
-        values *= scale
+        with np.errstate(invalid="ignore"):  # infinite times 0, of a constant channel
+            values = (array.astype(np.float64) - (low + high) / 2) * scale
+        np.nan_to_num(values, copy=False)
         size = np.abs(values)
         is_far = size > 1
         if is_far.any():
@@ -250,14 +274,14 @@ class Normaliser:
         return values.astype(np.float32)
 
 
-def _sample_plane(stack: PlaneStack, plane: int, step: int) -> NDArray[np.float32]:
-    """Return every step-th pixel of a plane, shape (C, n), reading strips of rows."""
-    height, width = stack.plane_shape
-    if step == 1:
-        return stack.read(plane, 0, height, 0, width).reshape(stack.n_channels, -1)
-    rows = range(0, height, step)
-    strips = [stack.read(plane, y, y + 1, 0, width)[:, 0, ::step] for y in rows]
-    return np.concatenate(strips, axis=1)
+def _bands(plane_shape: tuple[int, int], max_px: int) -> list[slice]:
+    """Return the rows to read of a plane: all of them, or 16 bands of a huge one."""
+    height, width = plane_shape
+    n_rows = max(max_px // width // 16, 1)
+    if height <= 16 * n_rows:
+        return [slice(0, height)]
+    starts = np.linspace(0, height - n_rows, 16).astype(int)
+    return [slice(int(y), int(y) + n_rows) for y in starts]
 
 
 @dataclass(frozen=True)
@@ -294,10 +318,8 @@ def fingerprint(stack: PlaneStack) -> str:
     if stack.image.size <= 2**24:
         digest.update(np.ascontiguousarray(stack.image[...]).tobytes())
         return digest.hexdigest()
-    height, width = stack.plane_shape
-    planes = np.unique(np.linspace(0, stack.n_planes - 1, 16).astype(int))
-    for plane in planes:
-        for y in np.unique(np.linspace(0, height - 1, 64).astype(int)):
-            row = stack.read(int(plane), int(y), int(y) + 1, 0, width)
-            digest.update(row.tobytes())
+    height = stack.plane_shape[0]
+    for plane in np.unique(np.linspace(0, stack.n_planes - 1, 16).astype(int)):
+        rows = stack.sample(int(plane), slice(0, height), (max(height // 64, 1), 1))
+        digest.update(rows.tobytes())
     return digest.hexdigest()
