@@ -115,8 +115,8 @@ def test_the_centre_is_favoured_but_not_exclusively():
     depths = np.array(depths)
     uniform_mean = depth[truth == 2].mean()
     assert depths.mean() > uniform_mean + 1
-    # a tenth of the area lies at its border: 30 of 300, were all places alike; were only
-    # the depth to count, 4
+    # a tenth of the area lies at its border: 30 of 300, were all places alike, and 4,
+    # were only the depth to count
     assert 8 <= (depths == 1).sum() <= 20
 
 
