@@ -1,7 +1,7 @@
 """How long the window's event loop is kept waiting while the learner works beside it.
 
-A 10 ms timer on the GUI thread notes the gaps between ticks in each phase: idle,
-the start of the job (which imports torch), the instant stage after strokes, fine-tuning,
+A 10 ms timer on the GUI thread notes the gaps between ticks in each phase: idle, the
+start of the job (which imports torch), the instant stage after strokes, fine-tuning,
 and fine-tuning while strokes are painted with mouse events. Needs a display; under
 Linux without one, run it as ``xvfb-run -a -s '-screen 0 1600x1200x24' python ...``.
 """
@@ -45,12 +45,17 @@ class Gaps:
         self.gaps_ms.append((now - self._last) * 1e3)
         self._last = now
 
-    def during(self, seconds: float, action: Any = None) -> dict[str, float]:
-        """Run the event loop for so long; ``action`` is called again and again."""
+    def during(
+        self, seconds: float, action: Any = None, until: Any = None
+    ) -> dict[str, float]:
+        """Run the event loop for so long, or until a condition holds.
+
+        ``action`` is called again and again.
+        """
         self.gaps_ms.clear()
         self._last = time.perf_counter()
-        until = self._last + seconds
-        while time.perf_counter() < until:
+        end = self._last + seconds
+        while time.perf_counter() < end and not (until is not None and until()):
             if action is not None:
                 action()
             QApplication.processEvents()
@@ -141,7 +146,9 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
         name="nuclei annotation",
     )
     state.book.annotate_in(annotation)
-    results["start, torch imported"] = gaps.during(max(seconds, 8))
+    results["start, torch imported"] = gaps.during(
+        90, until=lambda: bool(state.session.shown)
+    )
     assert state.session.shown, "no overlay came"
 
     strokes = Strokes(annotation, sample.truth)
