@@ -95,17 +95,18 @@ class UNet(nn.Module):
 
         A new class starts below the others, so as not to appear before it is learned.
         """
-        old_weight, old_bias = self.head.weight, self.head.bias
-        assert old_bias is not None
-        n_old = len(old_weight)
-        wide = type(self.head)(old_weight.shape[1], n_classes, 1).to(old_weight.device)
-        assert wide.bias is not None
+        head = self.head
+        assert head.bias is not None
+        n_new = n_classes - len(head.weight)
         with torch.no_grad():
-            wide.weight.mul_(0.1)
-            wide.weight[:n_old] = old_weight
-            wide.bias.fill_(float(old_bias.min()) - 1.0)
-            wide.bias[:n_old] = old_bias
-        self.head = wide
+            # zeros, not random numbers: learning tells the new classes apart
+            rows = head.weight.new_zeros(n_new, *head.weight.shape[1:])
+            low = (head.bias.min() - 1).repeat(n_new)
+            for name, new in (("weight", rows), ("bias", low)):
+                old = getattr(head, name)
+                wide = nn.Parameter(torch.cat([old, new]), old.requires_grad)
+                setattr(head, name, wide)
+        head.out_channels = n_classes
         self.config = self.config.model_copy(update={"n_classes": n_classes})
 
     @property
