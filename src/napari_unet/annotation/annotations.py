@@ -6,6 +6,7 @@ and takes the newer one between two steps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -107,7 +108,16 @@ class AnnotationSet:
             raise AnnotationError(advice)
 
 
-def advise_missing_class(values: tuple[int, ...]) -> str:
+def name_class(value: int, names: Mapping[int, str]) -> str:
+    """Return a class's name for a sentence, in quotes, or its number."""
+    if value in names:
+        return f"'{names[value]}'"
+    return "background (1)" if value == 1 else f"class {value}"
+
+
+def advise_missing_class(
+    values: tuple[int, ...], names: Mapping[int, str] | None = None
+) -> str:
     """Return what to paint while fewer than two classes are painted, else ''."""
     if not values:
         return "Nothing is painted yet: paint a stroke on an object and one beside it."
@@ -115,8 +125,8 @@ def advise_missing_class(values: tuple[int, ...]) -> str:
         return "Only background (1) is painted: now paint a stroke on an object (2)."
     if len(values) == 1:
         return (
-            f"Only one class ({values[0]}) is painted: now paint a stroke of another, "
-            "such as background (1)."
+            f"Only {name_class(values[0], names or {})} is painted: now paint a stroke "
+            "of another class, such as background (1)."
         )
     return ""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.annotation.annotations import advise_missing_class, check_annotation
+from napari_unet.annotation.annotations import check_annotation
 from napari_unet.config import LearnerConfig
 from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.device import describe_device
@@ -346,7 +346,7 @@ class Learner:
             annotation_version=annotations.version,
             n_px=annotations.n_px,
             n_strokes=len(annotations.strokes),
-            advice=advise_missing_class(annotations.values) or verdict.advice,
+            advice=state.advice(self.class_names),
         )
 
     def save(self, path: Any) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from napari_unet.config import SCHEMA_VERSION, LearnerConfig, UNetConfig
+from napari_unet.core._weights import unet_from_tensors
 from napari_unet.core.checkpoint import load_tensors, save_tensors
 from napari_unet.core.head import RidgeHead
 from napari_unet.core.unet import UNet
@@ -99,7 +100,7 @@ def read_learner(path: str | Path) -> tuple[LearnerConfig, Parts, dict[str, Any]
         )
     try:
         config = LearnerConfig.model_validate(header["config"])
-        parts = _parts(arrays, header)
+        parts = _parts(arrays, header, path)
         _check_header(header)
     except (KeyError, TypeError, ValueError, IndexError, ValidationError) as error:
         if isinstance(error, CheckpointError):
@@ -119,13 +120,13 @@ def _check_header(header: dict[str, Any]) -> None:
     bool(header["is_pretrained"])
 
 
-def _parts(arrays: Arrays, header: dict[str, Any]) -> Parts:
+def _parts(arrays: Arrays, header: dict[str, Any], path: str | Path) -> Parts:
     values = tuple(int(v) for v in header["values"])
     outputs = tuple(int(v) for v in header["outputs"])
-    start = _network(header["start"], _part(arrays, "start"))
+    start = _network(header["start"], _part(arrays, "start"), path)
     tuned = None
     if header["tuned"]:
-        tuned = _network(header["tuned"], _part(arrays, "tuned"))
+        tuned = _network(header["tuned"], _part(arrays, "tuned"), path)
         if len(outputs) != tuned.config.n_classes or len(set(outputs)) != len(outputs):
             raise CheckpointError(
                 "the model file's network and its classes do not fit together"
@@ -156,16 +157,8 @@ def _parts(arrays: Arrays, header: dict[str, Any]) -> Parts:
     return Parts(values, n_levels, start, tuned, outputs, head, forest, chosen)
 
 
-def _network(config: dict[str, Any], arrays: Arrays) -> UNet:
-    """Rebuild a network; shapes are compared before anything is allocated."""
-    with torch.device("meta"):
-        unet = UNet(UNetConfig.model_validate(config))
-    wanted = {name: tuple(t.shape) for name, t in unet.state_dict().items()}
-    if wanted != {name: array.shape for name, array in arrays.items()}:
-        raise CheckpointError("the model file's weights do not fit its network")
-    state = {n: torch.from_numpy(np.array(a, np.float32)) for n, a in arrays.items()}
-    unet.load_state_dict(state, assign=True)
-    return unet
+def _network(config: dict[str, Any], arrays: Arrays, path: str | Path) -> UNet:
+    return unet_from_tensors(UNetConfig.model_validate(config), arrays, path)
 
 
 def _frozen(unet: UNet, device: torch.device) -> UNet:

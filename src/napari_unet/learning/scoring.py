@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.annotation.annotations import name_class
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
 from napari_unet.jobs import Score
@@ -15,7 +17,7 @@ from napari_unet.learning.gate import ORDER, choose, score_candidate
 from napari_unet.learning.instant import CrossValidation, cross_validate
 from napari_unet.learning.samples import Samples
 
-__all__ = ["Tuned", "Verdict", "judge"]
+__all__ = ["Tuned", "Verdict", "advise", "judge"]
 
 Floats = NDArray[np.float32]
 _MAX_SCORED_TILES = 12
@@ -47,7 +49,6 @@ class Verdict:
     scores: dict[str, Score] = field(default_factory=dict)
     chosen: str = ""
     reason: str = ""
-    advice: str = ""
     strength: float = 0.0
     validation: CrossValidation | None = None
     tuned_at_samples: Floats | None = None
@@ -127,7 +128,6 @@ def judge(
         scores=scores,
         chosen=chosen,
         reason=_reason(scores, chosen),
-        advice=_advice(samples, scores[chosen]),
         strength=validation.strength,
         validation=validation,
         tuned_at_samples=tuned_at_samples,
@@ -176,14 +176,18 @@ def _reason(scores: dict[str, Score], chosen: str) -> str:
     )
 
 
-def _advice(samples: Samples, score: Score) -> str:
-    """Say what to paint, so that learning can be checked."""
+def advise(samples: Samples, score: Score | None, names: Mapping[int, str]) -> str:
+    """Say what to paint, so that learning can be checked; '' where it can be."""
+    if score is None or score.mean_iou is not None:
+        return ""
     counts = {
         value: len(np.unique(samples.strokes[samples.targets == index]))
         for index, value in enumerate(samples.values)
     }
-    single = [value for value, n in counts.items() if n < 2]
-    if single and score.mean_iou is None:
-        names = " and ".join(f"class {value}" for value in single)
-        return f"Paint a second stroke of {names}, so that learning can be checked."
-    return ""
+    single = [name_class(value, names) for value, n in counts.items() if n < 2]
+    if not single:
+        return ""
+    return (
+        f"Paint a second stroke of {' and '.join(single)}, apart from the first, so "
+        "that learning can be checked."
+    )
