@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 
 import torch
 
-from napari_unet.annotation.annotations import AnnotationSet
+from napari_unet.annotation.annotations import AnnotationSet, advise_missing_class
 from napari_unet.config import LearnerConfig
 from napari_unet.core.device import choose_device, default_threads, free_memory
 from napari_unet.core.start import make_network
@@ -16,7 +16,7 @@ from napari_unet.learning.candidates import FeatureCache, Network
 from napari_unet.learning.instant import fit_forest, fit_head
 from napari_unet.learning.model import Model
 from napari_unet.learning.samples import Samples, collect_samples
-from napari_unet.learning.scoring import Tuned, Verdict, judge
+from napari_unet.learning.scoring import Tuned, Verdict, advise, judge
 from napari_unet.learning.training import Trainer
 
 __all__ = ["State"]
@@ -69,6 +69,11 @@ class State:
         free_memory(self.device)
 
     @property
+    def n_levels(self) -> int:
+        """Decoder levels that feed the head: as set, where there are so many."""
+        return min(self.config.instant.n_feature_levels, self.config.depth + 1)
+
+    @property
     def tile_px(self) -> int:
         """Side of a tile (px): the setting, on the network's pooling grid."""
         grid: int = 2**self.config.depth
@@ -78,6 +83,15 @@ class State:
     def n_steps(self) -> int:
         """Optimiser steps in all."""
         return self.trainer.n_steps if self.trainer else 0
+
+    def advice(self, names: Mapping[int, str]) -> str:
+        """Say what to paint next; '' when nothing is missing."""
+        missing = advise_missing_class(self.annotations.values, names)
+        if missing or self._samples is None:
+            return missing
+        return advise(
+            self._samples, self.verdict.scores.get(self.verdict.chosen), names
+        )
 
     def update(self) -> Generator[JobEvent, None, None]:
         """Fit the instant stage to the newest annotation, then let the gate judge.
@@ -96,7 +110,7 @@ class State:
         assert self.start is not None
         self.model = Model(
             values=samples.values,
-            n_levels=config.n_feature_levels,
+            n_levels=self.n_levels,
             start=self.start,
             head=fit_head(samples, slice(None), strength),
             forest=fit_forest(samples, slice(None), config, self.config.seed),
@@ -147,7 +161,7 @@ class State:
             annotations,
             self._start_network(annotations),
             self.cache,
-            n_levels=self.config.instant.n_feature_levels,
+            n_levels=self.n_levels,
             tile_px=self.tile_px,
             max_px=self.config.instant.max_training_px,
         )
