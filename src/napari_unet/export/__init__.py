@@ -2,12 +2,13 @@
 
 from napari_unet.core.atomic import replace_file
 from napari_unet.export.check import check_writable
-from napari_unet.export.labels import write_labels
+from napari_unet.export.labels import check_label_suffix, write_labels
 from napari_unet.export.picture import overlay_picture, write_picture
 from napari_unet.export.probabilities import write_probabilities
 from napari_unet.export.units import unit_name
 
 __all__ = [
+    "check_label_suffix",
     "check_writable",
     "overlay_picture",
     "replace_file",

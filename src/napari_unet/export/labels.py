@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.core.atomic import replace_file
 from napari_unet.errors import FileError, ImageError
+from napari_unet.export.picture import write_png
 from napari_unet.export.tiff import check_scale, write_tiff
 
-__all__ = ["AXES", "write_labels"]
+__all__ = ["AXES", "check_label_suffix", "write_labels"]
 
 AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
 """Axes of a label array by its number of dimensions."""
@@ -64,12 +64,7 @@ def write_labels(
         If the array holds no labels (wrong dtype, shape, scale or negative values).
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in (".tif", ".tiff", ".png"):
-        raise FileError(
-            f"{path} has the suffix '{path.suffix}'; labels can be written to .tif, "
-            ".tiff and .png"
-        )
+    check_label_suffix(path)
     array = _smallest(labels)
     if array.ndim not in AXES:
         raise ImageError(
@@ -77,7 +72,7 @@ def write_labels(
             " written"
         )
     check_scale(scale, array.ndim)
-    if suffix == ".png":
+    if path.suffix.lower() == ".png":
         _write_png(path, array)
         return path
     if array.max(initial=0) > 2**32 - 1:
@@ -92,6 +87,16 @@ def write_labels(
         force_ome=path.stem.lower().endswith(".ome"),
     )
     return path
+
+
+def check_label_suffix(path: str | os.PathLike[str]) -> None:
+    """Raise `FileError` unless `write_labels` knows the format of that suffix."""
+    suffix = Path(path).suffix
+    if suffix.lower() not in (".tif", ".tiff", ".png"):
+        raise FileError(
+            f"{path} has the suffix '{suffix}'; labels can be written to .tif, .tiff "
+            "and .png"
+        )
 
 
 def _smallest(labels: Any) -> np.ndarray[Any, Any]:
@@ -115,8 +120,6 @@ def _smallest(labels: Any) -> np.ndarray[Any, Any]:
 
 
 def _write_png(path: Path, array: np.ndarray[Any, Any]) -> None:
-    import imageio.v3 as iio
-
     if array.ndim != 2:
         raise FileError(
             f"{path} was not written: a PNG holds one plane, these labels have the "
@@ -127,8 +130,7 @@ def _write_png(path: Path, array: np.ndarray[Any, Any]) -> None:
             f"{path} was not written: a PNG holds labels up to 65535, the largest here "
             f"is {array.max()}; choose .tif"
         )
-    with replace_file(path) as temporary:
-        iio.imwrite(temporary, array, extension=".png")
+    write_png(path, array)
 
 
 def _file_axes(axes: str | None, ndim: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from napari_unet.core.atomic import replace_file
 from napari_unet.errors import ImageError
 
-__all__ = ["CLASS_COLOURS", "overlay_picture", "write_picture"]
+__all__ = ["CLASS_COLOURS", "overlay_picture", "write_picture", "write_png"]
 
 # Okabe and Ito's colours, which colour-blind people tell apart
 CLASS_COLOURS = (
@@ -78,11 +78,19 @@ def write_picture(path: str | os.PathLike[str], picture: Any) -> Path:
     FileError
         If the file cannot be written.
     """
+    path = Path(path)
+    write_png(path, np.asarray(picture, np.uint8))
+    return path
+
+
+def write_png(path: Path, array: np.ndarray[Any, Any]) -> None:
+    """Write an array that a PNG can hold, whole or not at all."""
     import imageio.v3 as iio
 
+    # encoded first: imageio complains by itself, once more, where a disk is full
+    content = iio.imwrite("<bytes>", array, extension=".png")
     with replace_file(path) as temporary:
-        iio.imwrite(temporary, np.asarray(picture, np.uint8), extension=".png")
-    return Path(path)
+        temporary.write_bytes(content)
 
 
 def _as_rgb(image: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
