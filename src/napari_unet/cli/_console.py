@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import CancelToken
 
 __all__ = [
     "cancel_on_interrupt",
     "complain",
     "has_screen",
+    "naming",
     "print_table",
     "progress_bar",
     "seconds_text",
@@ -30,6 +32,18 @@ def complain(message: str) -> None:
     """Write one line on stderr."""
     # a sentence from elsewhere may hold line breaks
     print(f"napari-unet: {' '.join(message.split())}", file=sys.stderr)
+
+
+@contextmanager
+def naming(*paths: Path) -> Iterator[None]:
+    """Name the first file in an expected error that names none of them."""
+    try:
+        yield
+    except NapariUnetError as error:
+        text = str(error)
+        if any(str(path) in text for path in paths):
+            raise
+        raise type(error)(f"{paths[0]}: {text}") from error
 
 
 def write_json(value: Any) -> None:

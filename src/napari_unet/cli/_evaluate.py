@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_unet.cli._console import complain, print_table, write_json
+from napari_unet.cli._console import complain, naming, print_table, write_json
 from napari_unet.cli._options import add_files, add_json, count
 from napari_unet.errors import ConfigError, NapariUnetError
 
@@ -53,19 +53,17 @@ def run(args: argparse.Namespace) -> int:
     for prediction, truth in zip(args.prediction, args.truth, strict=True):
         pair = {"prediction": prediction, "truth": truth}
         try:
-            score = evaluate(
-                read_labels(prediction).array,
-                read_labels(truth).array,
-                ignore=args.ignore,
-            )
+            with naming(prediction, truth):
+                score = evaluate(
+                    read_labels(prediction).array,
+                    read_labels(truth).array,
+                    ignore=args.ignore,
+                )
         except NapariUnetError as error:
-            text = str(error)
-            if str(prediction) not in text and str(truth) not in text:
-                text = f"{prediction}: {text}"
             if n_pairs == 1:
-                raise type(error)(text) from error
-            complain(text)
-            files.append(pair | {"error": text})
+                raise
+            complain(str(error))
+            files.append(pair | {"error": str(error)})
             continue
         scores.append(score)
         files.append(pair | score)

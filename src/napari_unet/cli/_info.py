@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_unet.cli._console import seconds_text, write_json
+from napari_unet.cli._console import naming, seconds_text, write_json
 from napari_unet.cli._options import add_json
 from napari_unet.errors import FileError
 
@@ -63,7 +63,8 @@ def _bundled(args: argparse.Namespace) -> int:
 def _read(path: Path) -> dict[str, Any]:
     from napari_unet.core.checkpoint import read_header
 
-    header = read_header(path)
+    with naming(path):
+        header = read_header(path)
     try:
         n_bytes = path.stat().st_size
     except OSError as error:

@@ -41,7 +41,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
         import napari_unet
 
-        parser.exit(message=f"napari-unet {napari_unet.__version__}\n")
+        print(f"napari-unet {napari_unet.__version__}")
+        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,10 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code; see this module's docstring. A bug propagates.
     """
-    args = build_parser().parse_args(argv)
     try:
-        code: int = args.run(args)
-        sys.stdout.flush()
+        try:
+            args = build_parser().parse_args(argv)
+            code: int = args.run(args)
+        finally:
+            # here, where a reader who left can still be met calmly
+            sys.stdout.flush()
     except NapariUnetError as error:
         complain(str(error))
         return 2

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.cli._console import (
     cancel_on_interrupt,
     complain,
+    naming,
     progress_bar,
     seconds_text,
     write_json,
@@ -71,22 +72,21 @@ def run(args: argparse.Namespace) -> int:
     outs = output_paths(args.image, args.out, args.model)
     if not _is_file(args.out, len(args.image)):
         make_folder(Path(args.out))
-    learner = load(args.model, device=args.device or "auto")
+    with naming(args.model):
+        learner = load(args.model, device=args.device or "auto")
     results: list[dict[str, Any]] = []
     n_failed = 0
     with cancel_on_interrupt() as token:
         for number, (image, out) in enumerate(zip(args.image, outs, strict=True), 1):
             title = f"{number}/{len(outs)} {image.name} "
             try:
-                result = _predict_one(args, learner, image, out, title, token)
+                with naming(image, out):
+                    result = _predict_one(args, learner, image, out, title, token)
             except NapariUnetError as error:
-                # a sentence about pixels alone does not say whose
-                text = str(error)
-                text = text if str(image) in text else f"{image}: {text}"
                 if len(outs) == 1:
-                    raise type(error)(text) from error
-                complain(text)
-                results.append({"image": image, "error": text})
+                    raise
+                complain(str(error))
+                results.append({"image": image, "error": str(error)})
                 n_failed += 1
                 continue
             results.append(result)
@@ -108,8 +108,11 @@ def output_paths(images: Sequence[Path], out: str, model: Path) -> list[Path]:
     ConfigError
         If two images would go to one file, or several to a file.
     FileError
-        If labels would overwrite an image or the model.
+        If labels would overwrite an image or the model, or cannot be written to a file
+        of that suffix.
     """
+    from napari_unet.export import check_label_suffix
+
     if _is_file(out, len(images)):
         paths = [Path(out)]
     else:
@@ -126,6 +129,7 @@ def output_paths(images: Sequence[Path], out: str, model: Path) -> list[Path]:
             raise FileError(
                 f"--out {path} would overwrite an input; choose another name"
             )
+        check_label_suffix(path)
     return paths
 
 
@@ -228,6 +232,7 @@ def _run_job(
             if isinstance(event, Progress):
                 bar.total = event.total
                 bar.update(event.done - bar.n)
+                bar.refresh()
             elif isinstance(event, Notice):
                 bar.clear()
                 complain(event.message)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from napari_unet.cli._console import write_json
+from napari_unet.cli._console import naming, write_json
 from napari_unet.cli._options import IMAGE_FILES, add_json, count
 
 __all__ = ["add_parser", "run"]
@@ -50,11 +50,13 @@ def run(args: argparse.Namespace) -> int:
 
     from napari_unet.annotation.simulate import simulate_strokes
     from napari_unet.cli._read import read_labels
-    from napari_unet.export import check_writable, write_labels
+    from napari_unet.export import check_label_suffix, check_writable, write_labels
 
     truth = read_labels(args.truth)
+    check_label_suffix(args.out)
     check_writable(args.out)
-    annotation = simulate_strokes(truth.array, args.strokes, args.seed)
+    with naming(args.truth):
+        annotation = simulate_strokes(truth.array, args.strokes, args.seed)
     scale = truth.scale("TZYX"[-annotation.ndim :])
     write_labels(args.out, annotation, scale=scale, unit=truth.unit)
     values, n_px = np.unique(annotation[annotation > 0], return_counts=True)

@@ -40,7 +40,7 @@ def read_tiff(path: Path) -> tuple[Any, str | None, dict[str, float], str | None
     complaints: list[str] = []
     with _listen(complaints), tifffile.TiffFile(path) as tiff:
         if not tiff.series:
-            raise FileError(f"{path} holds no image")
+            raise FileError(f"{path} cannot be read as TIFF; it holds no image")
         series = tiff.series[0]
         codec = tiff.pages[0].compression
         _check_size(path, series, codec)

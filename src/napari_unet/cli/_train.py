@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.cli._console import (
     cancel_on_interrupt,
     complain,
+    naming,
     progress_bar,
     seconds_text,
     write_json,
@@ -25,7 +26,7 @@ from napari_unet.cli._options import (
     count,
     seconds,
 )
-from napari_unet.errors import AnnotationError, ConfigError, FileError, ImageError
+from napari_unet.errors import ConfigError, FileError
 from napari_unet.jobs import Notice, Scored, StepDone
 
 if TYPE_CHECKING:
@@ -177,7 +178,8 @@ def _make_learner(args: argparse.Namespace) -> Learner:
                     f"{option} cannot be given together with --start {start}: a model "
                     "file brings its own settings"
                 )
-        return load(start, device=args.device or "auto")
+        with naming(Path(start)):
+            return load(start, device=args.device or "auto")
     settings: dict[str, Any] = {}
     if args.config is not None:
         text = _read_bytes(args.config)
@@ -208,16 +210,13 @@ def _annotate(
 
     image = read_image(image_path, axes)
     annotation = read_labels(annotation_path).array
-    try:
+    with naming(annotation_path, image_path):
         learner.annotate(
             image.array,
             annotation,
             key=str(image_path),
             axes=image.axes_for(annotation.shape),
         )
-    except (ImageError, AnnotationError) as error:
-        # which of the files it was
-        raise type(error)(f"{annotation_path} for {image_path}: {error}") from error
 
 
 def _report(args: argparse.Namespace, learner: Learner) -> None:

@@ -1,0 +1,118 @@
+"""`doctor`: says what is there, and what to do where something is not."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from napari_unet.cli import _doctor, _self_test
+from napari_unet.cli._doctor import Finding
+from napari_unet.cli._self_test import SelfTest, learn_and_predict
+from napari_unet.errors import DeviceError
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Leave out what takes seconds."""
+    monkeypatch.setattr(_doctor, "_ask", lambda code: "PyQt6 6.9")
+    monkeypatch.setattr(_doctor, "_nvidia_driver", lambda: None)
+    good = SelfTest("CPU: fine", True)
+    monkeypatch.setattr(_self_test, "learn_and_predict", lambda *_: good)
+
+
+def by_name(result):
+    report = json.loads(result.out)
+    return report["is_ok"], {f["name"]: f for f in report["findings"]}
+
+
+def test_all_is_well(cli, quick):
+    result = cli("doctor", "--json")
+    assert result.code == 0
+    is_ok, findings = by_name(result)
+    assert is_ok
+    assert list(findings) == [
+        *("Python", "napari", "Qt", "imagecodecs", "torch", "GPU", "self-test")
+    ]
+    assert torch.__version__ in findings["torch"]["text"]
+    text = cli("doctor").out
+    assert text.splitlines()[-1] == "All is well."
+    assert text.count("ok  ") == 7
+
+
+def test_without_napari_and_qt(cli, quick, monkeypatch):
+    version = _doctor._version
+    monkeypatch.setattr(
+        _doctor, "_version", lambda name: None if name == "napari" else version(name)
+    )
+    result = cli("doctor", "--json")
+    assert result.code == 0
+    _, findings = by_name(result)
+    assert findings["napari"]["text"] == "not installed"
+    assert "pip install 'napari-unet[all]'" in findings["napari"]["advice"]
+    assert findings["Qt"]["text"] == "not needed without napari"
+
+
+@pytest.mark.parametrize("answers", [{}, {"API_NAME": "PyQt6 6.9"}])
+def test_qt_that_does_not_start(cli, quick, monkeypatch, answers):
+    monkeypatch.setattr(_doctor, "has_screen", lambda: True)
+    monkeypatch.setattr(
+        _doctor,
+        "_ask",
+        lambda code: next((a for key, a in answers.items() if key in code), None),
+    )
+    _, findings = by_name(cli("doctor", "--json"))
+    assert findings["Qt"]["advice"] != ""
+    wanted = "PyQt6 6.9, cannot start" if answers else "no Qt binding works"
+    assert findings["Qt"]["text"] == wanted
+
+
+def test_without_torch(cli, quick, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = cli("doctor", "--json")
+    assert result.code == 3
+    is_ok, findings = by_name(result)
+    assert not is_ok
+    assert not findings["torch"]["is_ok"]
+    assert findings["torch"]["advice"] == "pip install torch"
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA")
+def test_a_driver_but_a_torch_without_cuda(cli, quick, monkeypatch):
+    monkeypatch.setattr(_doctor, "_nvidia_driver", lambda: "580.1")
+    result = cli("doctor")
+    assert result.code == 0
+    assert "NVIDIA driver 580.1, but torch has no CUDA" in result.out
+    assert "install it anew as https://pytorch.org says" in result.out
+
+
+@pytest.mark.parametrize(
+    "error", [DeviceError("no NVIDIA GPU was found"), RuntimeError("driver\nbroken")]
+)
+def test_a_self_test_that_fails(cli, quick, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(_self_test, "learn_and_predict", fail)
+    result = cli("doctor", "--device", "cuda")
+    assert result.code == 3
+    assert "FAIL self-test" in result.out
+    assert result.err == ""
+
+
+def test_wrong_numbers_are_noticed(cli, quick, monkeypatch):
+    bad = SelfTest("7% of the sample right", False)
+    monkeypatch.setattr(_self_test, "learn_and_predict", lambda *_: bad)
+    assert cli("doctor").code == 3
+
+
+def test_the_self_test_learns():
+    result = learn_and_predict("cpu", 0.5)
+    assert result.is_ok, result.text
+    assert "training steps/s" in result.text
+
+
+def test_a_finding_of_a_process_that_cannot_run():
+    assert _doctor._ask("raise SystemExit(3)") is None
+    assert _doctor._ask("print(6 * 7)") == "42"
+    assert Finding("x", True, "y").advice == ""
