@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.annotation.strokes import Stroke, deal_folds, find_strokes
+from napari_unet.annotation.strokes import (
+    HELD_OUT_FOLD,
+    Stroke,
+    check_n_classes,
+    deal_folds,
+    find_strokes,
+)
 from napari_unet.core.arrays import ImageSource
 from napari_unet.errors import AnnotationError
 
@@ -79,6 +85,11 @@ class AnnotationSet:
         """Return a newer set in which this image has this annotation.
 
         Folds are dealt over all images together, stable for strokes that stay.
+
+        Raises
+        ------
+        AnnotationError
+            If there are more classes than a network can have.
         """
         stack = source.stack
         found = [
@@ -90,16 +101,17 @@ class AnnotationSet:
         before = next((i.strokes for i in self.images if i.key == source.key), ())
         others = [image for image in self.images if image.key != source.key]
         elsewhere = [stroke for image in others for stroke in image.strokes]
+        check_n_classes(len({stroke.value for stroke in found + elsewhere}))
         mine = deal_folds(found, n_folds, before, elsewhere)
         images = (
             [*others, AnnotatedImage(source, annotation, mine)] if found else others
         )
-        return AnnotationSet(self.version + 1, tuple(images))
+        return AnnotationSet(self.version + 1, _trained_on(images))
 
     def without(self, key: str) -> AnnotationSet:
         """Return a newer set without an image."""
-        images = tuple(image for image in self.images if image.key != key)
-        return replace(self, version=self.version + 1, images=images)
+        images = [image for image in self.images if image.key != key]
+        return AnnotationSet(self.version + 1, _trained_on(images))
 
     def require_two_classes(self) -> None:
         """Raise an `AnnotationError` that says what to paint until two are painted."""
@@ -113,6 +125,23 @@ def name_class(value: int, names: Mapping[int, str]) -> str:
     if value in names:
         return f"'{names[value]}'"
     return "background (1)" if value == 1 else f"class {value}"
+
+
+def _trained_on(images: list[AnnotatedImage]) -> tuple[AnnotatedImage, ...]:
+    """Return images of whose every class at least one stroke is not held out."""
+    strokes = [stroke for image in images for stroke in image.strokes]
+    missing = {s.value for s in strokes} - {
+        s.value for s in strokes if s.fold != HELD_OUT_FOLD
+    }
+    result = []
+    for image in images:
+        mine = list(image.strokes)
+        for number, stroke in enumerate(mine):
+            if stroke.value in missing:
+                mine[number] = replace(stroke, fold=1)
+                missing.remove(stroke.value)
+        result.append(replace(image, strokes=tuple(mine)))
+    return tuple(result)
 
 
 def advise_missing_class(

@@ -9,10 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["HELD_OUT_FOLD", "Stroke", "deal_folds", "find_strokes"]
+from napari_unet.errors import AnnotationError
+
+__all__ = [
+    "HELD_OUT_FOLD",
+    "Stroke",
+    "check_n_classes",
+    "deal_folds",
+    "find_strokes",
+]
 
 HELD_OUT_FOLD = 0
 """Strokes of this fold are kept from the network's training, to score it."""
+MAX_CLASSES = 254
+"""As many as a network can have."""
 
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
@@ -54,11 +64,17 @@ def find_strokes(
     -------
     list of Stroke
         By class value, then by place; touching marks of two classes stay apart.
+
+    Raises
+    ------
+    AnnotationError
+        If there are more classes than a network can have.
     """
     strokes: list[Stroke] = []
-    for value in np.unique(annotation):
-        if value == 0:
-            continue
+    values = np.unique(annotation)
+    values = values[values != 0]
+    check_n_classes(len(values))
+    for value in values:
         marks, _ = ndimage.label(annotation == value, structure=_EVERY_NEIGHBOUR)
         for number, box in enumerate(ndimage.find_objects(marks), start=1):
             corner = np.array([box[0].start, box[1].start], np.int32)
@@ -67,6 +83,15 @@ def find_strokes(
                 Stroke(int(value), plane, part) for part in _blocks(yx, region_px)
             ]
     return strokes
+
+
+def check_n_classes(n_classes: int) -> None:
+    """Raise an `AnnotationError` if these are more than a network can have."""
+    if n_classes > MAX_CLASSES:
+        raise AnnotationError(
+            f"the annotation holds {n_classes} classes, but at most {MAX_CLASSES} can "
+            "be learned: give all objects of a kind one value, not each its number"
+        )
 
 
 def _blocks(yx: NDArray[np.int32], region_px: int) -> Iterable[NDArray[np.int32]]:
@@ -90,8 +115,8 @@ def deal_folds(
     A stroke that shares a pixel with earlier ones of its class and plane keeps their
     fold; where two were joined, the fold that was *not* held out wins, because the
     network has seen that one. New strokes go to the class's smallest fold, so that the
-    second stroke of a class is the first to be held out. The only stroke of a class is
-    never held out. Strokes of other images (``elsewhere``) count, but keep their folds.
+    second stroke of a class is the first to be held out. Strokes of other images
+    (``elsewhere``) count, but keep their folds.
     """
     earlier = [(stroke, _codes(stroke)) for stroke in previous]
     folds: list[int] = []
@@ -118,8 +143,6 @@ def deal_folds(
             if folds[i] < 0:
                 folds[i] = min(order, key=lambda fold: counts[fold])
                 counts[folds[i]] += 1
-        if sum(counts.values()) == counts[HELD_OUT_FOLD]:  # nothing left to train on
-            folds[members[0]] = 1
     return tuple(
         replace(stroke, fold=fold) for stroke, fold in zip(strokes, folds, strict=True)
     )
