@@ -35,7 +35,7 @@ test: tools
 	  $(TOX) $(if $(ARGS),-- $(ARGS)); \
 	else \
 	  $(TOX) -e lint,package,core $(if $(ARGS),-- $(ARGS)); \
-	  echo "Not run, for want of the libraries named above: the tests with a viewer." >&2; \
+	  echo "Not run, for want of the libraries named above: all that needs napari." >&2; \
 	  exit 1; \
 	fi
 
