@@ -53,21 +53,27 @@ class ScorePoint:
 class Curve:
     """What the learning curves are drawn from; times are seconds of training.
 
-    ``losses`` holds (seconds, loss) and is thinned to every other point when it reaches
-    ``max_points``, so that a night of training draws as fast as a minute; ``rounds``
-    holds the moments at which new strokes were taken up.
+    ``losses`` holds (seconds, loss); when it reaches ``max_points``, every other point
+    is dropped and from then on only half as many are taken, so that a night of training
+    draws as fast as a minute and its beginning stays. ``rounds`` holds the moments at
+    which new strokes were taken up.
     """
 
     losses: list[tuple[float, float]] = field(default_factory=list)
     scores: list[ScorePoint] = field(default_factory=list)
     rounds: list[float] = field(default_factory=list)
     max_points: int = 4000
+    _stride: int = 1
+    _n_seen: int = 0
 
     def add_loss(self, seconds: float, loss: float) -> None:
-        """Append one point; thin the older ones when there are too many."""
-        self.losses.append((seconds, loss))
+        """Take one point, or pass it over where there are many."""
+        if self._n_seen % self._stride == 0:
+            self.losses.append((seconds, loss))
+        self._n_seen += 1
         if len(self.losses) > self.max_points:
             self.losses = self.losses[::2]
+            self._stride *= 2
 
     def csv(self) -> str:
         """Return the curves as text: kind, seconds, class, value, held-out pixels."""

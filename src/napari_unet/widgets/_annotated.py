@@ -35,7 +35,6 @@ class OverlayStyle:
         self.opacity = 0.45
         self.is_outline = False
         self.has_background = False
-        self.is_hidden = False
 
 
 class AnnotatedImage:
@@ -182,7 +181,8 @@ class AnnotatedImage:
         if labels.dtype.itemsize > layer.data.dtype.itemsize:
             layer.data = layer.data.astype(labels.dtype)
             layer.editable = False  # napari forgets it with each new array
-        layer.data[(*tile.index, slice(tile.y, y1), slice(tile.x, x1))] = labels
+        plane = layer.data[tile.index]
+        plane[tile.y : y1, tile.x : x1] = labels
         if tile.generation != self._generation:
             self.outdate()
             self._generation = tile.generation
@@ -214,11 +214,10 @@ class AnnotatedImage:
             self.restyle(style)
 
     def restyle(self, style: OverlayStyle) -> None:
-        """Apply opacity, outline and visibility to the prediction layer."""
+        """Apply opacity and outline to the prediction layer."""
         if self.prediction is None:
             return
         self.prediction.opacity = style.opacity
-        self.prediction.visible = not style.is_hidden
         contour = _OUTLINE_PX if style.is_outline else 0
         if self.prediction.contour != contour:
             self.prediction.contour = contour

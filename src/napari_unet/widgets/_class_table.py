@@ -232,4 +232,5 @@ class ClassTable(QWidget):
     def _add(self) -> None:
         new = self._state.classes.add()
         self._state.brush.select(new.value)
+        self.refresh()
         self._rows[new.value].name.edit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,13 +45,17 @@ def key_help() -> list[tuple[str, str]]:
     ]
 
 
+def _select(state: ViewerState, value: int, _viewer: Any) -> None:
+    state.brush.select(value)
+
+
 def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
     """Bind the keys on one viewer; return a function that frees them again."""
 
     def hold_overlay(_viewer: Any) -> Iterator[None]:
-        state.overlay.hide(True)
+        state.overlay.hide()
         yield
-        state.overlay.hide(False)
+        state.overlay.unhide()
 
     def hold_annotation(_viewer: Any) -> Iterator[None]:
         state.brush.hide_strokes(True)
@@ -66,9 +71,7 @@ def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
         KEYS["annotation"]: hold_annotation,
     }
     for value in range(1, N_CLASS_KEYS + 1):
-        actions[f"Control-{value}"] = lambda _viewer, value=value: state.brush.select(
-            value
-        )
+        actions[f"Control-{value}"] = partial(_select, state, value)
     for key, action in actions.items():
         viewer.bind_key(key, action, overwrite=True)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from magicgui.widgets import create_widget
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QVBoxLayout, QWidget
 
+from napari_unet.widgets._layer_combo import LayerCombo
 from napari_unet.widgets._layers import image_axes_choices
 from napari_unet.widgets._parts import Button, eliding, fill, label, row
 from napari_unet.widgets._state import ViewerState
@@ -23,30 +21,14 @@ _AXES_TIP = (
 
 
 class LayerSection(QWidget):
-    """Shows the current image and annotation; the state decides what fits.
-
-    Signals
-    -------
-    sample_wanted : name of a sample
-    """
-
-    sample_wanted = Signal(str)
+    """Shows the current image and annotation; the state decides what fits."""
 
     def __init__(self, state: ViewerState) -> None:
         super().__init__()
         self._state = state
         book = state.book
-        self.image = create_widget(
-            widget_type="ComboBox",
-            options={"choices": lambda _widget: book.image_choices(), "nullable": True},
-        )
-        self.annotation = create_widget(
-            widget_type="ComboBox",
-            options={
-                "choices": lambda _widget: book.annotation_choices(),
-                "nullable": True,
-            },
-        )
+        self.image = LayerCombo(book.image_choices, book.choose)
+        self.annotation = LayerCombo(book.annotation_choices, book.annotate_in)
         self.image.native.setToolTip("The image to segment. Any image layer will do.")
         self.annotation.native.setToolTip(
             "The label layer with your strokes: 0 unlabelled, 1 background, 2, 3, ... "
@@ -57,18 +39,13 @@ class LayerSection(QWidget):
         self.axes.setToolTip(_AXES_TIP)
         self.new = Button("New", "plus")
         self._fill()
-        self.image.changed.connect(self._on_image)
-        self.annotation.changed.connect(self._on_annotation)
         self.axes.textActivated.connect(book.choose_axes)
         self.new.clicked.connect(lambda: book.new_annotation())
 
     def _fill(self) -> None:
-        for box in (self.image.native, self.annotation.native, self.axes):
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-        self.image.native.setMinimumContentsLength(8)
-        self.annotation.native.setMinimumContentsLength(8)
+        self.axes.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
         self.axes.setMinimumContentsLength(4)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -89,9 +66,9 @@ class LayerSection(QWidget):
         """Show what the state holds."""
         book = self._state.book
         entry = book.current
-        self._sync(self.image, entry.image if entry else None)
-        self._sync(self.annotation, entry.annotation if entry else None)
-        self.annotation.enabled = entry is not None
+        self.image.show(entry.image if entry else None)
+        self.annotation.show(entry.annotation if entry else None)
+        self.annotation.native.setEnabled(entry is not None)
         self.new.offer(
             entry is not None,
             "Make an annotation layer that lies on the image to the pixel, and take "
@@ -115,32 +92,23 @@ class LayerSection(QWidget):
             self.axes.addItems(choices)
         self.axes.setCurrentText(entry.axes)
 
-    def _sync(self, combo: Any, layer: Any) -> None:
-        """Offer the layers there are and show one, without reporting a choice."""
-        with combo.changed.blocked():
-            combo.reset_choices()
-            combo.value = layer if layer in combo.choices else None
-
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
         self.new.set_palette(palette)
 
-    def _on_image(self, image: Any) -> None:
-        self._state.book.choose(image)
-
-    def _on_annotation(self, layer: Any) -> None:
-        self._state.book.annotate_in(layer)
-
 
 class EmptySection(QWidget):
-    """Stands in for the layers while the viewer has no image."""
+    """Stands in for the layers while the viewer has no image.
+
+    Signals
+    -------
+    sample_wanted : name of a sample
+    """
 
     sample_wanted = Signal(str)
 
     def __init__(self, samples: dict[str, str]) -> None:
         super().__init__()
-        from qtpy.QtWidgets import QVBoxLayout
-
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)

@@ -107,11 +107,12 @@ def transform_of(image: Image, axes: str) -> dict[str, Any]:
 
 def _shear_matrix(shear: Any, ndim: int) -> NDArray[np.float64]:
     """Return napari's shear, a list of upper entries or a matrix, as a matrix."""
-    shear = np.asarray(shear, float)
-    if shear.ndim == 2:
-        return shear
-    matrix = np.eye(ndim)
-    matrix[np.triu_indices(ndim, k=1)] = shear
+    values = np.asarray(shear, np.float64)
+    matrix: NDArray[np.float64] = np.eye(ndim)
+    if values.ndim == 2:
+        matrix[:] = values
+    else:
+        matrix[np.triu_indices(ndim, k=1)] = values
     return matrix
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.jobs import TilePredicted
@@ -49,6 +50,7 @@ class Overlay(QObject):
         self.style = OverlayStyle()
         self.is_live = True
         self._stale: dict[AnnotatedImage, bool] = {}
+        self._held: list[Labels] = []
         self._view_timer = QTimer(self)
         self._view_timer.setSingleShot(True)
         self._view_timer.setInterval(VIEW_DELAY_MS)
@@ -131,9 +133,18 @@ class Overlay(QObject):
         self.dress()
         self.changed.emit()
 
-    def hide(self, is_hidden: bool) -> None:
-        """Hide or show the predictions."""
-        self._restyle(is_hidden=is_hidden)
+    def hide(self) -> None:
+        """Hide the predictions for a moment."""
+        layers = [entry.prediction for entry in self._book]
+        self._held = [layer for layer in layers if layer is not None and layer.visible]
+        for layer in self._held:
+            layer.visible = False
+
+    def unhide(self) -> None:
+        """Show what `hide` has hidden, and nothing that was hidden before."""
+        held, self._held = self._held, []
+        for layer in held:
+            layer.visible = True
 
     def _restyle(self, **values: Any) -> None:
         for name, value in values.items():

@@ -66,8 +66,8 @@ class OverlaySection(QWidget):
         self.live.toggled.connect(overlay.set_live)
         self.opacity.valueChanged.connect(lambda v: overlay.set_opacity(v / 100))
         self.outline.toggled.connect(overlay.set_outline)
-        self.hide_button.pressed.connect(lambda: overlay.hide(True))
-        self.hide_button.released.connect(lambda: overlay.hide(False))
+        self.hide_button.pressed.connect(overlay.hide)
+        self.hide_button.released.connect(overlay.unhide)
         self.predict.clicked.connect(state.predict_all)
         self.export.clicked.connect(self.export_wanted)
 
@@ -108,16 +108,16 @@ class OverlaySection(QWidget):
             self.opacity.setValue(round(style.opacity * 100))
         entry = self._state.book.current
         has_image = entry is not None
-        for widget in self._tips:
-            widget.setEnabled(has_image)
+        for piece in self._tips:
+            piece.setEnabled(has_image)
         self.export.offer(
             has_image,
             "Write labels to a file (TIFF, PNG).",
             "Open an image first.",
         )
         why_not = "" if has_image else "Open an image first."
-        for widget, tip in self._tips.items():
-            widget.setToolTip(why_not or tip)
+        for piece, tip in self._tips.items():
+            piece.setToolTip(why_not or tip)
         self.predict.offer(
             has_image and self._state.can_learn,
             "Predict every plane of the image with what is shown, not only the part "

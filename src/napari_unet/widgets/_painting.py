@@ -81,8 +81,12 @@ class Painting(QObject):
             return
         if entry.annotation is not None:
             self._classes.rename_all(class_names_of(entry.annotation))
-        self._uncounted[entry.key] = new
-        self._count()
+        if new.any():
+            self._uncounted[entry.key] = new
+            self._count()
+        else:
+            self._uncounted.pop(entry.key, None)
+            self._classes.set_counts(entry.key, {})
         self.copied.emit(entry)
 
     def _count(self, _result: Any = None) -> None:

@@ -37,8 +37,10 @@ def sync_property(widget: QWidget, name: str, value: object) -> None:
     """Set a property that the style sheet looks at, and let the style see it."""
     if widget.property(name) != value:
         widget.setProperty(name, value)
-        widget.style().unpolish(widget)
-        widget.style().polish(widget)
+        style = widget.style()
+        if style is not None:
+            style.unpolish(widget)
+            style.polish(widget)
 
 
 def set_part(widget: QWidget, part: str) -> None:

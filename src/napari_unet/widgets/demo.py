@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from qtpy.QtCore import QTimer
+
 from napari_unet.widgets._open import open_dock
 from napari_unet.widgets._samples import SAMPLE_TITLES, add_sample
 
@@ -46,6 +48,8 @@ def main() -> int:
 
     viewer = napari.Viewer(title="napari-unet demo")
     prepare(viewer, args.sample)
+    # the docks take their room a moment later
+    QTimer.singleShot(1000, viewer.reset_view)
     napari.run()
     return 0
 

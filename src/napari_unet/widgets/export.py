@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import create_widget
 from napari.layers import Labels
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QComboBox,
     QFileDialog,
     QGridLayout,
     QLineEdit,
@@ -24,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import CancelToken, JobEvent
 from napari_unet.widgets._bridge import Bridge
+from napari_unet.widgets._layer_combo import LayerCombo
 from napari_unet.widgets._parts import (
     Button,
     ToolButton,
@@ -80,13 +79,7 @@ class ExportDock(QWidget):
         self.state = state_of(napari_viewer)
         self._saved: Path | None = None
         self._is_path_typed = False
-        self.labels = create_widget(
-            widget_type="ComboBox",
-            options={"choices": self._choices, "nullable": True},
-        )
-        self.labels.native.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
+        self.labels = LayerCombo(self._choices, self._on_layer)
         self.tiff = Button("TIFF", "", "left")
         self.png = Button("PNG", "", "right")
         self.tiff.setToolTip("Keeps scale, unit, class names and every plane. Default.")
@@ -131,7 +124,6 @@ class ExportDock(QWidget):
         self.show_folder.hide()
 
     def _connect(self) -> None:
-        self.labels.changed.connect(self._on_layer)
         self.tiff.toggled.connect(self._on_format)
         self.path.textEdited.connect(self._on_typed)
         self.browse.clicked.connect(self._browse)
@@ -152,7 +144,7 @@ class ExportDock(QWidget):
         for piece in (self.export, self.browse, self.show_folder):
             piece.set_palette(palette)
 
-    def _choices(self, _widget: Any = None) -> list[Labels]:
+    def _choices(self) -> list[Labels]:
         layers = self.state.viewer().layers
         return [layer for layer in layers if isinstance(layer, Labels)]
 
@@ -160,14 +152,13 @@ class ExportDock(QWidget):
         """Offer the label layers there are; called by napari when layers come or go."""
         chosen = self.labels.value
         entry = self.state.book.current
-        with self.labels.changed.blocked():
-            self.labels.reset_choices()
-            choices = [layer for layer in self.labels.choices if layer is not None]
-            if chosen not in choices:
-                prediction = entry.prediction if entry is not None else None
-                chosen = prediction if prediction in choices else None
-            self.labels.value = chosen or (choices[-1] if choices else None)
-        self._on_layer(self.labels.value)
+        choices = self._choices()
+        if chosen not in choices:
+            prediction = entry.prediction if entry is not None else None
+            rest = choices[-1] if choices else None
+            chosen = prediction if prediction in choices else rest
+        self.labels.show(chosen)
+        self._on_layer(chosen)
 
     def start(self) -> None:
         """Write the file on a worker thread."""

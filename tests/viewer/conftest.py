@@ -1,0 +1,106 @@
+"""A viewer with the dock, the fake job, and strokes by real mouse events."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fake_live import FakeLive
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_unet.widgets.segmentation import SegmentationDock
+
+
+def worker_threads():
+    """Return the worker threads that are alive."""
+    return [t for t in threading.enumerate() if t.name == "napari-unet"]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left(request):
+    yield
+    assert not worker_threads(), "a test left a worker thread behind"
+
+
+@pytest.fixture
+def blobs():
+    """An image of two bright squares on a dark ground, 96 x 128 px."""
+    image = np.full((96, 128), 20, np.uint8)
+    image[20:50, 20:50] = image[40:80, 80:110] = 200
+    return image
+
+
+@pytest.fixture
+def open_dock(make_napari_viewer_proxy, qtbot):
+    """Return a function that makes a viewer with the dock and a fake job."""
+    opened = []
+
+    def make(live=None, show=False):
+        live = live or FakeLive()
+        viewer = make_napari_viewer_proxy(show=show)
+        dock = SegmentationDock(viewer, make_job=live)
+        viewer.window.add_dock_widget(dock, name="Interactive segmentation")
+        opened.append(dock)
+        return SimpleNamespace(viewer=viewer, dock=dock, state=dock.state, live=live)
+
+    yield make
+    for dock in opened:
+        dock.state.suspend()
+
+
+@pytest.fixture
+def painted(open_dock, blobs, qtbot):
+    """Return a function that opens the dock, paints both classes, and waits."""
+
+    def make(live=None, show=False, image=None):
+        case = open_dock(live, show)
+        case.viewer.add_image(blobs if image is None else image, name="blobs")
+        case.layer = case.state.book.new_annotation()
+        paint_both(case.layer)
+        qtbot.waitUntil(lambda: case.state.can_learn)
+        return case
+
+    return make
+
+
+def paint_both(layer):
+    """Paint a stroke on the first blob and one on the ground, each undoable."""
+    layer.brush_size = 3
+    plane = (0,) * (layer.ndim - 2)
+    for value, spots in ((2, [(30, 30), (30, 32)]), (1, [(10, 70), (12, 70)])):
+        with layer.block_history():
+            for spot in spots:
+                layer.paint((*plane, *spot), value)
+
+
+@pytest.fixture
+def canvas_stroke():
+    """Return a function that drags the mouse over the canvas along data points."""
+
+    def drag(viewer, points_yx, button=Qt.MouseButton.LeftButton):
+        raw = getattr(viewer, "__wrapped__", viewer)
+        canvas = raw.window._qt_viewer.canvas
+        widget, types, none = canvas.native, QEvent.Type, Qt.MouseButton.NoButton
+        places = [
+            QPointF(*canvas.view.camera.transform.map([x, y])[:2]) for y, x in points_yx
+        ]
+
+        def send(kind, place, changed, held):
+            on_screen = QPointF(widget.mapToGlobal(place.toPoint()))
+            modifier = Qt.KeyboardModifier.NoModifier
+            event = QMouseEvent(kind, place, on_screen, changed, held, modifier)
+            QApplication.sendEvent(widget, event)
+
+        send(types.MouseMove, places[0], none, none)
+        send(types.MouseButtonPress, places[0], button, button)
+        for place in places[1:]:
+            QTest.qWait(30)  # the canvas drops moves that come faster than 5 ms
+            send(types.MouseMove, place, none, button)
+        send(types.MouseButtonRelease, places[-1], button, none)
+
+    return drag

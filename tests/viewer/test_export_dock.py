@@ -1,0 +1,95 @@
+"""Export from the dock."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet.widgets.export import ExportDock
+
+
+@pytest.fixture
+def export(painted, qtbot, tmp_path, monkeypatch):
+    """The export dock beside the main one, with a home of its own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    case = painted()
+    case.export = ExportDock(case.viewer)
+    case.viewer.window.add_dock_widget(case.export)
+    yield case
+    case.export._bridge.stop()
+
+
+def _predict_all(case, qtbot):
+    case.state.predict_all()
+    qtbot.waitUntil(lambda: case.state.book.current.is_complete)
+
+
+def test_prediction_is_chosen_and_a_partial_one_is_said(export, qtbot):
+    dock = export.export
+    assert dock.labels.value.name == "blobs prediction"
+    export.state.book.current.outdate()
+    dock.refresh()
+    assert "Predict whole image" in dock.note.text()
+    _predict_all(export, qtbot)
+    qtbot.waitUntil(lambda: dock.note.isHidden())
+
+
+def test_tiff_holds_the_pixels_scale_and_names(export, qtbot, tmp_path):
+    image = export.state.book.current.image
+    image.scale = (0.5, 0.5)
+    image.units = ("um", "um")
+    _predict_all(export, qtbot)
+    dock = export.export
+    assert dock.path.text() == str(tmp_path / "blobs prediction.tif")
+    dock.export.click()
+    assert "Writing" in dock.result.text()
+    qtbot.waitUntil(lambda: "Saved" in dock.result.text())
+    assert not dock.show_folder.isHidden()
+    path = tmp_path / "blobs prediction.tif"
+    with tifffile.TiffFile(path) as file:
+        assert np.array_equal(file.asarray(), export.state.book.current.prediction.data)
+        x, y = file.pages[0].tags["XResolution"].value
+        assert x / y == pytest.approx(2)
+        assert "2: object" in file.imagej_metadata["Info"]
+    assert "Replaces" in dock.note.text()
+
+
+def test_png(export, qtbot, tmp_path):
+    import imageio.v3 as iio
+
+    _predict_all(export, qtbot)
+    dock = export.export
+    dock.png.click()
+    assert dock.path.text().endswith("blobs prediction.png")
+    dock.export.click()
+    qtbot.waitUntil(lambda: "Saved" in dock.result.text())
+    written = iio.imread(tmp_path / "blobs prediction.png")
+    assert np.array_equal(written, export.state.book.current.prediction.data)
+
+
+def test_a_failure_is_one_sentence_and_the_dock_works_on(export, qtbot, tmp_path):
+    dock = export.export
+    dock.path.setText(str(tmp_path / "missing" / "x.tif"))
+    dock.start()
+    qtbot.waitUntil(lambda: dock.result.property("level") == "error")
+    assert "missing" in dock.result.text()
+    assert dock.show_folder.isHidden()
+    dock.path.setText(str(tmp_path / "x.tif"))
+    dock.start()
+    qtbot.waitUntil(lambda: (tmp_path / "x.tif").exists())
+    qtbot.waitUntil(lambda: "Saved" in dock.result.text())
+
+
+def test_typed_suffix_chooses_the_format_and_stays(export, qtbot):
+    dock = export.export
+    dock.path.clear()
+    qtbot.keyClicks(dock.path, "/tmp/mine.png")
+    assert dock.png.isChecked()
+    dock.reset_choices()
+    assert dock.path.text() == "/tmp/mine.png"
+
+
+def test_without_labels_nothing_can_be_exported(make_napari_viewer_proxy, qtbot):
+    dock = ExportDock(make_napari_viewer_proxy())
+    qtbot.addWidget(dock)
+    assert not dock.export.isEnabled()
+    assert "no label layer" in dock.export.toolTip()

@@ -1,0 +1,173 @@
+"""Learn, pause, stop, predict, fail."""
+
+import numpy as np
+import pytest
+from fake_live import FakeLive
+
+from napari_unet.errors import OutOfMemoryError
+from napari_unet.jobs import LearningChanged, Notice, Progress, Score, Scored
+
+
+def test_learn_becomes_pause_and_counts_steps(painted, qtbot):
+    case = painted()
+    learn = case.dock.learning.learn
+    qtbot.waitUntil(learn.isEnabled)
+    assert learn.text() == "Learn"
+    learn.click()
+    qtbot.waitUntil(lambda: case.state.session.step > 3)
+    qtbot.waitUntil(lambda: learn.text() == "Pause")
+    assert "steps/s" in case.dock.learning.status.text()
+    assert case.dock.learning.stop.isEnabled()
+    learn.click()
+    qtbot.waitUntil(lambda: learn.text() == "Learn")
+    assert case.live.inbox.calls("learn") == [(True,), (False,)]
+    assert case.state.session.phase == "paused"
+    qtbot.waitUntil(lambda: "paused at step" in case.dock.learning.status.text())
+
+
+def test_painting_goes_on_while_learning(painted, qtbot):
+    case = painted()
+    case.state.learn(True)
+    n_sent = len(case.live.inbox.calls("annotate"))
+    case.layer.paint((60, 60), 1)
+    qtbot.waitUntil(lambda: len(case.live.inbox.calls("annotate")) == n_sent + 1)
+    assert case.state.session.phase == "learning"
+    assert len(case.live.inboxes) == 1
+
+
+def test_learning_that_ends_by_itself_gives_the_button_back(painted, qtbot):
+    case = painted()
+    case.state.learn(True)
+    case.state.apply(LearningChanged(False, "The loss is not a number."))
+    case.dock.refresh()
+    assert case.dock.learning.learn.text() == "Learn"
+    assert case.dock.message.text() == "The loss is not a number."
+
+
+def test_the_card_names_candidate_score_n_and_age(painted, qtbot):
+    case = painted()
+    qtbot.waitUntil(lambda: case.state.session.overlay_time_s is not None)
+    case.state.session.clock = lambda: case.state.session.overlay_time_s + 42
+    case.state.session.is_updating = False
+    case.dock.refresh()
+    card = case.dock.learning
+    assert card.shown.text() == "Instant network"
+    assert card.score.text() == "held-out IoU 0.80  (n = 40 px)"
+    assert card.others.text() == "forest 0.70"
+    assert card.age.text() == "42 s old"
+
+
+def test_a_worse_network_is_said_and_the_overlay_stays(painted, qtbot):
+    case = painted()
+    qtbot.waitUntil(lambda: case.state.session.overlay_time_s is not None)
+    prediction = case.state.book.current.prediction.data.copy()
+    scores = {"instant": Score(0.8, n_px=40), "fine-tuned": Score(0.6, n_px=40)}
+    reason = "The fine-tuned network scores lower."
+    case.state.apply(Scored(scores, "instant", reason, 50, 9.0, False))
+    case.dock.refresh()
+    assert case.dock.learning.shown.text() == "Instant network"
+    assert case.dock.learning.reason.text() == reason
+    assert np.array_equal(case.state.book.current.prediction.data, prediction)
+
+
+def test_predict_whole_image_covers_every_plane(painted, qtbot):
+    volume = np.full((3, 96, 128), 20, np.uint8)
+    volume[:, 20:50, 20:50] = 200
+    case = painted(image=volume)
+    entry = case.state.book.current
+    assert not entry.is_complete
+    qtbot.waitUntil(case.dock.overlay.predict.isEnabled)
+    case.dock.overlay.predict.click()
+    assert case.state.session.progress is not None
+    qtbot.waitUntil(lambda: entry.is_complete)
+    assert np.array_equal(entry.prediction.data, np.where(volume > 100, 2, 1))
+    qtbot.waitUntil(lambda: case.state.session.progress is None)
+
+
+def test_stop_ends_prediction_and_learning(painted, qtbot):
+    live = FakeLive()
+    case = painted(live)
+    case.state.learn(True)
+    case.state.predict_all()
+    qtbot.waitUntil(case.dock.learning.stop.isEnabled)
+    case.dock.learning.stop.click()
+    assert case.state.session.phase == "paused"
+    assert case.state.session.progress is None
+    assert live.inbox.calls("cancel_prediction") == [()]
+    assert live.inbox.calls("learn")[-1] == (False,)
+    qtbot.waitUntil(lambda: not case.dock.learning.stop.isEnabled())
+
+
+def test_progress_of_the_visible_field_shows_no_bar(painted):
+    case = painted()
+    case.state.apply(Progress(1, 4, "predict"))
+    assert case.state.session.progress is None
+
+
+def test_update_now_asks_even_when_not_live(painted, qtbot):
+    case = painted()
+    case.state.overlay.set_live(False)
+    assert case.live.inbox.calls("show")[-1] == (None,)
+    case.state.update_now()
+    assert case.live.inbox.calls("show")[-1][0] is not None
+    assert case.live.inbox.calls("refresh") == [()]
+
+
+@pytest.mark.parametrize(
+    "error", [OutOfMemoryError("Ran out of memory with 64 px tiles."), KeyError("k")]
+)
+def test_after_an_error_everything_works_again(painted, qtbot, error, monkeypatch):
+    live = FakeLive()
+    case = painted(live)
+    seen = []
+    monkeypatch.setattr(
+        "napari_unet.widgets._state.show_warning", lambda text: seen.append(text)
+    )
+    monkeypatch.setattr(
+        "napari_unet.widgets._state.notification_manager.receive_error",
+        lambda _type, value, _traceback: seen.append(value),
+    )
+    live.error = error
+    case.state.learn(True)
+    qtbot.waitUntil(lambda: case.state.session.phase == "failed")
+    case.dock.refresh()
+    message = case.dock.message
+    assert message.property("level") == "error"
+    assert len(seen) == 1
+    if isinstance(error, OutOfMemoryError):
+        assert message.text() == str(error) == seen[0]
+    else:
+        assert "KeyError" in message.text()
+        assert seen[0] is error
+    assert case.dock.learning.learn.text() == "Learn"
+    case.dock.learning.learn.click()
+    qtbot.waitUntil(lambda: case.state.session.step > 0)
+    assert len(live.inboxes) == 2
+    assert live.inbox.calls("annotate")[0][2].any()
+
+
+def test_an_expected_warning_is_said_and_notified(painted, monkeypatch):
+    case = painted()
+    seen = []
+    monkeypatch.setattr("napari_unet.widgets._state.show_warning", seen.append)
+    text = "Memory ran out: went on with tiles of 128 px."
+    case.state.apply(Notice(text, "warning"))
+    case.dock.refresh()
+    assert case.dock.message.text() == text
+    assert case.dock.message.property("level") == "warning"
+    assert seen == [text]
+
+
+def test_start_over_keeps_the_strokes(painted, qtbot):
+    case = painted()
+    before = case.layer.data.copy()
+    case.state.start_over()
+    assert case.live.inbox.calls("reset") == [()]
+    assert case.state.session.phase == "ready"
+    assert np.array_equal(case.layer.data, before)
+    assert case.state.can_learn
+
+
+def test_device_of_the_job_is_shown(painted, qtbot):
+    case = painted()
+    qtbot.waitUntil(lambda: case.dock.device.text() == "a test")
