@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,6 @@ from napari_unet.jobs import CancelToken
 __all__ = [
     "cancel_on_interrupt",
     "complain",
-    "has_screen",
     "naming",
     "print_table",
     "progress_bar",
@@ -120,13 +118,6 @@ def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def has_screen() -> bool:
-    """Whether a window could open here."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def seconds_text(seconds: float) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from napari_unet.cli._console import complain, has_screen
+from napari_unet.cli._console import complain
 from napari_unet.cli._options import add_device, add_json, add_progress, seconds
+from napari_unet.cli._screen import has_screen, window_system
 
 __all__ = ["add_parser", "run"]
 
@@ -60,15 +61,24 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open the window, or run without one."""
     if not args.headless and has_screen():
-        if importlib.util.find_spec("napari") is not None:
+        trouble = _trouble()
+        if not trouble:
             # the window is another leaf of the house: a process of its own
             window = "napari_unet.widgets.demo"
             call = [sys.executable, "-m", window, "--sample", args.sample]
-            return subprocess.run(call, check=False).returncode
-        complain(
-            "napari is not installed, so the demo runs without a window; for one: "
-            "pip install 'napari-unet[all]'"
-        )
+            code = subprocess.run(call, check=False).returncode
+            # ended by a signal: as a shell says it
+            return code if code >= 0 else 128 - code
+        complain(f"{trouble}, so the demo runs without a window")
     from napari_unet.cli._rounds import run_headless
 
     return run_headless(args)
+
+
+def _trouble() -> str:
+    """Say why no window can open; '' where one can."""
+    if find_spec("napari") is None:
+        return "napari is not installed (pip install 'napari-unet[all]')"
+    if window_system() is None:
+        return "Qt cannot open a window here (see napari-unet doctor)"
+    return ""

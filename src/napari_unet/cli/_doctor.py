@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import platform
 import subprocess
@@ -12,10 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
-from napari_unet.cli._console import has_screen, write_json
+from napari_unet.cli._console import write_json
 from napari_unet.cli._options import add_device, add_json
+from napari_unet.cli._screen import ask, has_screen, window_system
 from napari_unet.errors import DeviceError, NapariUnetError
 
 __all__ = ["Finding", "add_parser", "run"]
@@ -110,18 +111,17 @@ def _check_napari() -> Finding:
 
 def _check_qt() -> Finding:
     """Ask Qt in a process of its own: where it cannot start, it aborts the process."""
-    if importlib.util.find_spec("qtpy") is None or _version("napari") is None:
+    if find_spec("qtpy") is None or _version("napari") is None:
         return Finding("Qt", True, "not needed without napari")
     code = "import qtpy; print(qtpy.API_NAME, qtpy.QT_VERSION)"
-    found = _ask(code)
+    found = ask(code)
     if found is None:
         advice = "for painting: pip install 'napari[all]'"
         return Finding("Qt", True, "no Qt binding works", advice)
     if not has_screen():
         advice = "napari needs a screen; the command line does not"
         return Finding("Qt", True, f"{found}, no screen", advice)
-    code = "import qtpy.QtWidgets as w; a = w.QApplication([]); print(a.platformName())"
-    screen = _ask(code)
+    screen = window_system()
     if screen is None:
         advice = (
             "Qt cannot open a window here: on Linux install libegl1 libxcb-cursor0 "
@@ -129,21 +129,6 @@ def _check_qt() -> Finding:
         )
         return Finding("Qt", True, f"{found}, cannot start", advice)
     return Finding("Qt", True, f"{found} on {screen}")
-
-
-def _ask(code: str) -> str | None:
-    """Return what Python code prints in a fresh process; None if it fails."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
 
 
 def _check_codecs() -> Finding:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_unet.cli import _doctor, _self_test
-from napari_unet.cli._doctor import Finding
+from napari_unet.cli._screen import ask, has_screen
 from napari_unet.cli._self_test import SelfTest, learn_and_predict
 from napari_unet.errors import DeviceError
 
@@ -15,7 +15,8 @@ from napari_unet.errors import DeviceError
 @pytest.fixture
 def quick(monkeypatch):
     """Leave out what takes seconds."""
-    monkeypatch.setattr(_doctor, "_ask", lambda code: "PyQt6 6.9")
+    monkeypatch.setattr(_doctor, "ask", lambda code: "PyQt6 6.9")
+    monkeypatch.setattr(_doctor, "has_screen", lambda: False)
     monkeypatch.setattr(_doctor, "_nvidia_driver", lambda: None)
     good = SelfTest("CPU: fine", True)
     monkeypatch.setattr(_self_test, "learn_and_predict", lambda *_: good)
@@ -53,18 +54,23 @@ def test_without_napari_and_qt(cli, quick, monkeypatch):
     assert findings["Qt"]["text"] == "not needed without napari"
 
 
-@pytest.mark.parametrize("answers", [{}, {"API_NAME": "PyQt6 6.9"}])
-def test_qt_that_does_not_start(cli, quick, monkeypatch, answers):
+@pytest.mark.parametrize(
+    ("binding", "system", "text"),
+    [
+        (None, None, "no Qt binding works"),
+        ("PyQt6 6.9", None, "PyQt6 6.9, cannot start"),
+        ("PyQt6 6.9", "xcb", "PyQt6 6.9 on xcb"),
+    ],
+)
+def test_qt_and_its_screen(cli, quick, monkeypatch, binding, system, text):
+    monkeypatch.setattr(_doctor, "_version", lambda _: "1.0")
+    monkeypatch.setattr(_doctor, "find_spec", lambda _: True)
     monkeypatch.setattr(_doctor, "has_screen", lambda: True)
-    monkeypatch.setattr(
-        _doctor,
-        "_ask",
-        lambda code: next((a for key, a in answers.items() if key in code), None),
-    )
+    monkeypatch.setattr(_doctor, "ask", lambda _: binding)
+    monkeypatch.setattr(_doctor, "window_system", lambda: system)
     _, findings = by_name(cli("doctor", "--json"))
-    assert findings["Qt"]["advice"] != ""
-    wanted = "PyQt6 6.9, cannot start" if answers else "no Qt binding works"
-    assert findings["Qt"]["text"] == wanted
+    assert findings["Qt"]["text"] == text
+    assert bool(findings["Qt"]["advice"]) == (system is None)
 
 
 def test_without_torch(cli, quick, monkeypatch):
@@ -112,7 +118,18 @@ def test_the_self_test_learns():
     assert "training steps/s" in result.text
 
 
-def test_a_finding_of_a_process_that_cannot_run():
-    assert _doctor._ask("raise SystemExit(3)") is None
-    assert _doctor._ask("print(6 * 7)") == "42"
-    assert Finding("x", True, "y").advice == ""
+def test_a_process_that_cannot_run():
+    assert ask("raise SystemExit(3)") is None
+    assert ask("print(6 * 7)") == "42"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("DISPLAY", ":0"), ("WAYLAND_DISPLAY", "wayland-0")]
+)
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="always a screen")
+def test_what_speaks_for_a_screen(monkeypatch, name, value):
+    for one in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(one, raising=False)
+    assert not has_screen()
+    monkeypatch.setenv(name, value)
+    assert has_screen()
