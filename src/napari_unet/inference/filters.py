@@ -13,11 +13,17 @@ from skimage.feature import multiscale_basic_features
 from napari_unet.core.arrays import ImageSource
 from napari_unet.inference.tiles import Tile
 
-__all__ = ["compute_filters"]
+__all__ = ["compute_filters", "count_filters"]
 
 _SIGMA_MAX_PX = 16.0
 # Gaussians are cut at four sigma; the Hessian then takes two differences
 _HALO_PX = 72
+
+
+def count_filters(n_channels: int) -> int:
+    """Return how many features an image with so many channels has."""
+    n_scales = 5  # 1, 2, 4, 8 and 16 px: intensity, edges, two curvatures each
+    return 4 * n_scales * n_channels
 
 
 def compute_filters(source: ImageSource, plane: int, tile: Tile) -> NDArray[np.float32]:

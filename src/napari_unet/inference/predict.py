@@ -100,13 +100,13 @@ def predict_planes(
     values = np.array(predictor.values, label_dtype(predictor.values))
     tiles = plan_tiles(source.stack.plane_shape, tile_px, region)
     total, done = len(planes) * len(tiles), 0
+    frugal = _Frugal(predictor, source)
     for plane in planes:
         for tile in tiles:
             if token is not None and token.cancelled:
                 return False
-            notices: list[str] = []
-            probabilities = _predict_tile(predictor, source, plane, tile, notices)
-            yield from (Notice(text, "warning") for text in notices)
+            probabilities = frugal.predict(plane, tile)
+            yield from frugal.take_notices()
             labels = values[probabilities.argmax(axis=0)]
             if store is not None:
                 store(plane, tile, probabilities, labels)
@@ -125,36 +125,48 @@ def predict_planes(
     return True
 
 
-def _predict_tile(
-    predictor: Predictor,
-    source: ImageSource,
-    plane: int,
-    tile: Tile,
-    notices: list[str],
-) -> Floats:
-    """Predict a tile; where memory runs out, in quarters: the same numbers."""
-    try:
-        return predictor.probabilities(source, plane, tile)
-    except out_of_memory_errors as error:
+class _Frugal:
+    """Predicts tiles; where memory runs out, in quarters: the same numbers."""
+
+    def __init__(self, predictor: Predictor, source: ImageSource) -> None:
+        self._predictor, self._source = predictor, source
+        self._max_px: int | None = None  # side that is known to fit, or may
+        self._notices: list[Notice] = []
+
+    def take_notices(self) -> list[Notice]:
+        """Return what the user should read since the last call."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    def predict(self, plane: int, tile: Tile) -> Floats:
+        """Return probabilities of a tile, shape (K, h, w)."""
+        if self._max_px is None or max(tile.shape) <= self._max_px:
+            try:
+                return self._predictor.probabilities(self._source, plane, tile)
+            except out_of_memory_errors as error:
+                self._shrink(max(tile.shape), error)
+            free_memory(self._predictor.device)
+        assert self._max_px is not None
+        shape = (len(self._predictor.values), *tile.shape)
+        result: Floats = np.empty(shape, np.float32)
+        for part in plan_tiles(tile.shape, self._max_px):
+            y0, y1 = tile.y0 + part.y0, tile.y0 + part.y1
+            x0, x1 = tile.x0 + part.x0, tile.x0 + part.x1
+            result[:, part.y0 : part.y1, part.x0 : part.x1] = self.predict(
+                plane, Tile(y0, y1, x0, x1)
+            )
+        return result
+
+    def _shrink(self, side: int, error: Exception) -> None:
+        """Note that a tile of this side does not fit."""
         if isinstance(error, OutOfMemoryError):
-            raise
-        side = max(tile.shape)
+            raise error
         if side <= _SMALLEST_TILE_PX:
             raise OutOfMemoryError(
                 f"memory ran out on a tile of {side} px: close other programs or "
                 "images, or choose fewer base channels"
             ) from error
-    free_memory(predictor.device)
-    # halves stay on the network's pooling grid (at most 64 px)
-    half = max(side // 2 // 64 * 64, _SMALLEST_TILE_PX)
-    notices.append(f"Memory ran out: went on with tiles of {half} px.")
-    parts = plan_tiles(tile.shape, half)
-    result = np.empty((len(predictor.values), *tile.shape), np.float32)
-    for part in parts:
-        moved = Tile(
-            tile.y0 + part.y0, tile.y0 + part.y1, tile.x0 + part.x0, tile.x0 + part.x1
-        )
-        result[:, part.y0 : part.y1, part.x0 : part.x1] = _predict_tile(
-            predictor, source, plane, moved, notices
-        )
-    return result
+        # halves stay on the network's pooling grid (at most 64 px)
+        self._max_px = max(side // 2 // 64 * 64, _SMALLEST_TILE_PX)
+        text = f"Memory ran out: went on with tiles of {self._max_px} px."
+        self._notices.append(Notice(text, "warning"))

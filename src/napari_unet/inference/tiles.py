@@ -48,12 +48,14 @@ def plan_tiles(
     """
     height, width = plane_shape
     region = region or Tile(0, height, 0, width)
-    y_first = max(region.y0, 0) // tile_px * tile_px
-    x_first = max(region.x0, 0) // tile_px * tile_px
+    y0, y1 = max(region.y0, 0), min(region.y1, height)
+    x0, x1 = max(region.x0, 0), min(region.x1, width)
+    if y0 >= y1 or x0 >= x1:
+        return []
     tiles = [
         Tile(y, min(y + tile_px, height), x, min(x + tile_px, width))
-        for y in range(y_first, min(region.y1, height), tile_px)
-        for x in range(x_first, min(region.x1, width), tile_px)
+        for y in range(y0 // tile_px * tile_px, y1, tile_px)
+        for x in range(x0 // tile_px * tile_px, x1, tile_px)
     ]
     centre = region.y0 + region.y1, region.x0 + region.x1
 

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from napari_unet.core.head import RidgeHead
+from napari_unet.inference.maps import compute_maps
+from napari_unet.inference.tiles import Tile, plan_tiles
+
+BOTH = pytest.mark.parametrize("architecture", ["compact", "unet2015"])
+
+
+def _head(unet, n_levels, n_classes=3):
+    rng = np.random.default_rng(1)
+    config = unet.config
+    n_features = sum(config.channels[:n_levels]) + config.in_channels
+    return RidgeHead(
+        rng.normal(size=(n_features, n_classes)).astype(np.float32) / 4,
+        rng.normal(size=n_classes).astype(np.float32),
+        2.0,
+    )
+
+
+@BOTH
+@pytest.mark.parametrize("shape", [(50, 70), (1, 1), (1, 33), (33, 1), (7, 5)])
+def test_maps_cover_the_tile(make_unet, make_source, architecture, shape):
+    unet, source = make_unet(architecture=architecture), make_source(shape)
+    for tile in plan_tiles(shape, 32):
+        maps = compute_maps(unet, source, 0, tile, 3)
+        assert maps.finest().shape == (4, *tile.shape)
+        np.testing.assert_array_equal(
+            maps.image[0].numpy(), source.read(0, tile.y0, tile.y1, tile.x0, tile.x1)[0]
+        )
+        assert maps.project(_head(unet, 3)).shape == (3, *tile.shape)
+        assert maps.n_bytes > 0
+
+
+@BOTH
+def test_the_middle_is_what_the_plain_network_gives(
+    make_unet, make_source, architecture
+):
+    unet, source = make_unet(architecture=architecture), make_source((120, 120))
+    tile = Tile(56, 64, 56, 64)
+    maps = compute_maps(unet, source, 0, tile, 1)
+    n_in, n_out = unet.valid_input_px(120 if unet.is_padded else 60)
+    image = torch.from_numpy(source.read(0, 0, n_in, 0, n_in))[None]
+    with torch.inference_mode():
+        whole = unet.features(image)[0][0]
+    shift = (n_in - n_out) // 2
+    expected = whole[:, 56 - shift : 64 - shift, 56 - shift : 64 - shift]
+    torch.testing.assert_close(maps.finest(), expected, rtol=0, atol=1e-5)
+
+
+@BOTH
+def test_sampling_equals_projecting(make_unet, make_source, architecture):
+    unet, source = make_unet(architecture=architecture), make_source((50, 70))
+    head = _head(unet, 3)
+    for tile in plan_tiles((50, 70), 32):
+        maps = compute_maps(unet, source, 0, tile, 3)
+        yx = np.argwhere(np.ones(tile.shape)) + np.array([tile.y0, tile.x0])
+        features = maps.sample(torch.from_numpy(yx)).numpy()
+        assert features.shape == (len(yx), 4 + 8 + 16 + 1)
+        projected = maps.project(head).flatten(1).T.numpy()
+        np.testing.assert_allclose(head.logits(features), projected, atol=2e-4)
+
+
+def test_coarse_features_are_the_coarse_maps_upsampled(make_unet, make_source):
+    unet, source = make_unet(), make_source((64, 64))
+    tile = Tile(0, 64, 0, 64)
+    maps = compute_maps(unet, source, 0, tile, 3)
+    yx = torch.cartesian_prod(torch.arange(64), torch.arange(64))
+    features = maps.sample(yx).T.reshape(-1, 64, 64)
+    padded = torch.from_numpy(source.read(0, -32, 96, -32, 96))[None]
+    with torch.inference_mode():
+        levels = unet.features(padded)
+    start = 0
+    for level_map in levels:
+        size = level_map.shape[1]
+        full = F.interpolate(level_map, size=(128, 128), mode="bilinear")[0]
+        torch.testing.assert_close(
+            features[start : start + size], full[:, 32:96, 32:96], rtol=0, atol=1e-4
+        )
+        start += size
+
+
+def test_memory_is_bounded_by_the_tile(make_unet, make_source):
+    unet, source = make_unet(), make_source((600, 700))
+    maps = compute_maps(unet, source, 0, Tile(320, 352, 320, 352), 3)
+    assert maps.n_bytes < 4 * (4 * 40**2 + 8 * 24**2 + 16 * 16**2 + 32**2)
+    read = []
+    stack_read = source.stack.read
+
+    def note(plane, y0, y1, x0, x1):
+        read.append((y1 - y0, x1 - x0))
+        return stack_read(plane, y0, y1, x0, x1)
+
+    source.stack.read = note
+    compute_maps(unet, source, 0, Tile(320, 352, 320, 352), 3)
+    assert read == [(32 + 2 * unet.halo_px,) * 2]
