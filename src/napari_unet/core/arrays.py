@@ -157,7 +157,8 @@ class PlaneStack:
             slice(top, int(rows.max()) + 1),
             slice(left, int(columns.max()) + 1),
         )
-        if rows.size != block.shape[1] or columns.size != block.shape[2]:
+        height, width = self.plane_shape
+        if y0 < 0 or x0 < 0 or y1 > height or x1 > width:
             block = block[:, rows - top][:, :, columns - left]
         return np.ascontiguousarray(block)
 

@@ -175,6 +175,11 @@ def test_beyond_the_border_the_image_is_mirrored(shape):
     height, width = shape
     read = stack.read(0, -border, height + border, -border, width + border)
     np.testing.assert_array_equal(read[0], expected)
+    # as many rows as their mirror image is made of
+    part = stack.read(0, -1, 1, -1, 1)
+    np.testing.assert_array_equal(
+        part[0], expected[border - 1 : border + 1, border - 1 : border + 1]
+    )
     for y0, x0 in [(-20, 4), (3, -9), (6, 7), (-23, -23)]:
         part = stack.read(0, y0, y0 + 9, x0, x0 + 8)
         top, left = y0 + border, x0 + border
