@@ -1,4 +1,4 @@
-"""Settings: frozen pydantic models, each field with its meaning, unit, bounds and reason.
+"""Settings: frozen pydantic models, each field with meaning, unit, bounds and reason.
 
 One model serves the form in the dock (title, tooltip, range), the command line's
 ``--config`` file and the JSON in a checkpoint's header.
@@ -6,7 +6,7 @@ One model serves the form in the dock (title, tooltip, range), the command line'
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,7 +23,7 @@ __all__ = [
     "parse_config",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 
 class _Settings(BaseModel):
@@ -36,8 +36,8 @@ class UNetConfig(_Settings):
     architecture: Literal["compact", "unet2015"] = Field(
         "compact",
         title="Architecture",
-        description="'compact': padded, weight-standardised, small enough to learn on a "
-        "laptop CPU (default). 'unet2015': the paper's unpadded network, 64 to 1024 "
+        description="'compact': padded, weight-standardised, small enough to learn on "
+        "a laptop CPU (default). 'unet2015': the paper's unpadded network, 64 to 1024 "
         "channels, slow without a GPU.",
     )
     ndim: Literal[2, 3] = Field(
@@ -55,7 +55,8 @@ class UNetConfig(_Settings):
         le=128,
         title="Base channels",
         description="Channels of the first level, doubled at each level below. Empty: "
-        "16 for compact (1.9 million parameters in 2D), 64 for unet2015, as in the paper.",
+        "16 for compact (1.9 million parameters in 2D), 64 for unet2015, as in the "
+        "paper.",
     )
     depth: int = Field(
         4,
@@ -135,8 +136,8 @@ class FineTuneConfig(_Settings):
         le=1024,
         multiple_of=16,
         title="Patch (px)",
-        description="Side of training patches. 128 px is four times cheaper than 256 px "
-        "and still holds the network's field of view around a stroke.",
+        description="Side of training patches. 128 px is four times cheaper than 256 "
+        "px and still holds the network's field of view around a stroke.",
     )
     batch_size: int = Field(
         4,
@@ -150,7 +151,8 @@ class FineTuneConfig(_Settings):
         gt=0,
         le=1,
         title="Learning rate",
-        description="Of AdamW from scratch; starts from pretrained weights use a third.",
+        description="Of AdamW from scratch; starts from pretrained weights use a "
+        "third.",
     )
     weight_decay: float = Field(
         1e-4, ge=0, le=1, title="Weight decay", description="Of AdamW."
@@ -160,8 +162,8 @@ class FineTuneConfig(_Settings):
         ge=0,
         lt=1,
         title="Averaging",
-        description="Decay of the exponential moving average of the weights; the averaged "
-        "weights are what is scored and used. 0.98 averages about the last 50 steps.",
+        description="Decay of the exponential moving average of the weights; the "
+        "averaged weights are what is scored and used. 0.98 averages about the last 50 steps.",
     )
     dice_weight: float = Field(
         0.5,
@@ -175,7 +177,8 @@ class FineTuneConfig(_Settings):
         gt=0,
         le=3600,
         title="Score every (s)",
-        description="Seconds of training between two scorings of the network by the gate.",
+        description="Seconds of training between two scorings of the network by the "
+        "gate.",
     )
 
 
@@ -187,7 +190,8 @@ class InstantConfig(_Settings):
         ge=1,
         le=6,
         title="Feature levels",
-        description="Decoder levels, finest first, whose maps feed the closed-form head.",
+        description="Decoder levels, finest first, whose maps feed the closed-form "
+        "head.",
     )
     ridge_strengths: tuple[float, ...] = Field(
         (1e-2, 1e-1, 1.0),
@@ -226,7 +230,8 @@ class InstantConfig(_Settings):
         ge=0,
         le=1,
         title="Smallest gain",
-        description="Mean IoU by which a more complex candidate must beat a simpler one.",
+        description="Mean IoU by which a more complex candidate must beat a simpler "
+        "one.",
     )
 
 
@@ -271,8 +276,8 @@ class LearnerConfig(_Settings):
     start: Literal["bundled", "scratch"] = Field(
         "bundled",
         title="Start from",
-        description="'bundled': the pretrained weights in the package when there are any "
-        "for this architecture, else random ones. 'scratch': random weights.",
+        description="'bundled': the pretrained weights in the package when there are "
+        "any for this architecture, else random ones. 'scratch': random weights.",
     )
     seed: int = Field(
         0, ge=0, le=2**31 - 1, title="Seed", description="Of every random choice."
@@ -283,7 +288,7 @@ class LearnerConfig(_Settings):
     tiling: TilingConfig = TilingConfig()
 
     def unet_config(self, in_channels: int, n_classes: int) -> UNetConfig:
-        """Return the network's settings for so many channels and classes (at least 2)."""
+        """Return the network's settings for these channels and classes (at least 2)."""
         return UNetConfig(
             architecture=self.architecture,
             in_channels=in_channels,
@@ -293,7 +298,9 @@ class LearnerConfig(_Settings):
         )
 
 
-def parse_config(text: str | bytes, model: type[_Settings] = LearnerConfig) -> _Settings:
+def parse_config(
+    text: str | bytes, model: type[_Settings] = LearnerConfig
+) -> _Settings:
     """Read settings from JSON.
 
     Raises
@@ -307,5 +314,6 @@ def parse_config(text: str | bytes, model: type[_Settings] = LearnerConfig) -> _
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "settings"
         raise ConfigError(
-            f"setting '{where}' has the value {first.get('input')!r:.80}: {first['msg']}"
+            f"setting '{where}' has the value {first.get('input')!r:.80}: "
+            f"{first['msg']}"
         ) from error
