@@ -1,9 +1,9 @@
-"""Jobs: generators that yield events, ask a token whether to go on, and return a result.
+"""Jobs: generators that yield events, heed a cancel token, and return a result.
 
-``def fine_tune(...) -> Generator[JobEvent, None, Result]`` is the one shape that all long
-work has. The command line and the tests iterate it; the viewer runs it on a worker
-thread (``widgets/_bridge.py``). A job asks ``token.cancelled`` once per optimiser step or
-tile and then returns normally.
+``def fine_tune(...) -> Generator[JobEvent, None, Result]`` is the one shape that all
+long work has. The command line and the tests iterate it; the viewer runs it on a worker
+thread (``widgets/_bridge.py``). A job asks ``token.cancelled`` once per optimiser step
+or tile and then returns normally.
 """
 
 from __future__ import annotations
@@ -107,9 +107,10 @@ class AnnotationTaken(JobEvent):
 class Score:
     """Held-out score of one candidate.
 
-    ``mean_iou`` is in 0..1, or None where no stroke could be held out;
-    ``iou``/``dice`` map the annotation's class values to 0..1; ``n_px`` and ``n_strokes``
-    count what was held out.
+    ``mean_iou`` is in 0..1, or None where no stroke could be held out; ``iou``/``dice``
+    map the annotation's class values to 0..1; ``n_px`` and ``n_strokes`` count what was
+    held out. ``per_stroke`` has the share of each held-out stroke's pixels that is
+    right, so that two candidates can be compared stroke by stroke.
     """
 
     mean_iou: float | None
@@ -117,6 +118,7 @@ class Score:
     dice: dict[int, float] = field(default_factory=dict)
     n_px: int = 0
     n_strokes: int = 0
+    per_stroke: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class Scored(JobEvent):
 
 @dataclass(frozen=True)
 class LearningChanged(JobEvent):
-    """Background fine-tuning started, paused, or ended; ``reason`` is one sentence or ''."""
+    """Background fine-tuning started, paused, or ended; ``reason`` is a sentence."""
 
     is_learning: bool
     reason: str = ""

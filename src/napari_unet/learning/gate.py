@@ -34,9 +34,10 @@ def score_candidate(
     targets = samples.targets[mask]
     for index in present:  # equal sums again, of what is held out
         weights[targets == index] /= weights[targets == index].sum()
+    predicted = probabilities[mask].argmax(axis=1)
     matrix = confusion_matrix(
         targets,
-        probabilities[mask].argmax(axis=1),
+        predicted,
         range(len(samples.values)),
         weights,
     )
@@ -47,20 +48,41 @@ def score_candidate(
         dice={samples.values[i]: float(dice[i]) for i in present},
         n_px=n_px,
         n_strokes=n_strokes,
+        per_stroke=_per_stroke(samples.strokes[mask], predicted == targets),
     )
+
+
+def _per_stroke(
+    strokes: NDArray[np.intp], is_right: NDArray[np.bool_]
+) -> tuple[float, ...]:
+    """Return the share of right pixels of each stroke, strokes in ascending order."""
+    _, owner = np.unique(strokes, return_inverse=True)
+    n_right = np.bincount(owner, weights=is_right)
+    return tuple((n_right / np.bincount(owner)).tolist())
 
 
 def choose(
     scores: dict[str, Score], min_gain: float, order: Sequence[str] = ORDER
 ) -> str:
-    """Return the best candidate; a more complex one must win by ``min_gain``.
+    """Return the best candidate; a more complex one must win by more than chance.
 
+    It must score ``min_gain`` more mean IoU, and be better stroke by stroke by more
+    than one standard error: with few held-out strokes the best score is often luck.
     Where nothing could be held out, the first of ``order`` is trusted.
     """
     names = [name for name in order if name in scores]
     best = names[0]
     for name in names[1:]:
-        mine, its = scores[name].mean_iou, scores[best].mean_iou
-        if mine is not None and its is not None and mine >= its + min_gain:
+        mine, its = scores[name], scores[best]
+        if mine.mean_iou is None or its.mean_iou is None:
+            continue
+        if mine.mean_iou >= its.mean_iou + min_gain and _is_beyond_chance(mine, its):
             best = name
     return best
+
+
+def _is_beyond_chance(mine: Score, its: Score) -> bool:
+    """Whether the gain per held-out stroke is more than its standard error."""
+    gains = np.subtract(mine.per_stroke, its.per_stroke)
+    error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.inf
+    return bool(gains.mean() > error)
