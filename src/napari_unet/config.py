@@ -163,7 +163,8 @@ class FineTuneConfig(_Settings):
         lt=1,
         title="Averaging",
         description="Decay of the exponential moving average of the weights; the "
-        "averaged weights are what is scored and used. 0.98 averages about the last 50 steps.",
+        "averaged weights are what is scored and used. 0.98 averages about the last 50 "
+        "steps.",
     )
     dice_weight: float = Field(
         0.5,
