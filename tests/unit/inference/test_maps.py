@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from napari_unet.core.arrays import ImageSource, PlaneStack
 from napari_unet.core.head import RidgeHead
 from napari_unet.inference.maps import compute_maps
 from napari_unet.inference.tiles import Tile, plan_tiles
@@ -97,3 +98,19 @@ def test_memory_is_bounded_by_the_tile(make_unet, make_source):
     source.stack.read = note
     compute_maps(unet, source, 0, Tile(320, 352, 320, 352), 3)
     assert read == [(32 + 2 * unet.halo_px,) * 2]
+
+
+@BOTH
+def test_the_image_goes_on_mirrored_beyond_its_border(make_unet, architecture):
+    """A larger image that is its own mirror image has the same features."""
+    unet = make_unet(architecture=architecture)
+    image = np.random.default_rng(0).random((41, 37)).astype(np.float32)
+    wide = np.pad(image, 32, mode="reflect")  # 32 px: the tiles keep their phase
+    small, large = (ImageSource("image", PlaneStack(i)) for i in (image, wide))
+    # the same normalisation: mirroring changes percentiles
+    large.__dict__["normaliser"] = small.normaliser
+    for tile in plan_tiles((41, 37), 32):
+        moved = Tile(tile.y0 + 32, tile.y1 + 32, tile.x0 + 32, tile.x1 + 32)
+        maps = compute_maps(unet, small, 0, tile, 3)
+        same = compute_maps(unet, large, 0, moved, 3)
+        torch.testing.assert_close(maps.finest(), same.finest(), rtol=0, atol=1e-5)
