@@ -18,8 +18,8 @@ from napari_unet.cli._console import (
     seconds_text,
     write_json,
 )
+from napari_unet.cli._fine_tune import fine_tune
 from napari_unet.cli._predict import make_folder
-from napari_unet.cli._train import fine_tune
 from napari_unet.config import LearnerConfig
 from napari_unet.core.metrics import evaluate
 from napari_unet.export import (

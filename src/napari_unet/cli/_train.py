@@ -12,10 +12,10 @@ from napari_unet.cli._console import (
     cancel_on_interrupt,
     complain,
     naming,
-    progress_bar,
     seconds_text,
     write_json,
 )
+from napari_unet.cli._fine_tune import fine_tune
 from napari_unet.cli._options import (
     add_axes,
     add_device,
@@ -27,14 +27,11 @@ from napari_unet.cli._options import (
     seconds,
 )
 from napari_unet.errors import ConfigError, FileError
-from napari_unet.jobs import Notice, Scored, StepDone
 
 if TYPE_CHECKING:
-    from napari_unet.jobs import CancelToken
     from napari_unet.learning import Learner
-    from napari_unet.session import Session
 
-__all__ = ["add_parser", "fine_tune", "run"]
+__all__ = ["add_parser", "run"]
 
 _DEFAULT_SECONDS = 60.0
 
@@ -111,6 +108,9 @@ def run(args: argparse.Namespace) -> int:
             f"{len(args.annotation)}: each image needs its annotation, in the same "
             "order"
         )
+    if len(set(args.image)) < len(args.image):
+        twice = next(path for path in args.image if args.image.count(path) > 1)
+        raise ConfigError(f"--image names {twice} twice; put its strokes into one file")
     # not only after the training
     for path in filter(None, (args.out, args.curves)):
         check_writable(path)
@@ -133,45 +133,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def fine_tune(
-    args: argparse.Namespace,
-    learner: Learner,
-    n_seconds: float | None,
-    n_steps: int | None,
-    token: CancelToken | None = None,
-    session: Session | None = None,
-) -> Session:
-    """Fine-tune with a progress bar; return the session with the curves."""
-    from napari_unet.session import CANDIDATE_NAMES, Session
-
-    session = session or Session()
-    first: int | None = None
-    with progress_bar(args, n_steps if n_seconds is None else n_seconds, "s") as bar:
-        for event in learner.fine_tune(seconds=n_seconds, steps=n_steps, token=token):
-            session.apply(event)
-            if isinstance(event, StepDone):
-                first = event.step - 1 if first is None else first
-                done = event.step - first if n_seconds is None else event.seconds
-                bar.update(min(done, bar.total or done) - bar.n)
-                bar.set_postfix_str(f"{event.steps_per_s:.1f} steps/s", refresh=False)
-            elif isinstance(event, Scored) and session.score is not None:
-                bar.set_description_str(
-                    f"{CANDIDATE_NAMES.get(event.chosen, event.chosen)}, held-out IoU "
-                    f"{_number(session.score.mean_iou)} "
-                )
-            elif isinstance(event, Notice):
-                bar.clear()
-                complain(event.message)
-    return session
-
-
 def _make_learner(args: argparse.Namespace) -> Learner:
     from napari_unet.config import LearnerConfig, parse_config
     from napari_unet.learning import Learner, load
 
     start = args.start
     if start not in (None, "bundled", "scratch"):
-        fixed = {"--architecture": args.architecture, "--config": args.config}
+        fixed = {
+            "--architecture": args.architecture,
+            "--config": args.config,
+            "--seed": args.seed,
+        }
         for option, value in fixed.items():
             if value is not None:
                 raise ConfigError(
@@ -242,7 +214,3 @@ def _report(args: argparse.Namespace, learner: Learner) -> None:
         print(f"because    {status.reason}")
     if status.advice:
         print(f"advice     {status.advice}")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"

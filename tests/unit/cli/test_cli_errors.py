@@ -70,6 +70,10 @@ CASES = {
         "train --image {image} {image} --annotation {strokes} --out " + OUT,
         "--image names 2 files and --annotation 1",
     ),
+    "an image twice": (
+        "train --image {image} {image} --annotation {strokes} {strokes} --out " + OUT,
+        "twice; put its strokes into one file",
+    ),
     "channels differ": (
         "train --image {image} {rgb} --annotation {strokes} {strokes} --axes YX --out "
         + OUT,

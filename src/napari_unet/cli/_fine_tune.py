@@ -1,0 +1,52 @@
+"""Fine-tuning with a progress bar, as `train` and the demo run it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from napari_unet.cli._console import complain, progress_bar
+from napari_unet.jobs import Notice, Scored, StepDone
+
+if TYPE_CHECKING:
+    from napari_unet.jobs import CancelToken
+    from napari_unet.learning import Learner
+    from napari_unet.session import Session
+
+__all__ = ["fine_tune"]
+
+
+def fine_tune(
+    args: argparse.Namespace,
+    learner: Learner,
+    n_seconds: float | None,
+    n_steps: int | None,
+    token: CancelToken | None = None,
+    session: Session | None = None,
+) -> Session:
+    """Fine-tune with a progress bar; return the session with the curves."""
+    from napari_unet.session import CANDIDATE_NAMES, Session
+
+    session = session or Session()
+    first: int | None = None
+    with progress_bar(args, n_steps if n_seconds is None else n_seconds, "s") as bar:
+        for event in learner.fine_tune(seconds=n_seconds, steps=n_steps, token=token):
+            session.apply(event)
+            if isinstance(event, StepDone):
+                first = event.step - 1 if first is None else first
+                done = event.step - first if n_seconds is None else event.seconds
+                bar.update(min(done, bar.total or done) - bar.n)
+                bar.set_postfix_str(f"{event.steps_per_s:.1f} steps/s", refresh=False)
+            elif isinstance(event, Scored) and session.score is not None:
+                bar.set_description_str(
+                    f"{CANDIDATE_NAMES.get(event.chosen, event.chosen)}, held-out IoU "
+                    f"{_number(session.score.mean_iou)} "
+                )
+            elif isinstance(event, Notice):
+                bar.clear()
+                complain(event.message)
+    return session
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
