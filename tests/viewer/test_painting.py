@@ -201,3 +201,20 @@ def test_predictions_are_never_written_into_the_annotation(painted, qtbot):
     case.state.predict_all()
     qtbot.waitUntil(lambda: case.state.book.current.is_complete)
     assert np.array_equal(case.layer.data, before)
+
+
+def test_the_dock_fits_a_small_screen_with_long_texts(painted, qtbot):
+    case = painted(show=True)
+    case.state.session.reason = "a long reason that goes on and on " * 4
+    case.state.session.device = "a graphics card with a very long name " * 3
+    case.layer.paint((60, 60), 5)
+    qtbot.waitUntil(lambda: len(case.dock.classes.rows) == 3)
+    case.dock.resize(320, 700)
+    case.dock.refresh()
+    qtbot.wait(50)
+    needed = case.dock.minimumSizeHint()
+    assert needed.width() <= 320
+    assert needed.height() <= 700
+    for row in case.dock.classes.rows:
+        right = row.key.mapTo(case.dock, row.key.rect().topRight()).x()
+        assert right <= 320

@@ -32,7 +32,7 @@ class OverlayStyle:
     """How predictions are drawn; one style for all of a viewer's images."""
 
     def __init__(self) -> None:
-        self.opacity = 0.45
+        self.opacity = 0.5
         self.is_outline = False
         self.has_background = False
 

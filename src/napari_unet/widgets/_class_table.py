@@ -9,6 +9,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QLineEdit,
     QScrollArea,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -19,6 +20,7 @@ from napari_unet.widgets._keys import KEYS, class_key
 from napari_unet.widgets._parts import (
     Button,
     card,
+    eliding,
     fill,
     label,
     row,
@@ -115,7 +117,15 @@ class _Row(QFrame):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.swatch = _Swatch()
         self.name = _NameEdit()
-        self.painted = label(part="muted")
+        self.name.setMinimumWidth(64)
+        self.painted = eliding("muted")
+        self.painted.setSizePolicy(
+            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred
+        )
+        self.painted.setMinimumWidth(48)
+        self.painted.setAlignment(
+            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        )
         key = _key_name(value)
         self.key = label(key, "key" if key else "")
         self.key.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -174,7 +184,7 @@ class ClassTable(QWidget):
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setWidget(self._inner)
         fill(self._layout, self._scroll)
-        self.add = Button("Add class", "plus", "flat")
+        self.add = Button("Add", "plus", "flat")
         next_key = label(KEYS["next_class"], "key")
         keys = (label("next", "muted"), next_key, label("Ctrl +", "muted"))
         head = row(label("Classes", "caption"), self.add, 1, *keys)

@@ -162,7 +162,8 @@ class LearnSection(QWidget):
         session = self._state.session
         name = CANDIDATE_NAMES.get(session.shown, session.shown)
         self.shown.setText(name[:1].upper() + name[1:] if name else "nothing yet")
-        self.score.setText(score_text(session.score) if session.shown else "")
+        hint = "The overlay and its score come with two strokes."
+        self.score.setText(score_text(session.score) if session.shown else hint)
         self.others.setText(others_text(session))
         self.others.setToolTip("Held-out IoU of the others: " + others_text(session))
         self.reason.setText(session.reason)

@@ -46,7 +46,7 @@ class OverlaySection(QWidget):
         )
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(5, 100)
-        self.opacity.setToolTip("Opacity of the overlay, %. 45 % by default.")
+        self.opacity.setToolTip("Opacity of the overlay, %. 50 % by default.")
         self.filled = Button("Filled", "", "left")
         self.outline = Button("Outline", "", "right")
         self.outline.setToolTip(

@@ -62,7 +62,8 @@ def eliding(part: str = "") -> QElidingLabel:
     """Return a line that ends in "…" where it is too long, with a tooltip in full."""
     widget = QElidingLabel()
     widget.setTextFormat(Qt.TextFormat.PlainText)
-    widget.setMinimumWidth(1)  # a long text must not widen the dock
+    # a long text must not widen the dock
+    widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     if part:
         set_part(widget, part)
     return widget

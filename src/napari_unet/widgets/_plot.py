@@ -47,12 +47,15 @@ class Chart:
     palette: Palette | None = field(default=None, compare=False)
 
     def limits(self) -> tuple[float, float]:
-        """Return the range of the y axis: as given, or from 0 to above the largest."""
+        """Return the range of the y axis: as given, or from 0 to above the lines.
+
+        Faint points may leave it: one bad step should not flatten the rest.
+        """
         if self.y_range is not None:
             return self.y_range
-        values = [y for s in self.series for _, y in (*s.points, *s.faint)]
+        values = [y for s in self.series for _, y in s.points]
         finite = [y for y in values if math.isfinite(y)]
-        return 0.0, max(finite, default=1.0) * 1.05 or 1.0
+        return 0.0, max(finite, default=0.8) * 1.25 or 1.0
 
     def draw(
         self, painter: QPainter, box: QRectF, end_s: float, hover_s: float | None

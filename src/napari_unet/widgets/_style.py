@@ -121,6 +121,9 @@ def style_sheet(palette: Palette) -> str:
     QPushButton[part="right"]:checked:disabled {{
         background-color: {p.card}; color: {p.muted}; border: 1px solid {p.line};
     }}
+    QPushButton[part="flat"]:disabled {{
+        background-color: transparent; border: 0px;
+    }}
     QToolButton::menu-indicator {{ image: none; }}
     QProgressBar {{
         background-color: {p.line}; border: 0px; border-radius: 2px;

@@ -41,7 +41,7 @@ def charts_of(state: ViewerState, palette: Palette) -> list[Chart]:
     if curve.scores:
         newest = curve.scores[-1]
         shown = CANDIDATE_NAMES.get(newest.candidate, newest.candidate)
-        note = f"{shown}, n = {newest.score.n_px:,} px"
+        note = f"n = {newest.score.n_px:,} px, {shown}"
     return [
         Chart("Loss", "", [loss], curve.rounds, None, "Press Learn", palette),
         Chart(

@@ -190,7 +190,8 @@ class ExportDock(QWidget):
         notes = []
         if layer is not None and entry is not None and not entry.is_complete:
             notes.append(_PARTIAL)
-        if layer is not None and Path(self.path.text()).expanduser().is_file():
+        path = Path(self.path.text()).expanduser()
+        if layer is not None and path.is_file() and path != self._saved:
             notes.append("Replaces the file that is there.")
         self.note.setText("  ".join(notes))
         self.note.setVisible(bool(notes))
@@ -226,7 +227,9 @@ class ExportDock(QWidget):
 
     def _on_saved(self, path: Path) -> None:
         self._saved = path
-        self._tell(f"Saved {path}  ({path.stat().st_size / 1e6:.1f} MB)", "advice")
+        size = path.stat().st_size
+        text = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+        self._tell(f"Saved {path}  ({text})", "advice")
         self.show_folder.show()
 
     def _on_failed(self, error: BaseException) -> None:

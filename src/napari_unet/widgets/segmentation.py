@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
 from napari_unet.widgets._class_table import ClassTable
@@ -92,7 +92,7 @@ class SegmentationDock(QWidget):
         self._open()
 
     def _fill(self) -> None:
-        self.setMinimumWidth(310)
+        self.setMinimumWidth(300)
         self.message.setMinimumHeight(32)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 6)
@@ -178,6 +178,10 @@ class SegmentationDock(QWidget):
         self.message.setText(session.message)
         sync_property(self.message, "level", session.message_level)
         self.device.setText(session.device)
+
+    def sizeHint(self) -> QSize:
+        """Return a width that leaves the canvas most of a small screen."""
+        return QSize(320, super().sizeHint().height())
 
     def reset_choices(self, _event: Any = None) -> None:
         """Show other layers; napari calls this when the layer list changes."""

@@ -1,0 +1,205 @@
+"""Make the pictures of the documentation by running the real program.
+
+Opens napari, paints strokes with real mouse events, waits for the overlay, learns for a
+while, and saves the window at 1280 x 800 in the dark and in the light theme::
+
+    xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py
+    python docs/make_screenshots.py --image cells.tif --annotation truth.tif
+
+Without ``--image`` it takes the sample. With an image of your own, ``--annotation``
+names a class map (1 background, 2 and up the classes) along which it paints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+STROKES_PER_CLASS = 3
+WINDOW_PX = (1280, 800)
+
+
+def main() -> int:
+    """Run napari, work with it as a person would, and save what it looks like."""
+    args = parse()
+    import napari
+    from napari.utils.theme import available_themes
+
+    assert {"dark", "light"} <= set(available_themes())
+    viewer = napari.Viewer(title="napari-unet")
+    viewer.theme = "dark"
+    viewer.window.resize(*WINDOW_PX)
+    dock = open_dock(viewer, "Interactive segmentation")
+    wait(0.5)
+    shoot(viewer, args.out, "start", args.themes)
+    image, truth, names = load(args)
+    viewer.add_image(image, name=args.name, rgb=image.ndim == 3)
+    dock.state.classes.rename_all(names)
+    wait(0.5)
+    dock.layers.new.click()
+    viewer.reset_view()
+    wait(1.0)
+    for value in sorted(int(v) for v in np.unique(truth) if v):
+        dock.state.brush.select(value)
+        for stroke in strokes_of(truth == value):
+            drag(viewer, stroke)
+            wait(0.2)
+    session = dock.state.session
+    started = time.monotonic()
+    wait_until(lambda: session.overlay_time_s is not None, 120)
+    print(f"first overlay {time.monotonic() - started:.1f} s after the last stroke")
+    open_dock(viewer, "Learning curves")
+    dock.learning.learn.click()
+    wait_until(lambda: session.seconds >= args.seconds, args.seconds * 4 + 60)
+    for name, score in sorted(session.scores.items()):
+        print(f"{name:20s} held-out IoU {score.mean_iou} (n = {score.n_px} px)")
+    print(f"showing {session.shown} after {session.step} steps")
+    shoot(viewer, args.out, "learning", args.themes)
+    dock.learning.learn.click()
+    dock.overlay.predict.click()
+    wait_until(lambda: dock.state.book.current.is_complete, 120)
+    export(viewer, args.out)
+    viewer.close()
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--image", type=Path, help="image to segment (TIFF, PNG)")
+    parser.add_argument("--annotation", type=Path, help="its class map")
+    parser.add_argument("--sample", default="nuclei", help="sample, without --image")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of learning")
+    parser.add_argument("--themes", nargs="+", default=["dark", "light"])
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "images", help="folder"
+    )
+    args = parser.parse_args()
+    if (args.image is None) != (args.annotation is None):
+        parser.error("--image and --annotation go together")
+    args.name = args.image.stem if args.image else args.sample
+    args.out.mkdir(parents=True, exist_ok=True)
+    return args
+
+
+def load(args: argparse.Namespace) -> tuple[Any, NDArray[Any], dict[int, str]]:
+    """Return the image, its class map and the class names."""
+    if args.image is not None:
+        from napari_unet.cli._read import read_image
+
+        image = read_image(args.image).array
+        return image, np.asarray(read_image(args.annotation).array), {}
+    from napari_unet.sample import load_sample
+
+    sample = load_sample(args.sample)
+    return sample.image, sample.truth, sample.class_names
+
+
+def strokes_of(area: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
+    """Return short strokes (row, column) well inside an area, far from each other."""
+    from scipy import ndimage
+
+    depth = ndimage.distance_transform_edt(np.pad(area, 1))[1:-1, 1:-1]
+    depth = np.minimum(depth, 12)  # the broadest place is not the only good one
+    rng = np.random.default_rng(4)
+    strokes: list[list[tuple[float, float]]] = []
+    for _ in range(STROKES_PER_CLASS):
+        flat = np.flatnonzero(depth >= 0.75 * depth.max())
+        row, column = np.unravel_index(rng.choice(flat), depth.shape)
+        reach = max(2.0, depth[row, column] * 0.6)
+        angle = rng.uniform(0, np.pi)
+        steps = np.linspace(-reach, reach, 6)
+        points = [(row + s * np.sin(angle), column + s * np.cos(angle)) for s in steps]
+        strokes.append(points)
+        rows, columns = np.ogrid[: area.shape[0], : area.shape[1]]
+        away = np.hypot(rows - row, columns - column)
+        depth = np.where(away < min(area.shape) / 5, 0, depth)
+        if not depth.any():
+            break
+    return strokes
+
+
+def drag(viewer: Any, points: list[tuple[float, float]]) -> None:
+    """Drag the left mouse button over the canvas along points (row, column) in px."""
+    from qtpy.QtCore import QEvent, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtWidgets import QApplication
+
+    canvas = viewer.window._qt_viewer.canvas
+    widget, kinds = canvas.native, QEvent.Type
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    places = [QPointF(*canvas.view.camera.transform.map([x, y])[:2]) for y, x in points]
+
+    def send(kind: Any, place: Any, changed: Any, held: Any) -> None:
+        on_screen = QPointF(widget.mapToGlobal(place.toPoint()))
+        modifier = Qt.KeyboardModifier.NoModifier
+        event = QMouseEvent(kind, place, on_screen, changed, held, modifier)
+        QApplication.sendEvent(widget, event)
+
+    send(kinds.MouseMove, places[0], none, none)
+    send(kinds.MouseButtonPress, places[0], left, left)
+    for place in places[1:]:
+        wait(0.03)  # the canvas drops moves that come faster
+        send(kinds.MouseMove, place, none, left)
+    send(kinds.MouseButtonRelease, places[-1], left, none)
+
+
+def export(viewer: Any, out: Path) -> None:
+    """Export the labels from the dock, and say where they went."""
+    dock = open_dock(viewer, "Export labels")
+    dock.path.setText(str(out / "labels.tif"))
+    dock.export.click()
+    wait_until(lambda: "Saved" in dock.result.text(), 30)
+    print(dock.result.text())
+    shoot(viewer, out, "export", ["dark"])
+    (out / "labels.tif").unlink()
+
+
+def open_dock(viewer: Any, title: str) -> Any:
+    """Open one of the plugin's docks and return its widget."""
+    from napari_unet.widgets._open import open_dock as open_it
+
+    return open_it(viewer, title)
+
+
+def shoot(viewer: Any, out: Path, name: str, themes: list[str]) -> None:
+    """Save the window in each theme."""
+    for theme in themes:
+        viewer.theme = theme
+        viewer.window.resize(*WINDOW_PX)
+        wait(0.8)
+        path = out / f"{name}-{theme}.png"
+        viewer.screenshot(str(path), canvas_only=False, flash=False)
+        print(path)
+
+
+def wait(seconds: float) -> None:
+    """Let napari run for a while."""
+    from qtpy.QtTest import QTest
+
+    QTest.qWait(round(seconds * 1000))
+
+
+def wait_until(is_so: Callable[[], bool], limit_s: float) -> None:
+    """Let napari run until something is so.
+
+    Raises
+    ------
+    TimeoutError
+        If it is not so after ``limit_s`` seconds.
+    """
+    until = time.monotonic() + limit_s
+    while not is_so():
+        if time.monotonic() > until:
+            raise TimeoutError(f"not reached within {limit_s:.0f} s")
+        wait(0.05)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
