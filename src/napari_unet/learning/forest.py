@@ -61,6 +61,10 @@ class Forest:
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map features (n, G) to probabilities (n, K)."""
         features = np.ascontiguousarray(features, np.float32)
+        if features.shape[1] != self.n_features:  # bare trees would read beyond them
+            raise ValueError(
+                f"the forest needs {self.n_features} features, not {features.shape[1]}"
+            )
         total = np.zeros((len(features), self.n_classes))
         for tree in self.trees:
             total += tree.predict(features).reshape(len(features), self.n_classes)
@@ -93,7 +97,7 @@ class Forest:
             counts = [int(n) for n in arrays["counts"]]
             values = np.asarray(arrays["values"], np.float64)
             columns = {name: np.asarray(arrays[name]).ravel() for name in _NODE_FIELDS}
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise CheckpointError(
                 "the forest in the model file is damaged: train and save again"
             ) from error
@@ -103,7 +107,7 @@ class Forest:
             and min(counts) > 0
             and 0 < n_features <= 100_000
             and values.shape == (n_nodes, n_classes)
-            and bool(np.isfinite(values).all())
+            and bool(((values >= 0) & (values < 1.001)).all())  # shares; no NaN
             and all(column.shape == (n_nodes,) for column in columns.values())
             and all(columns[name].dtype.kind == "i" for name in _NODE_FIELDS[:3])
             and columns["threshold"].dtype.kind == "f"
