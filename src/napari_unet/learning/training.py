@@ -64,6 +64,7 @@ class Trainer:
         self.patch_px = config.fine_tune.patch_px
         self._learning_rate = learning_rate
         self._n_bad = 0
+        self._is_short_of_memory = False
         self._rng = np.random.default_rng(config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._optimizer = AdamW(self.unet, config.fine_tune.weight_decay)
@@ -77,6 +78,9 @@ class Trainer:
             self._add_outputs(tuple(added))
         self._annotations = annotations
         self.version = annotations.version
+        if not self._is_short_of_memory:  # else a batch may lack some of the classes
+            n_classes = len(annotations.values)
+            self.batch_size = max(self.config.fine_tune.batch_size, n_classes)
         image_px, target_px = self.unet.valid_input_px(self.patch_px)
         self._sampler = PatchSampler(
             annotations, self.outputs, image_px, target_px, self._rng
@@ -121,8 +125,7 @@ class Trainer:
 
     def _step(self) -> float:
         assert self._sampler is not None
-        n = max(self.batch_size, len(self.outputs) if self.batch_size > 1 else 1)
-        patches = [self._sampler.draw() for _ in range(n)]
+        patches = [self._sampler.draw() for _ in range(self.batch_size)]
         images = torch.from_numpy(np.stack([p.image for p in patches])).to(self.device)
         targets = torch.from_numpy(np.stack([p.target for p in patches]))
         targets = targets.to(self.device)
@@ -141,9 +144,11 @@ class Trainer:
         self._optimizer.zero_grad()
         if not math.isfinite(value):
             return self._bad_step(value)
-        self._n_bad = 0
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
+        norm = float(nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0))
+        if not math.isfinite(norm):
+            return self._bad_step(value)
+        self._n_bad = 0
         warm_up = min(1.0, (self.n_steps + 1) / _WARM_UP_STEPS)
         self._optimizer.step(self._learning_rate * warm_up)
         self.n_steps += 1
@@ -178,7 +183,7 @@ class Trainer:
                 slow.lerp_(fast, 1 - decay)
 
     def _bad_step(self, value: float) -> float:
-        """Skip a step whose loss is not finite, and give up after several."""
+        """Skip a step whose loss or gradient is not finite; give up after several."""
         self._n_bad += 1
         if self._n_bad < _MAX_BAD_STEPS:
             return value
@@ -192,6 +197,7 @@ class Trainer:
         )
 
     def _shrink(self, error: Exception) -> None:
+        self._is_short_of_memory = True
         if self.batch_size > 1:
             self.batch_size //= 2
             return

@@ -1,0 +1,322 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.annotation.annotations import AnnotationSet
+from napari_unet.annotation.strokes import HELD_OUT_FOLD
+from napari_unet.config import FineTuneConfig
+from napari_unet.core.arrays import ImageSource, PlaneStack
+from napari_unet.core.losses import IGNORE_INDEX
+from napari_unet.core.unet import UNet
+from napari_unet.errors import OutOfMemoryError, TrainingError
+from napari_unet.learning import training
+from napari_unet.learning.training import Trainer
+
+CPU = torch.device("cpu")
+
+
+def _annotate(image, strokes):
+    source = ImageSource("image", PlaneStack(image, None, strokes.shape))
+    return AnnotationSet().with_image(source, strokes, 4)
+
+
+@pytest.fixture
+def make_trainer(config, image, strokes):
+    def make(annotations=None, outputs=(1, 2), architecture="compact", **fine_tune):
+        fine_tune = FineTuneConfig(**{"patch_px": 32, "batch_size": 2, **fine_tune})
+        settings = config.model_copy(
+            update={"fine_tune": fine_tune, "architecture": architecture}
+        )
+        torch.manual_seed(0)
+        unet = UNet(settings.unet_config(1, len(outputs)))
+        trainer = Trainer(unet, outputs, settings, 1e-2, CPU)
+        trainer.take(annotations or _annotate(image, strokes))
+        return trainer
+
+    return make
+
+
+def _steps(trainer, n):
+    notices = []
+    return [trainer.step(notices) for _ in range(n)], notices
+
+
+def _state(unet):
+    return {name: tensor.clone() for name, tensor in unet.state_dict().items()}
+
+
+def _starve(trainer, max_px, error=torch.OutOfMemoryError):
+    """Let the network's forward pass run out of memory above so many pixels."""
+    forward, sizes = trainer.unet.forward, []
+
+    def poor(x):
+        sizes.append(tuple(x.shape))
+        if x.numel() > max_px:
+            raise error("no more")
+        return forward(x)
+
+    trainer.unet.forward = poor
+    return sizes
+
+
+# -- steps ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["compact", "unet2015"])
+def test_the_loss_falls(make_trainer, architecture):
+    losses, notices = _steps(make_trainer(architecture=architecture), 30)
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert notices == []
+
+
+def test_the_same_seed_gives_the_same_steps(make_trainer):
+    assert _steps(make_trainer(), 3) == _steps(make_trainer(), 3)
+
+
+def test_the_start_weights_stay_as_they_were(config, image, strokes):
+    unet = UNet(config.unet_config(1, 2)).requires_grad_(False)
+    before = _state(unet)
+    trainer = Trainer(unet, (1, 2), config, 1e-2, CPU)
+    trainer.take(_annotate(image, strokes))
+    _steps(trainer, 2)
+    assert all((unet.state_dict()[n] == t).all() for n, t in before.items())
+    assert not unet.head.weight.requires_grad
+
+
+def test_a_snapshot_is_frozen_and_apart(make_trainer):
+    trainer = make_trainer()
+    _steps(trainer, 2)
+    snapshot = trainer.snapshot()
+    before = _state(snapshot.unet)
+    _steps(trainer, 2)
+    assert all((snapshot.unet.state_dict()[n] == t).all() for n, t in before.items())
+    assert not any(p.requires_grad for p in snapshot.unet.parameters())
+    assert not snapshot.unet.training
+    assert trainer.snapshot().uid != snapshot.uid
+
+
+def test_averaged_weights_follow_the_trained_ones(make_trainer):
+    trainer = make_trainer(average_decay=0.5)
+    expected = _state(trainer.unet)["head.weight"]
+    for step in range(1, 25):
+        _steps(trainer, 1)
+        decay = min(0.5, step / (step + 9))
+        fast = trainer.unet.state_dict()["head.weight"]
+        expected = decay * expected + (1 - decay) * fast
+        torch.testing.assert_close(trainer.average.head.weight, expected)
+
+
+def test_held_out_strokes_are_never_trained_on(
+    make_trainer, image, strokes, monkeypatch
+):
+    annotations = _annotate(image, strokes)
+    n_held_out = sum(s.n_px for _, s in annotations.strokes if s.fold == HELD_OUT_FOLD)
+    assert n_held_out > 0
+    seen = []
+
+    def note(logits, targets, *rest):
+        seen.append(targets.clone())
+        return logits.sum() * 0
+
+    monkeypatch.setattr(training, "sparse_loss", note)
+    trainer = make_trainer(annotations, patch_px=128)
+    sampler = trainer._sampler
+    _steps(trainer, 5)
+    labelled = sum(int((t != IGNORE_INDEX).sum()) for t in seen)
+    assert labelled > 0
+    for _ in range(20):
+        target = sampler.draw().target
+        assert (target != IGNORE_INDEX).sum() <= annotations.n_px - n_held_out
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_every_class_is_in_every_batch(make_trainer, image, n_classes, monkeypatch):
+    strokes = np.zeros((48, 48), np.uint8)
+    for value in range(1, n_classes + 1):
+        strokes[8 * value, 5:40] = value
+    seen = []
+    real = training.sparse_loss
+
+    def note(logits, targets, *rest):
+        seen.append(set(targets.unique().tolist()) - {IGNORE_INDEX})
+        return real(logits, targets, *rest)
+
+    monkeypatch.setattr(training, "sparse_loss", note)
+    values = tuple(range(1, n_classes + 1))
+    _steps(make_trainer(_annotate(image, strokes), values), 5)
+    assert seen == [set(range(n_classes))] * 5
+
+
+# -- memory --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+def test_out_of_memory_halves_the_batch_and_then_the_patch(make_trainer, error):
+    trainer = make_trainer(batch_size=8, patch_px=128)
+    sizes = _starve(trainer, 64 * 64, error)
+    losses, notices = _steps(trainer, 2)
+    assert [s[0] for s in sizes] == [8, 4, 2, 1, 1, 1]
+    assert [s[-1] for s in sizes] == [128, 128, 128, 128, 64, 64]
+    assert np.isfinite(losses).all()
+    assert trainer.n_steps == 2
+    assert len(notices) == 4
+    assert notices[0] == "Ran out of memory: went on with 4 patches of 128 px."
+    assert notices[-1] == "Ran out of memory: went on with 1 patch of 64 px."
+
+
+def test_many_classes_do_not_keep_the_batch_large(make_trainer, image):
+    strokes = np.zeros((48, 48), np.uint8)
+    for value in range(1, 9):
+        strokes[5 * value, 5:40] = value
+    trainer = make_trainer(_annotate(image, strokes), tuple(range(1, 9)), batch_size=2)
+    sizes = _starve(trainer, 2 * 32 * 32)
+    _, notices = _steps(trainer, 2)
+    assert [s[0] for s in sizes] == [8, 4, 2, 2]
+    assert "2 patches" in notices[-1]
+    # new strokes do not bring back what did not fit
+    trainer.take(trainer._annotations)
+    _steps(trainer, 1)
+    assert sizes[-1][0] == 2
+
+
+def test_a_failed_attempt_changes_nothing(make_trainer):
+    trainer = make_trainer(batch_size=1)
+    before = _state(trainer.unet)
+    _starve(trainer, 0)
+    with pytest.raises(OutOfMemoryError, match=r"32 px: close other"):
+        trainer.step([])
+    assert trainer.n_steps == 0
+    assert all((trainer.unet.state_dict()[n] == t).all() for n, t in before.items())
+    assert all(p.grad is None for p in trainer.unet.parameters())
+
+
+def test_other_errors_are_bugs_and_come_through(make_trainer):
+    trainer = make_trainer()
+    _starve(trainer, 0, RuntimeError)
+    with pytest.raises(RuntimeError, match="no more"):
+        trainer.step([])
+
+
+# -- numbers that are none -----------------------------------------------------------
+
+
+def _poison(trainer, monkeypatch, times):
+    """Let so many losses be NaN."""
+    left = [times]
+    real = training.sparse_loss
+
+    def poisoned(*args):
+        left[0] -= 1
+        return real(*args) * (float("nan") if left[0] >= 0 else 1)
+
+    monkeypatch.setattr(training, "sparse_loss", poisoned)
+
+
+def test_a_few_bad_losses_are_skipped(make_trainer, monkeypatch):
+    trainer = make_trainer()
+    before = _state(trainer.unet)
+    _poison(trainer, monkeypatch, 3)
+    losses, _ = _steps(trainer, 3)
+    assert np.isnan(losses).all()
+    assert trainer.n_steps == 0
+    assert all((trainer.unet.state_dict()[n] == t).all() for n, t in before.items())
+    losses, _ = _steps(trainer, 2)
+    assert np.isfinite(losses).all()
+    assert trainer.n_steps == 2
+
+
+def test_bad_losses_for_long_stop_the_training_at_the_averaged_weights(
+    make_trainer, monkeypatch
+):
+    trainer = make_trainer()
+    _steps(trainer, 3)
+    _poison(trainer, monkeypatch, 10**6)
+    _steps(trainer, 5)  # may pass by themselves
+    with pytest.raises(TrainingError, match="learning rate"):
+        _steps(trainer, 15)
+    for name, tensor in trainer.average.state_dict().items():
+        assert torch.isfinite(tensor).all()
+        assert (trainer.unet.state_dict()[name] == tensor).all()
+
+
+def test_a_bad_gradient_of_a_good_loss_does_not_reach_the_weights(
+    make_trainer, monkeypatch
+):
+    trainer = make_trainer()
+    _steps(trainer, 2)
+    before = _state(trainer.unet)
+
+    class Infinite(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * float("inf")
+
+    real = training.sparse_loss
+    monkeypatch.setattr(
+        training, "sparse_loss", lambda logits, *a: real(Infinite.apply(logits), *a)
+    )
+    _steps(trainer, 2)
+    assert all((trainer.unet.state_dict()[n] == t).all() for n, t in before.items())
+    with pytest.raises(TrainingError):
+        _steps(trainer, 50)
+    monkeypatch.setattr(training, "sparse_loss", real)
+    losses, _ = _steps(trainer, 2)
+    assert np.isfinite(losses).all()
+
+
+# -- new classes --------------------------------------------------------------------
+
+
+def test_a_new_class_keeps_what_was_learned(make_trainer, image, strokes):
+    trainer = make_trainer()
+    _steps(trainer, 5)
+    body = {n: t for n, t in _state(trainer.unet).items() if "head" not in n}
+    head = trainer.unet.head.weight.clone()
+    averaged = trainer.average.head.weight.clone()
+    moments = trainer._optimizer._moments["down.0.0.weight"].mean.clone()
+    assert moments.abs().sum() > 0
+    strokes[40, 2:20] = 7
+    trainer.take(_annotate(image, strokes))
+    assert trainer.outputs == (1, 2, 7)
+    assert all((trainer.unet.state_dict()[n] == t).all() for n, t in body.items())
+    assert (trainer.unet.head.weight[:2] == head).all()
+    assert (trainer.average.head.weight[:2] == averaged).all()
+    kept = trainer._optimizer._moments["down.0.0.weight"]
+    assert (kept.mean == moments).all()
+    assert float(kept.step) == 5
+    losses, _ = _steps(trainer, 20)
+    assert np.isfinite(losses).all()
+    assert trainer.n_steps == 25
+    # the new class is learned; the average has no gradients of its own
+    assert trainer.unet.head.weight[2].abs().sum() > 0
+    assert not any(p.requires_grad for p in trainer.average.parameters())
+
+
+def test_a_value_between_the_old_ones_comes_last(make_trainer, image):
+    strokes = np.zeros((48, 48), np.uint8)
+    strokes[5, 5:30], strokes[20, 5:30] = 1, 5
+    trainer = make_trainer(_annotate(image, strokes), (1, 5))
+    strokes[35, 5:30] = 3
+    trainer.take(_annotate(image, strokes))
+    assert trainer.outputs == (1, 5, 3)  # channels stay where they are
+    _steps(trainer, 2)
+
+
+def test_a_class_that_is_erased_keeps_its_channel(make_trainer, image, strokes):
+    trainer = make_trainer()
+    fewer = strokes.copy()
+    fewer[fewer == 2] = 9
+    trainer.take(_annotate(image, fewer))
+    assert trainer.outputs == (1, 2, 9)
+    losses, _ = _steps(trainer, 3)
+    assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0, 1e30])
+def test_strange_images_train(make_trainer, strokes, value):
+    losses, _ = _steps(make_trainer(_annotate(np.full((48, 48), value), strokes)), 2)
+    assert np.isfinite(losses).all()
