@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-STROKES_PER_CLASS = 3
+STROKES_PER_CLASS = 4
 WINDOW_PX = (1280, 800)
 
 
@@ -107,7 +107,7 @@ def strokes_of(area: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
 
     depth = ndimage.distance_transform_edt(np.pad(area, 1))[1:-1, 1:-1]
     depth = np.minimum(depth, 12)  # the broadest place is not the only good one
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(1)
     strokes: list[list[tuple[float, float]]] = []
     for _ in range(STROKES_PER_CLASS):
         flat = np.flatnonzero(depth >= 0.75 * depth.max())
@@ -119,7 +119,7 @@ def strokes_of(area: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
         strokes.append(points)
         rows, columns = np.ogrid[: area.shape[0], : area.shape[1]]
         away = np.hypot(rows - row, columns - column)
-        depth = np.where(away < min(area.shape) / 5, 0, depth)
+        depth = np.where(away < min(area.shape) / 3, 0, depth)
         if not depth.any():
             break
     return strokes

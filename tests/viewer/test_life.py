@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import paint_both, worker_threads
 from fake_live import FakeLive
+from qtpy.QtCore import Qt
 
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._state import state_of
@@ -228,3 +229,18 @@ def test_opening_the_docks_does_not_import_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_keys_pressed_on_the_canvas(painted, qtbot):
+    case = painted(show=True)
+    canvas = case.viewer.__wrapped__.window._qt_viewer.canvas.native
+    case.state.brush.select(2)
+    qtbot.keyClick(canvas, Qt.Key.Key_Q)
+    assert case.layer.selected_label == 1
+    qtbot.keyClick(canvas, Qt.Key.Key_2, Qt.KeyboardModifier.ControlModifier)
+    assert case.layer.selected_label == 2
+    prediction = case.state.book.current.prediction
+    qtbot.keyPress(canvas, Qt.Key.Key_H)
+    assert not prediction.visible
+    qtbot.keyRelease(canvas, Qt.Key.Key_H)
+    assert prediction.visible

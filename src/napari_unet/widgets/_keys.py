@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,8 +44,13 @@ def key_help() -> list[tuple[str, str]]:
     ]
 
 
-def _select(state: ViewerState, value: int, _viewer: Any) -> None:
-    state.brush.select(value)
+def _selects(state: ViewerState, value: int) -> Callable[[Any], None]:
+    """Return a function; napari asks each for its name, which a partial lacks."""
+
+    def select(_viewer: Any) -> None:
+        state.brush.select(value)
+
+    return select
 
 
 def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
@@ -71,7 +75,7 @@ def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
         KEYS["annotation"]: hold_annotation,
     }
     for value in range(1, N_CLASS_KEYS + 1):
-        actions[f"Control-{value}"] = partial(_select, state, value)
+        actions[f"Control-{value}"] = _selects(state, value)
     for key, action in actions.items():
         viewer.bind_key(key, action, overwrite=True)
 
