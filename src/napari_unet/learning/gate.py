@@ -11,7 +11,7 @@ from napari_unet.core.metrics import confusion_matrix, dice_per_class, iou_per_c
 from napari_unet.jobs import Score
 from napari_unet.learning.samples import Samples
 
-__all__ = ["ORDER", "choose", "score_candidate"]
+__all__ = ["ORDER", "choose", "log_loss", "score_candidate"]
 
 ORDER = ("forest", "instant", "instant+forest", "fine-tuned", "fine-tuned+forest")
 """Candidates, simpler first: a tie goes to the earlier one."""
@@ -59,6 +59,19 @@ def _per_stroke(
     _, owner = np.unique(strokes, return_inverse=True)
     n_right = np.bincount(owner, weights=is_right)
     return tuple((n_right / np.bincount(owner)).tolist())
+
+
+def log_loss(
+    samples: Samples, probabilities: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> float:
+    """Return the weighted cross-entropy at the samples of ``mask``; 0 when it is empty.
+
+    Tells apart what is right on the same pixels, by how sure it is of them.
+    """
+    if not mask.any():
+        return 0.0
+    right = probabilities[mask, samples.targets[mask]]
+    return float(-(samples.weights[mask] * np.log(np.maximum(right, 1e-6))).sum())
 
 
 def choose(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_unet.config import InstantConfig
 from napari_unet.core.head import RidgeHead, softmax
 from napari_unet.learning.forest import Forest
+from napari_unet.learning.gate import log_loss
 from napari_unet.learning.samples import Samples
 
 __all__ = ["CrossValidation", "cross_validate", "fit_forest", "fit_head"]
@@ -90,7 +91,7 @@ def cross_validate(
             heads[number, test] = softmax(head.logits(samples.network[test]))
         fitted = fit_forest(samples, train, lean, seed)
         forest[test] = fitted.probabilities(samples.filters[test])
-    losses = [_log_loss(samples, probabilities, mask) for probabilities in heads]
+    losses = [log_loss(samples, probabilities, mask) for probabilities in heads]
     best = int(np.argmin(losses))
     return CrossValidation(mask, heads[best], forest, config.ridge_strengths[best])
 
@@ -103,13 +104,3 @@ def _thin(rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
     thinned = np.zeros_like(rows)
     thinned[chosen[np.linspace(0, len(chosen) - 1, _MAX_FOREST_PX).astype(int)]] = True
     return thinned
-
-
-def _log_loss(
-    samples: Samples, probabilities: Floats, mask: NDArray[np.bool_]
-) -> float:
-    """Return the weighted held-out cross-entropy; 0 when nothing is held out."""
-    if not mask.any():
-        return 0.0
-    right = probabilities[mask, samples.targets[mask]]
-    return float(-(samples.weights[mask] * np.log(np.maximum(right, 1e-6))).sum())

@@ -13,7 +13,7 @@ from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
 from napari_unet.jobs import Score
 from napari_unet.learning.candidates import FeatureCache, Network, NetworkCandidate
-from napari_unet.learning.gate import ORDER, choose, score_candidate
+from napari_unet.learning.gate import ORDER, choose, log_loss, score_candidate
 from napari_unet.learning.instant import CrossValidation, cross_validate
 from napari_unet.learning.samples import Samples
 
@@ -107,20 +107,19 @@ def judge(
         mask = validation.mask & (samples.folds == HELD_OUT_FOLD)
         mask &= _within_scored_tiles(samples, mask)
         tuned_at_samples = _at_samples(candidate, samples, mask, cache)
-        mine = score_candidate(samples, tuned_at_samples, mask)
         if current is not None and current is not candidate:
             before = previous.tuned_at_samples if previous else None
             if before is None and current.knows(samples.values):
                 before = _at_samples(current, samples, mask, cache)
-            if before is not None:
-                old = score_candidate(samples, before, mask)
-                if (old.mean_iou or 0) > (mine.mean_iou or 0):
-                    tuned, tuned_at_samples, mine = current, before, old
+            if before is not None and _is_better(
+                samples, before, tuned_at_samples, mask
+            ):
+                tuned, tuned_at_samples = current, before
         scores = {
             name: score_candidate(samples, probabilities, mask)
             for name, probabilities in instant.items()
         }
-        scores["fine-tuned"] = mine
+        scores["fine-tuned"] = score_candidate(samples, tuned_at_samples, mask)
         mixed = (tuned_at_samples + validation.forest) / np.float32(2)
         scores["fine-tuned+forest"] = score_candidate(samples, mixed, mask)
         chosen = choose(scores, gain, (best, "fine-tuned", "fine-tuned+forest"))
@@ -133,6 +132,16 @@ def judge(
         tuned_at_samples=tuned_at_samples,
     )
     return verdict, tuned
+
+
+def _is_better(
+    samples: Samples, old: Floats, new: Floats, mask: NDArray[np.bool_]
+) -> bool:
+    """Whether the old snapshot scores more, or as much and is surer of what is right."""
+    ious = [score_candidate(samples, p, mask).mean_iou or 0.0 for p in (old, new)]
+    if ious[0] != ious[1]:
+        return ious[0] > ious[1]
+    return log_loss(samples, old, mask) < log_loss(samples, new, mask)
 
 
 def _within_scored_tiles(
