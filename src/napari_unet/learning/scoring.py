@@ -137,7 +137,7 @@ def judge(
 def _is_better(
     samples: Samples, old: Floats, new: Floats, mask: NDArray[np.bool_]
 ) -> bool:
-    """Whether the old snapshot scores more, or as much and is surer of what is right."""
+    """Whether the old snapshot scores more, or as much but surer of what is right."""
     ious = [score_candidate(samples, p, mask).mean_iou or 0.0 for p in (old, new)]
     if ious[0] != ious[1]:
         return ious[0] > ious[1]
