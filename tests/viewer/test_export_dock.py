@@ -50,7 +50,17 @@ def test_tiff_holds_the_pixels_scale_and_names(export, qtbot, tmp_path):
         x, y = file.pages[0].tags["XResolution"].value
         assert x / y == pytest.approx(2)
         assert "2: object" in file.imagej_metadata["Info"]
+
+
+def test_a_foreign_file_is_replaced_only_with_a_word(export, qtbot, tmp_path):
+    _predict_all(export, qtbot)
+    dock = export.export
+    (tmp_path / "blobs prediction.tif").write_bytes(b"mine")
+    dock.refresh()
     assert "Replaces" in dock.note.text()
+    dock.export.click()
+    qtbot.waitUntil(lambda: "Saved" in dock.result.text())
+    assert dock.note.text() == ""
 
 
 def test_png(export, qtbot, tmp_path):

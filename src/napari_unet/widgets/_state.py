@@ -109,10 +109,11 @@ class ViewerState(QObject):
         self.painting.stop()
         self.live.stop()
         self.session.stop()
-        self.book.deafen()
-        self.overlay.deafen()
-        self._release_keys()
-        self._release_keys = None
+        release_keys, self._release_keys = self._release_keys, None
+        if self.viewer() is not None:
+            self.book.deafen()
+            self.overlay.deafen()
+            release_keys()
 
     # --- what a person can ask for -----------------------------------------------
 

@@ -67,7 +67,10 @@ def palette_of(viewer: Any) -> Palette:
 
 def style_sheet(palette: Palette) -> str:
     """Return the style sheet of a dock; napari's own stays in force for the rest."""
-    p = palette
+    return _texts(palette) + _frames(palette) + _buttons(palette)
+
+
+def _texts(p: Palette) -> str:
     return f"""
     QLabel[part="muted"] {{ color: {p.muted}; }}
     QLabel[part="caption"] {{ color: {p.muted}; font-weight: 600; }}
@@ -81,6 +84,11 @@ def style_sheet(palette: Palette) -> str:
     QLabel[level="advice"] {{ color: {p.text}; }}
     QLabel[level="warning"] {{ color: {p.warning}; }}
     QLabel[level="error"] {{ color: {p.error}; }}
+    """
+
+
+def _frames(p: Palette) -> str:
+    return f"""
     QFrame[part="card"] {{ background-color: {p.card}; border-radius: 6px; }}
     QFrame[part="card"] QLabel, QFrame[part="card"] QWidget[part="clear"] {{
         background-color: transparent;
@@ -94,6 +102,21 @@ def style_sheet(palette: Palette) -> str:
         background-color: {_mix(p.card, p.text, 0.08)};
     }}
     QFrame[part="line"] {{ background-color: {p.line}; }}
+    QProgressBar {{
+        background-color: {p.line}; border: 0px; border-radius: 2px;
+        min-height: 4px; max-height: 4px;
+    }}
+    QProgressBar::chunk {{ background-color: {p.accent}; border-radius: 2px; }}
+    QLineEdit[part="name"] {{
+        background-color: transparent; min-height: 16px; padding: 0px 2px;
+        border-radius: 3px;
+    }}
+    QLineEdit[part="name"]:focus {{ background-color: {p.background}; }}
+    """
+
+
+def _buttons(p: Palette) -> str:
+    return f"""
     QPushButton {{ padding: 5px 8px; border-radius: 4px; }}
     QPushButton[part="primary"] {{
         background-color: {p.accent}; color: #ffffff; font-weight: 600;
@@ -125,14 +148,4 @@ def style_sheet(palette: Palette) -> str:
         background-color: transparent; border: 0px;
     }}
     QToolButton::menu-indicator {{ image: none; }}
-    QProgressBar {{
-        background-color: {p.line}; border: 0px; border-radius: 2px;
-        min-height: 4px; max-height: 4px;
-    }}
-    QProgressBar::chunk {{ background-color: {p.accent}; border-radius: 2px; }}
-    QLineEdit[part="name"] {{
-        background-color: transparent; min-height: 16px; padding: 0px 2px;
-        border-radius: 3px;
-    }}
-    QLineEdit[part="name"]:focus {{ background-color: {p.background}; }}
     """
