@@ -15,6 +15,7 @@ __all__ = [
     "choose_device",
     "default_threads",
     "describe_device",
+    "empty_cache",
     "free_memory",
     "out_of_memory_errors",
 ]
@@ -115,8 +116,16 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back the memory that torch caches, after an out-of-memory error."""
+    """Give back the memory that torch caches, after an out-of-memory error.
+
+    Takes a good part of a second in a program with many objects, and stops all others.
+    """
     gc.collect()  # tensors held by the error's own traceback are cycles
+    empty_cache(device)
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give back the device's memory that torch keeps for later; returns at once."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -41,8 +41,7 @@ def fine_tune(
             clock.scoring_begins()
             yield state.judge_network(Tuned(trainer.snapshot(), trainer.outputs))
             clock.scoring_ends()
-    # strokes that came with the last step are not in the scores' samples yet
-    if clock.has_unscored_steps and trainer.version == state.judged_version:
+    if clock.has_unscored_steps:
         yield state.judge_network(Tuned(trainer.snapshot(), trainer.outputs))
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from napari_unet.core.arrays import ImageSource, PlaneStack, fingerprint
 from napari_unet.errors import ImageError
 
-__all__ = ["ImageRegistry"]
+__all__ = ["ImageRegistry", "check_channels"]
+
+MAX_CHANNELS = 64
 
 
 class ImageRegistry:
@@ -26,20 +28,24 @@ class ImageRegistry:
         self.axes: str | None = None
         self._sources: dict[str, ImageSource] = {}
 
-    def register(self, stack: PlaneStack, key: str | None) -> ImageSource:
+    def source_of(self, stack: PlaneStack, key: str | None) -> ImageSource:
         """Return the source of an annotated image, the known one where it is the same.
 
         Without a key, equal pixels are the same image.
         """
         name = fingerprint(stack) if key is None else key
         known = self._sources.get(name)
-        if known is None or known.stack.axes != stack.axes:
-            is_same = False
-        else:
-            is_same = key is None or known.stack.image is stack.image
-        if known is None or not is_same:
-            known = self._sources[name] = ImageSource(name, stack)
+        if (
+            known is None
+            or known.stack.axes != stack.axes
+            or (key is not None and known.stack.image is not stack.image)
+        ):
+            return ImageSource(name, stack)
         return known
+
+    def remember(self, source: ImageSource) -> None:
+        """Find this source again, under its key, from now on."""
+        self._sources[source.key] = source
 
     def forget(self, key: str) -> None:
         """Drop an image."""
@@ -55,31 +61,53 @@ class ImageRegistry:
         ImageError
             If it has other channels than the ``n_channels`` that were learned from.
         """
-        if key is not None and key in self._sources:
-            source = self._sources[key]
-            if source.stack.image is image:
-                return source
-        stack = PlaneStack(image, axes)
-        if axes is None and stack.n_channels != n_channels:
-            stack = self._with_known_axes(image) or stack
-        check_channels(stack.n_channels, n_channels)
+        source = self._known(image, key, axes) or self._new(
+            image, key, axes, n_channels
+        )
+        check_channels(source.stack.n_channels, n_channels)
         if key is not None:
-            return ImageSource(key, stack)
-        name = fingerprint(stack)
-        known = self._sources.get(name)
-        if known is not None and known.stack.axes == stack.axes:
-            return known
-        return ImageSource(name, stack)
+            self.remember(source)
+        return source
 
-    def _with_known_axes(self, image: Any) -> PlaneStack | None:
-        """Read an image with its channels where the annotated image had them."""
-        if self.axes is None or len(self.axes) != np.ndim(image):
-            return None
-        return PlaneStack(image, self.axes)
+    def _known(
+        self, image: Any, key: str | None, axes: str | None
+    ) -> ImageSource | None:
+        """Return the source of an image that was met before."""
+        if key is not None:
+            known = self._sources.get(key)
+            if known is None or known.stack.image is not image:
+                return None
+            return known if axes in (None, known.stack.axes) else None
+        for stack in self._readings(image, axes):
+            known = self._sources.get(fingerprint(stack))
+            if known is not None:
+                return known
+        return None
+
+    def _new(
+        self, image: Any, key: str | None, axes: str | None, n_channels: int | None
+    ) -> ImageSource:
+        """Return a source, with its channels where the annotated image had them."""
+        guessed, *others = self._readings(image, axes)
+        fitting = (s for s in others if "C" in s.axes and s.n_channels == n_channels)
+        stack = next(fitting, guessed)
+        return ImageSource(fingerprint(stack) if key is None else key, stack)
+
+    def _readings(self, image: Any, axes: str | None) -> list[PlaneStack]:
+        """Return the ways to read an image: as guessed, and as the annotated one."""
+        stacks = [PlaneStack(image, axes)]
+        if axes is None and self.axes is not None and len(self.axes) == np.ndim(image):
+            stacks.append(PlaneStack(image, self.axes))
+        return stacks
 
 
 def check_channels(n_channels: int, wanted: int | None) -> None:
     """Raise an `ImageError` unless the number of channels is the one learned from."""
+    if n_channels > MAX_CHANNELS:
+        raise ImageError(
+            f"the image has {n_channels} channels, but a network has at most "
+            f"{MAX_CHANNELS}: choose some of them, or name the axes (such as 'ZYX')"
+        )
     if wanted is not None and n_channels != wanted:
         raise ImageError(
             f"the image has {n_channels} channel{'s' if n_channels != 1 else ''}, but "

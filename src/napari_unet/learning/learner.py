@@ -108,15 +108,17 @@ class Learner:
         checked = check_annotation(annotation, stack.spatial_shape)
         with self._lock:
             state = self._state
-            source = self._images.register(stack, key)
+            source = self._images.source_of(stack, key)
             others = state.annotations.without(source.key).images
-            if others or state.tuned is not None or state.trainer is not None:
-                check_channels(stack.n_channels, self.n_channels)
-            else:
-                self._images.axes = stack.axes
-            state.annotations = state.annotations.with_image(
+            is_bound = others or state.tuned is not None or state.trainer is not None
+            check_channels(stack.n_channels, self.n_channels if is_bound else None)
+            annotations = state.annotations.with_image(
                 source, checked, self.config.instant.n_folds
             )
+            if not is_bound:
+                self._images.axes = stack.axes
+            self._images.remember(source)
+            state.annotations = annotations
             return source.key
 
     def forget(self, key: str) -> None:
@@ -238,7 +240,7 @@ class Learner:
             yield from state.update()
         assert state.model is not None
         predictor = state.model.predictor(candidate)
-        source = self._images.find(image, key, axes, self.n_channels)
+        source = self._images.find(image, key, axes, state.model.n_channels)
         stack = source.stack
         leading = (len(predictor.values),) if probabilities else ()
         dtype = np.float32 if probabilities else label_dtype(predictor.values)
@@ -282,12 +284,13 @@ class Learner:
         ``index`` is the leading index of one plane and ``region`` a rectangle that
         tiles must meet; None: all planes, all tiles. Returns whether it got to the end.
         """
-        if self._state.model is None:
+        model = self._state.model
+        if model is None:
             return False
-        source = self._images.find(image, key, axes, self.n_channels)
+        source = self._images.find(image, key, axes, model.n_channels)
         planes = range(source.stack.n_planes)
         done = yield from predict_planes(
-            self._state.model.predictor(),
+            model.predictor(),
             source,
             planes if index is None else [source.stack.plane_of(index)],
             self._state.tile_px,

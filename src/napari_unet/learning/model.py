@@ -42,6 +42,11 @@ class Model:
     cache: FeatureCache
     generation: int = field(default_factory=lambda: next(_generations))
 
+    @property
+    def n_channels(self) -> int:
+        """Channels of the images that it was fitted to."""
+        return self.start.unet.config.in_channels
+
     def using(self, tuned: Tuned | None, chosen: str) -> Model:
         """Return the model with another choice; itself when nothing changes."""
         is_shown = chosen.startswith("fine-tuned")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Generator, Mapping
 
@@ -9,8 +10,9 @@ import torch
 
 from napari_unet.annotation.annotations import AnnotationSet, advise_missing_class
 from napari_unet.config import LearnerConfig
-from napari_unet.core.device import choose_device, default_threads, free_memory
+from napari_unet.core.device import choose_device, default_threads, empty_cache
 from napari_unet.core.start import make_network
+from napari_unet.core.unet import UNet
 from napari_unet.jobs import HeadFitted, JobEvent, Scored
 from napari_unet.learning.candidates import FeatureCache, Network
 from napari_unet.learning.instant import fit_forest, fit_head
@@ -66,7 +68,7 @@ class State:
         self.seconds = 0.0
         self._samples: Samples | None = None
         self.cache.clear()
-        free_memory(self.device)
+        empty_cache(self.device)
 
     @property
     def n_levels(self) -> int:
@@ -189,12 +191,21 @@ class State:
     def ensure_trainer(self) -> Trainer:
         """Return the trainer; it goes on where it was paused or loaded."""
         if self.trainer is None:
-            unet = self._start_network(self.annotations).unet
-            outputs = self.annotations.values
-            if self.tuned is not None:
-                unet, outputs = self.tuned.network.unet, self.tuned.outputs
             rate = self.config.fine_tune.learning_rate
             if self.is_pretrained or self.tuned is not None:
                 rate *= _PRETRAINED_RATE
+            unet, outputs = self._trainable()
             self.trainer = Trainer(unet, outputs, self.config, rate, self.device)
         return self.trainer
+
+    def _trainable(self) -> tuple[UNet, tuple[int, ...]]:
+        """Return the network to train and the class value of each of its outputs."""
+        if self.tuned is not None:
+            return self.tuned.network.unet, self.tuned.outputs
+        assert self.model is not None
+        unet, values = copy.deepcopy(self.model.start.unet), self.model.values
+        # classes may have come and gone since the start network was made
+        config = self.config.unet_config(self.model.n_channels, len(values))
+        fresh, _ = make_network(config, start="scratch", seed=self.config.seed)
+        unet.head, unet.config = fresh.head.to(self.device), fresh.config
+        return unet, values
