@@ -45,6 +45,9 @@ class FakeInbox:
     def name_classes(self, names):
         self._put("name_classes", names)
 
+    def forget(self, key):
+        self._put("forget", key)
+
     def show(self, request):
         self._put("show", request)
 
@@ -112,6 +115,9 @@ class FakeLive:
             if name == "annotate":
                 version += 1
                 yield from _take(images, args, version)
+            elif name == "forget":
+                version += 1
+                images.pop(args[0], None)
             elif name == "show":
                 view = args[0]
             elif name == "learn":

@@ -32,14 +32,13 @@ def test_image_deleted_in_mid_run(painted, qtbot):
     case.state.learn(True)
     case.state.predict_all()
     case.viewer.layers.remove("blobs")
-    key, _, annotation, _ = case.live.inbox.calls("annotate")[-1]
-    assert not annotation.any()
+    key = case.live.inbox.calls("annotate")[-1][0]
+    assert case.live.inbox.calls("forget") == [(key,)]
     assert case.state.book.current is None
     qtbot.waitUntil(lambda: case.dock.empty.isVisibleTo(case.dock))
     assert case.state.session.phase != "learning"
     assert case.live.inbox.thread.is_alive()
     assert case.live.inbox.calls("show")[-1] == (None,)
-    assert key
 
 
 def test_annotation_deleted_in_mid_run(painted, qtbot):

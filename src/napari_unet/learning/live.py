@@ -7,13 +7,9 @@ the annotation, the visible field and the buttons' wishes, and never waits for i
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from napari_unet.config import LearnerConfig
 from napari_unet.errors import NapariUnetError
@@ -25,178 +21,13 @@ from napari_unet.jobs import (
     Notice,
     Scored,
 )
+from napari_unet.learning.inbox import Annotated, Inbox, ViewRequest
 from napari_unet.learning.preload import preload_torch, resting_collector
 
 if TYPE_CHECKING:
     from napari_unet.learning.learner import Learner, LearnerStatus
 
-__all__ = ["Inbox", "ViewRequest", "live"]
-
-_WAIT_S = 0.2
-
-
-@dataclass(frozen=True)
-class ViewRequest:
-    """The visible field: a rectangle (px) of the plane at ``index`` of an image."""
-
-    key: str
-    index: tuple[int, ...]
-    y0: int
-    y1: int
-    x0: int
-    x1: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Annotated:
-    image: Any
-    annotation: NDArray[Any]
-    axes: str | None
-
-
-@dataclass
-class _Mail:
-    """What has come in since the loop last looked."""
-
-    annotated: dict[str, _Annotated] = field(default_factory=dict)
-    class_names: dict[int, str] | None = None
-    wants_refresh: bool = False
-    wants_reset: bool = False
-    save_paths: list[str] = field(default_factory=list)
-
-
-class Inbox:
-    """Mailbox of the interactive loop; every method returns at once, on any thread."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._mail = _Mail()
-        self._view: ViewRequest | None = None
-        self._view_number = 0
-        self._whole: str | None = None
-        self._whole_token: CancelToken | None = None
-        self._is_learning = False
-        self._is_closed = False
-        self._number = 0
-
-    def _wake(self) -> None:
-        self._number += 1
-        self._condition.notify_all()
-
-    def annotate(
-        self,
-        key: str,
-        image: Any,
-        annotation: NDArray[Any],
-        axes: str | None = None,
-    ) -> None:
-        """Hand over the annotation of an image; the newest one counts.
-
-        ``annotation`` must be a private copy. Without any stroke it removes the image.
-        """
-        with self._condition:
-            self._mail.annotated[key] = _Annotated(image, annotation, axes)
-            self._wake()
-
-    def name_classes(self, names: dict[int, str]) -> None:
-        """Set the class names that a saved model carries."""
-        with self._condition:
-            self._mail.class_names = dict(names)
-            self._wake()
-
-    def show(self, request: ViewRequest | None) -> None:
-        """Keep this rectangle predicted from now on; None: predict nothing."""
-        with self._condition:
-            self._view = request
-            self._view_number += 1
-            self._wake()
-
-    def predict_all(self, key: str) -> None:
-        """Predict every plane of an image."""
-        with self._condition:
-            self._whole, self._whole_token = key, CancelToken()
-            self._wake()
-
-    def cancel_prediction(self) -> None:
-        """Stop predicting the whole image."""
-        with self._condition:
-            self._whole = None
-            if self._whole_token is not None:
-                self._whole_token.cancel()
-            self._wake()
-
-    def learn(self, on: bool) -> None:
-        """Start or pause background fine-tuning."""
-        with self._condition:
-            self._is_learning = on
-            self._wake()
-
-    def refresh(self) -> None:
-        """Score and predict the visible field anew, whatever is up to date."""
-        with self._condition:
-            self._mail.wants_refresh = True
-            self._wake()
-
-    def save(self, path: str) -> None:
-        """Write the model to a file."""
-        with self._condition:
-            self._mail.save_paths.append(path)
-            self._wake()
-
-    def reset(self) -> None:
-        """Forget what was learned; what is painted stays."""
-        with self._condition:
-            self._mail.wants_reset = True
-            self._wake()
-
-    def close(self) -> None:
-        """End the loop."""
-        with self._condition:
-            self._is_closed = True
-            if self._whole_token is not None:
-                self._whole_token.cancel()
-            self._wake()
-
-    # -- for the loop ---------------------------------------------------------------
-
-    def take(self) -> _Mail:
-        """Take what has come in."""
-        with self._condition:
-            mail, self._mail = self._mail, _Mail()
-            return mail
-
-    def wait(self, since: int, token: CancelToken) -> None:
-        """Wait until something comes in after number ``since``."""
-        with self._condition:
-            while self._number == since and not (self._is_closed or token.cancelled):
-                self._condition.wait(_WAIT_S)
-
-    @property
-    def number(self) -> int:
-        """Counts what has come in."""
-        return self._number
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the loop shall end."""
-        return self._is_closed
-
-    @property
-    def is_learning(self) -> bool:
-        """Whether background fine-tuning is wanted."""
-        return self._is_learning
-
-    @property
-    def view(self) -> tuple[ViewRequest | None, int]:
-        """The visible field, and a number that grows with each request."""
-        with self._condition:
-            return self._view, self._view_number
-
-    def take_whole(self) -> tuple[str | None, CancelToken]:
-        """Take the wish for a whole image."""
-        with self._condition:
-            key, self._whole = self._whole, None
-            return key, self._whole_token or CancelToken()
+__all__ = ["live"]
 
 
 def live(
@@ -226,7 +57,7 @@ class _Loop:
 
     def __init__(self, learner: Learner, inbox: Inbox, token: CancelToken) -> None:
         self.learner, self.inbox, self.token = learner, inbox, token
-        self.images: dict[str, _Annotated] = {}
+        self.images: dict[str, Annotated] = {}
         self.shown: tuple[int, int] = (-1, -1)  # view number, generation
         self.failed_version = -1
         self.training: Generator[JobEvent, None, LearnerStatus] | None = None
@@ -268,6 +99,9 @@ class _Loop:
             self.shown, self.failed_version = (-1, -1), -1
         if mail.wants_refresh:
             self.shown, self.failed_version = (-1, -1), -1
+        for key in mail.forgotten:
+            self.images.pop(key, None)
+            self.learner.forget(key)
         for key, item in mail.annotated.items():
             self.images[key] = item
             try:
@@ -276,7 +110,7 @@ class _Loop:
                 )
             except NapariUnetError as error:
                 yield Notice(str(error), "warning")
-        if mail.annotated:
+        if mail.annotated or mail.forgotten:
             advice = self.learner.status.advice
             yield Notice(advice, "advice")
         for path in mail.save_paths:
@@ -364,6 +198,9 @@ class _Loop:
         event = next(self.training, None)
         if event is not None:
             yield event
+        else:
+            self.inbox.learn(False)
+            yield from self._stop_training("")
 
     def _stop_training(self, reason: str) -> Generator[JobEvent, None, None]:
         if self.training is None:

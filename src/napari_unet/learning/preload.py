@@ -50,6 +50,8 @@ def preload_torch() -> None:
         if path.exists():
             dlopen(os.fsencode(path), os.RTLD_NOW | os.RTLD_GLOBAL)
             time.sleep(0)  # let others take the lock
+    for path in folder.parent.parent.glob("scipy.libs/libscipy_openblas*.so"):
+        dlopen(os.fsencode(path), os.RTLD_NOW | os.RTLD_LOCAL)
 
 
 @contextmanager

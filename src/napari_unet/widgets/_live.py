@@ -26,7 +26,7 @@ JobFactory = Callable[[], tuple[Any, Job]]
 
 def live_job() -> tuple[Any, Job]:
     """Return the inbox and the job of the real learner; loads no torch itself."""
-    from napari_unet.learning.live import Inbox
+    from napari_unet.learning.inbox import Inbox
 
     inbox = Inbox()
 
@@ -101,9 +101,8 @@ class LiveLoop(QObject):
     def forget(self, key: str) -> None:
         """Remove an image whose layers are gone."""
         if key in self._images:
-            image, annotation, axes = self._images.pop(key)
-            if self._inbox is not None:
-                self._inbox.annotate(key, image, np.zeros_like(annotation), axes)
+            del self._images[key]
+            self.send_if_running("forget", key)
         if self._view is not None and self._view[0] == key:
             self.show(None, None)
 
@@ -151,7 +150,7 @@ class LiveLoop(QObject):
         """Turn the visible field into the job's own message."""
         if view is None:
             return None
-        from napari_unet.learning.live import ViewRequest
+        from napari_unet.learning.inbox import ViewRequest
 
         key, field = view
         return ViewRequest(key, field.index, field.y0, field.y1, field.x0, field.x1)

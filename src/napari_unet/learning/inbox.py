@@ -1,0 +1,190 @@
+"""The interactive loop's mailbox: what the viewer wants, the newest of each kind."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_unet.jobs import CancelToken
+
+__all__ = ["Annotated", "Inbox", "Mail", "ViewRequest"]
+
+_WAIT_S = 0.2
+
+
+@dataclass(frozen=True)
+class ViewRequest:
+    """The visible field: a rectangle (px) of the plane at ``index`` of an image."""
+
+    key: str
+    index: tuple[int, ...]
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """An image with a private copy of its annotation."""
+
+    image: Any
+    annotation: NDArray[Any]
+    axes: str | None
+
+
+@dataclass
+class Mail:
+    """What has come in since the loop last looked."""
+
+    annotated: dict[str, Annotated] = field(default_factory=dict)
+    forgotten: list[str] = field(default_factory=list)
+    class_names: dict[int, str] | None = None
+    wants_refresh: bool = False
+    wants_reset: bool = False
+    save_paths: list[str] = field(default_factory=list)
+
+
+class Inbox:
+    """Mailbox of the interactive loop; every method returns at once, on any thread."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._mail = Mail()
+        self._view: ViewRequest | None = None
+        self._view_number = 0
+        self._whole: str | None = None
+        self._whole_token: CancelToken | None = None
+        self._is_learning = False
+        self._is_closed = False
+        self._number = 0
+
+    def _wake(self) -> None:
+        self._number += 1
+        self._condition.notify_all()
+
+    def annotate(
+        self,
+        key: str,
+        image: Any,
+        annotation: NDArray[Any],
+        axes: str | None = None,
+    ) -> None:
+        """Hand over the annotation of an image; the newest one counts.
+
+        ``annotation`` must be a private copy. An image without any stroke can be
+        predicted, but is not learned from.
+        """
+        with self._condition:
+            self._mail.annotated[key] = Annotated(image, annotation, axes)
+            self._wake()
+
+    def forget(self, key: str) -> None:
+        """Drop an image whose layers are gone; what was learned from it stays."""
+        with self._condition:
+            self._mail.annotated.pop(key, None)
+            self._mail.forgotten.append(key)
+            self._wake()
+
+    def name_classes(self, names: dict[int, str]) -> None:
+        """Set the class names that a saved model carries."""
+        with self._condition:
+            self._mail.class_names = dict(names)
+            self._wake()
+
+    def show(self, request: ViewRequest | None) -> None:
+        """Keep this rectangle predicted from now on; None: predict nothing."""
+        with self._condition:
+            self._view = request
+            self._view_number += 1
+            self._wake()
+
+    def predict_all(self, key: str) -> None:
+        """Predict every plane of an image."""
+        with self._condition:
+            self._whole, self._whole_token = key, CancelToken()
+            self._wake()
+
+    def cancel_prediction(self) -> None:
+        """Stop predicting the whole image."""
+        with self._condition:
+            self._whole = None
+            if self._whole_token is not None:
+                self._whole_token.cancel()
+            self._wake()
+
+    def learn(self, on: bool) -> None:
+        """Start or pause background fine-tuning."""
+        with self._condition:
+            self._is_learning = on
+            self._wake()
+
+    def refresh(self) -> None:
+        """Score and predict the visible field anew, whatever is up to date."""
+        with self._condition:
+            self._mail.wants_refresh = True
+            self._wake()
+
+    def save(self, path: str) -> None:
+        """Write the model to a file."""
+        with self._condition:
+            self._mail.save_paths.append(path)
+            self._wake()
+
+    def reset(self) -> None:
+        """Forget what was learned; what is painted stays."""
+        with self._condition:
+            self._mail.wants_reset = True
+            self._wake()
+
+    def close(self) -> None:
+        """End the loop."""
+        with self._condition:
+            self._is_closed = True
+            if self._whole_token is not None:
+                self._whole_token.cancel()
+            self._wake()
+
+    # -- for the loop ---------------------------------------------------------------
+
+    def take(self) -> Mail:
+        """Take what has come in."""
+        with self._condition:
+            mail, self._mail = self._mail, Mail()
+            return mail
+
+    def wait(self, since: int, token: CancelToken) -> None:
+        """Wait until something comes in after number ``since``."""
+        with self._condition:
+            while self._number == since and not (self._is_closed or token.cancelled):
+                self._condition.wait(_WAIT_S)
+
+    @property
+    def number(self) -> int:
+        """Counts what has come in."""
+        return self._number
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the loop shall end."""
+        return self._is_closed
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether background fine-tuning is wanted."""
+        return self._is_learning
+
+    @property
+    def view(self) -> tuple[ViewRequest | None, int]:
+        """The visible field, and a number that grows with each request."""
+        with self._condition:
+            return self._view, self._view_number
+
+    def take_whole(self) -> tuple[str | None, CancelToken]:
+        """Take the wish for a whole image."""
+        with self._condition:
+            key, self._whole = self._whole, None
+            return key, self._whole_token or CancelToken()
