@@ -44,7 +44,7 @@ def test_image_deleted_in_mid_run(painted, qtbot):
 def test_annotation_deleted_in_mid_run(painted, qtbot):
     case = painted(FakeLive(tile_delay_s=0.05))
     case.state.learn(True)
-    case.viewer.layers.remove("blobs annotation")
+    assert len(case.live.inbox.calls("forget")) == 1
     assert not case.live.inbox.calls("annotate")[-1][2].any()
     qtbot.waitUntil(lambda: "New" in case.dock.tip.text)
     assert not case.dock.learning.learn.isEnabled()
