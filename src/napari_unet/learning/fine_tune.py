@@ -6,7 +6,6 @@ import time
 from collections.abc import Generator
 
 from napari_unet.jobs import AnnotationTaken, CancelToken, JobEvent, Notice, StepDone
-from napari_unet.learning.scoring import Tuned
 from napari_unet.learning.state import State
 from napari_unet.learning.training import Trainer
 
@@ -39,10 +38,10 @@ def fine_tune(
         yield clock.tick(loss)
         if clock.is_time_to_score:
             clock.scoring_begins()
-            yield state.judge_network(Tuned(trainer.snapshot(), trainer.outputs))
+            yield from state.judge_network(trainer)
             clock.scoring_ends()
     if clock.has_unscored_steps:
-        yield state.judge_network(Tuned(trainer.snapshot(), trainer.outputs))
+        yield from state.judge_network(trainer)
 
 
 def _take_annotations(

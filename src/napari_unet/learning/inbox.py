@@ -168,6 +168,11 @@ class Inbox:
         return self._number
 
     @property
+    def has_annotations(self) -> bool:
+        """Whether a newer annotation waits."""
+        return bool(self._mail.annotated)
+
+    @property
     def is_closed(self) -> bool:
         """Whether the loop shall end."""
         return self._is_closed

@@ -19,6 +19,7 @@ from napari_unet.jobs import (
     JobEvent,
     LearningChanged,
     Notice,
+    Progress,
     Scored,
 )
 from napari_unet.learning.inbox import Annotated, Inbox, ViewRequest
@@ -53,7 +54,10 @@ def live(
 
 
 class _Loop:
-    """One pass after the other: mail, visible field, whole image, one training step."""
+    """One pass after the other: mail, visible field, whole image, one training step.
+
+    Each part may fail by itself: it says so once, and the others go on.
+    """
 
     def __init__(self, learner: Learner, inbox: Inbox, token: CancelToken) -> None:
         self.learner, self.inbox, self.token = learner, inbox, token
@@ -62,32 +66,20 @@ class _Loop:
         self.failed_version = -1
         self.training: Generator[JobEvent, None, LearnerStatus] | None = None
         self.training_token = CancelToken()
+        self.whole: Generator[JobEvent, None, None] | None = None
 
     def run(self) -> Generator[JobEvent, None, None]:
         while not (self.token.cancelled or self.inbox.is_closed):
             number = self.inbox.number
-            try:
-                yield from self._pass()
-            except NapariUnetError as error:
-                yield from self._fail(error)
-            if self.training is None:
-                self.inbox.wait(number, self.token)
-        yield from self._stop_training("")
-
-    def _pass(self) -> Generator[JobEvent, None, None]:
-        yield from self._read_mail()
-        if self.learner.annotation_version != self.failed_version:
+            yield from self._read_mail()
             yield from self._update()
             yield from self._show()
-        yield from self._predict_whole()
-        yield from self._train()
-
-    def _fail(self, error: NapariUnetError) -> Generator[JobEvent, None, None]:
-        """Say what went wrong, once, and wait for something to change."""
-        self.failed_version = self.learner.annotation_version
-        yield from self._stop_training(str(error))
-        self.inbox.learn(False)
-        yield Notice(str(error), "warning")
+            yield from self._predict_whole()
+            if self.whole is None:  # who waits for an image does not wait for training
+                yield from self._train()
+            if self.training is None and self.whole is None:
+                self.inbox.wait(number, self.token)
+        self._drop_training()
 
     def _read_mail(self) -> Generator[JobEvent, None, None]:
         mail = self.inbox.take()
@@ -96,91 +88,122 @@ class _Loop:
         if mail.wants_reset:
             yield from self._stop_training("Forgot what was learned.")
             self.learner.reset()
-            self.shown, self.failed_version = (-1, -1), -1
-        if mail.wants_refresh:
+        if mail.wants_reset or mail.wants_refresh:
             self.shown, self.failed_version = (-1, -1), -1
         for key in mail.forgotten:
             self.images.pop(key, None)
             self.learner.forget(key)
         for key, item in mail.annotated.items():
             self.images[key] = item
-            try:
-                self.learner.annotate(
-                    item.image, item.annotation, key=key, axes=item.axes
-                )
-            except NapariUnetError as error:
-                yield Notice(str(error), "warning")
+            yield from self._annotate(key, item)
         if mail.annotated or mail.forgotten:
-            advice = self.learner.status.advice
-            yield Notice(advice, "advice")
+            yield self._advice()
         for path in mail.save_paths:
+            yield from self._save(path)
+
+    def _annotate(self, key: str, item: Annotated) -> Generator[JobEvent, None, None]:
+        try:
+            self.learner.annotate(item.image, item.annotation, key=key, axes=item.axes)
+        except NapariUnetError as error:
+            yield Notice(str(error), "warning")
+
+    def _save(self, path: str) -> Generator[JobEvent, None, None]:
+        try:
             self.learner.save(path)
             yield Notice(f"Saved the model to {path}")
+        except NapariUnetError as error:
+            yield Notice(str(error), "warning")
 
-    def _update(self) -> Generator[JobEvent, None, None]:
-        """Fit to new strokes and show the result before the gate has judged."""
-        if not self._can_learn:
-            return
-        for event in self.learner.update():
-            yield event
-            if isinstance(event, HeadFitted):
-                yield from self._show()
-            if isinstance(event, Scored):
-                yield Notice(self.learner.status.advice, "advice")
+    def _advice(self) -> Notice:
+        return Notice(self.learner.status.advice, "advice")
 
     @property
     def _can_learn(self) -> bool:
         return self.learner.n_classes_painted >= 2
 
-    @property
-    def _nothing_to_show(self) -> bool:
-        return self.learner.generation == 0
+    def _update(self) -> Generator[JobEvent, None, None]:
+        """Fit to new strokes and show the result before the gate has judged."""
+        version = self.learner.annotation_version
+        if not self._can_learn or version == self.failed_version:
+            return
+        try:
+            for event in self.learner.update():
+                yield event
+                if isinstance(event, HeadFitted):
+                    yield from self._show()
+                if isinstance(event, Scored):
+                    yield self._advice()
+        except NapariUnetError as error:
+            self.failed_version = version
+            yield from self._give_up_training(error)
 
     def _show(self) -> Generator[JobEvent, None, None]:
         """Predict the visible field if it moved or the model changed."""
         view, view_number = self.inbox.view
-        generation = self.learner.generation
-        if view is None or self._nothing_to_show or view.key not in self.images:
+        now = (view_number, self.learner.generation)
+        if view is None or self.learner.generation == 0 or self.shown == now:
             return
-        if self.shown == (view_number, generation):
+        if view.key not in self.images:
             return
-        token = CancelToken()
-        for event in self._predict(view.key, token, view):
-            yield event
-            if self.inbox.view[1] != view_number or self.token.cancelled:
-                return  # she looks elsewhere: begin anew there
-        self.shown = (view_number, generation)
+        try:
+            for event in self._predict(view.key, view=view):
+                yield event
+                is_stale = self.inbox.view[1] != view_number
+                if is_stale or self.inbox.has_annotations or self.token.cancelled:
+                    return  # she looks elsewhere, or has painted: begin anew
+        except NapariUnetError as error:
+            yield Notice(str(error), "warning")
+        self.shown = now
 
     def _predict(
-        self, key: str, token: CancelToken, view: ViewRequest | None
-    ) -> Generator[JobEvent, None, None]:
+        self,
+        key: str,
+        *,
+        view: ViewRequest | None = None,
+        token: CancelToken | None = None,
+    ) -> Generator[JobEvent, None, bool]:
         from napari_unet.inference.tiles import Tile
 
         item = self.images[key]
-        region = plane = None
-        if view is not None:
-            region = Tile(view.y0, view.y1, view.x0, view.x1)
-            plane = view.index
-        yield from self.learner.predict_tiles(
-            item.image, key=key, axes=item.axes, index=plane, region=region, token=token
+        done = yield from self.learner.predict_tiles(
+            item.image,
+            key=key,
+            axes=item.axes,
+            index=view.index if view else None,
+            region=Tile(view.y0, view.y1, view.x0, view.x1) if view else None,
+            token=token,
         )
+        return done
 
     def _predict_whole(self) -> Generator[JobEvent, None, None]:
+        """Go on with the whole image by one tile, if one is wanted."""
         key, token = self.inbox.take_whole()
-        if key is None:
+        if key is not None:
+            if self.learner.generation == 0 or key not in self.images:
+                text = self.learner.status.advice or "Paint on this image first."
+                yield Notice(text, "advice")
+                return
+            self.whole = self._whole_image(key, token)
+        if self.whole is None:
             return
-        if self._nothing_to_show or key not in self.images:
-            yield Notice(
-                self.learner.status.advice or "Paint on this image first.", "advice"
-            )
-            return
+        for event in self.whole:
+            yield event
+            if isinstance(event, Progress):
+                return
+        self.whole = None
+
+    def _whole_image(
+        self, key: str, token: CancelToken
+    ) -> Generator[JobEvent, None, None]:
         started = time.monotonic()
-        yield from self._predict(key, token, None)
-        if token.cancelled:
-            yield Notice("Stopped predicting; the finished part stays.")
-        else:
-            spent = time.monotonic() - started
-            yield Notice(f"Predicted the whole image in {spent:.1f} s.")
+        try:
+            if (yield from self._predict(key, token=token)):
+                spent = time.monotonic() - started
+                yield Notice(f"Predicted the whole image in {spent:.1f} s.")
+            else:
+                yield Notice("Stopped predicting; the finished part stays.")
+        except NapariUnetError as error:
+            yield Notice(str(error), "warning")
 
     def _train(self) -> Generator[JobEvent, None, None]:
         """Do one step of fine-tuning, or start or stop it."""
@@ -195,7 +218,11 @@ class _Loop:
             self.training_token = CancelToken()
             self.training = self.learner.fine_tune(token=self.training_token)
             yield LearningChanged(True)
-        event = next(self.training, None)
+        try:
+            event = next(self.training, None)
+        except NapariUnetError as error:
+            yield from self._give_up_training(error)
+            return
         if event is not None:
             yield event
         else:
@@ -203,8 +230,28 @@ class _Loop:
             yield from self._stop_training("")
 
     def _stop_training(self, reason: str) -> Generator[JobEvent, None, None]:
+        """End training after the gate has judged what it came to."""
         if self.training is None:
             return
-        self.training.close()
+        self.training_token.cancel()
+        try:
+            yield from self.training
+        except NapariUnetError as error:
+            yield Notice(str(error), "warning")
         self.training = None
         yield LearningChanged(False, reason)
+
+    def _give_up_training(
+        self, error: NapariUnetError
+    ) -> Generator[JobEvent, None, None]:
+        """Say what went wrong; training stops, and what was learned stays."""
+        self.inbox.learn(False)
+        if self.training is not None:
+            self._drop_training()
+            yield LearningChanged(False, str(error))
+        yield Notice(str(error), "warning")
+
+    def _drop_training(self) -> None:
+        if self.training is not None:
+            self.training.close()
+            self.training = None

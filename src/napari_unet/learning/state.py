@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from typing import TypeVar
 
 import torch
 
 from napari_unet.annotation.annotations import AnnotationSet, advise_missing_class
 from napari_unet.config import LearnerConfig
-from napari_unet.core.device import choose_device, default_threads, empty_cache
+from napari_unet.core.device import (
+    choose_device,
+    default_threads,
+    empty_cache,
+    free_memory,
+    out_of_memory_errors,
+)
 from napari_unet.core.start import make_network
 from napari_unet.core.unet import UNet
-from napari_unet.jobs import HeadFitted, JobEvent, Scored
+from napari_unet.errors import OutOfMemoryError
+from napari_unet.jobs import HeadFitted, JobEvent, Notice, Scored
 from napari_unet.learning.candidates import FeatureCache, Network
 from napari_unet.learning.instant import fit_forest, fit_head
 from napari_unet.learning.model import Model
@@ -25,6 +33,8 @@ __all__ = ["State"]
 
 # fine-tuning from pretrained weights moves gently, or it forgets what they know
 _PRETRAINED_RATE = 1 / 3
+_SMALLEST_TILE_PX = 64
+T = TypeVar("T")
 
 
 class State:
@@ -55,6 +65,8 @@ class State:
         self.annotations = AnnotationSet()
         self.start: Network | None = None
         self.is_pretrained = False
+        self._max_tile_px = config.tiling.tile_px
+        self._notices: list[Notice] = []
         self.reset()
 
     def reset(self) -> None:
@@ -77,9 +89,41 @@ class State:
 
     @property
     def tile_px(self) -> int:
-        """Side of a tile (px): the setting, on the network's pooling grid."""
+        """Side of a tile (px): the setting or what fits, on the pooling grid."""
         grid: int = 2**self.config.depth
-        return max(self.config.tiling.tile_px // grid, 1) * grid
+        return max(self._max_tile_px // grid, 1) * grid
+
+    def within_memory(self, work: Callable[[], T]) -> T:
+        """Do some work; where memory runs out, with an empty cache and half the tiles.
+
+        Smaller tiles give the same numbers. The user is told by `take_notices`.
+
+        Raises
+        ------
+        OutOfMemoryError
+            If tiles of 64 px do not fit either.
+        """
+        while True:
+            try:
+                return work()
+            except out_of_memory_errors as error:
+                if isinstance(error, OutOfMemoryError):
+                    raise
+                if self._max_tile_px <= _SMALLEST_TILE_PX:
+                    raise OutOfMemoryError(
+                        f"memory ran out with tiles of {self._max_tile_px} px: close "
+                        "other programs or images, or choose fewer base channels"
+                    ) from error
+            self.cache.clear()
+            free_memory(self.device)
+            self._max_tile_px = max(self._max_tile_px // 2, _SMALLEST_TILE_PX)
+            text = f"Memory ran out: went on with tiles of {self.tile_px} px."
+            self._notices.append(Notice(text, "warning"))
+
+    def take_notices(self) -> list[Notice]:
+        """Return what the user should read since the last call."""
+        notices, self._notices = self._notices, []
+        return notices
 
     @property
     def n_steps(self) -> int:
@@ -106,7 +150,9 @@ class State:
             return
         annotations.require_two_classes()
         started = time.monotonic()
-        samples = self._samples = self._collect(annotations)
+        samples = self.within_memory(lambda: self._collect(annotations))
+        self._samples = samples
+        yield from self.take_notices()
         config = self.config.instant
         strength = self.verdict.strength or config.ridge_strengths[0]
         assert self.start is not None
@@ -121,11 +167,22 @@ class State:
             cache=self.cache,
         )
         yield HeadFitted(annotations.version, time.monotonic() - started)
-        yield self._judge(self.tuned, annotations.version)
+        scored = self.within_memory(
+            lambda: self._judge(self.tuned, annotations.version)
+        )
+        yield from self.take_notices()
+        yield scored
 
-    def judge_network(self, tuned: Tuned) -> Scored:
-        """Let the gate judge a new snapshot of the network on the known annotation."""
-        return self._judge(tuned, self.judged_version)
+    def judge_network(self, trainer: Trainer) -> Generator[JobEvent, None, None]:
+        """Let the gate judge the network as it is now, on the known annotation."""
+
+        def work() -> Scored:
+            tuned = Tuned(trainer.snapshot(), trainer.outputs)
+            return self._judge(tuned, self.judged_version)
+
+        scored = self.within_memory(work)
+        yield from self.take_notices()
+        yield scored
 
     def _judge(self, tuned: Tuned | None, version: int) -> Scored:
         """Score all candidates and let the best one predict."""
@@ -195,7 +252,9 @@ class State:
             if self.is_pretrained or self.tuned is not None:
                 rate *= _PRETRAINED_RATE
             unet, outputs = self._trainable()
-            self.trainer = Trainer(unet, outputs, self.config, rate, self.device)
+            self.trainer = self.within_memory(
+                lambda: Trainer(unet, outputs, self.config, rate, self.device)
+            )
         return self.trainer
 
     def _trainable(self) -> tuple[UNet, tuple[int, ...]]:
