@@ -190,18 +190,26 @@ class PlaneStack:
 
 
 def _check_axes(axes: str, shape: tuple[int, ...]) -> None:
-    known = set(axes) <= set("TCZYX") and len(set(axes)) == len(axes)
-    if not known or len(axes) != len(shape):
+    check_axes(axes)
+    if len(axes) != len(shape):
         raise ImageError(
             f"axes {axes!r} do not fit an image of shape {shape}: give one of the "
             "letters T, C, Z, Y, X per axis"
+        )
+    if min(shape) == 0:
+        raise ImageError(f"the image has the shape {shape}: one of its axes is empty")
+
+
+def check_axes(axes: str) -> None:
+    """Raise an `ImageError` unless these letters can name an image's axes."""
+    if not set(axes) <= set("TCZYX") or len(set(axes)) != len(axes):
+        raise ImageError(
+            f"axes {axes!r}: give each of the letters T, C, Z, Y, X at most once"
         )
     if not axes.replace("C", "").endswith("YX"):
         raise ImageError(
             f"axes {axes!r}: Y and X must come last among the axes beside channels"
         )
-    if min(shape) == 0:
-        raise ImageError(f"the image has the shape {shape}: one of its axes is empty")
 
 
 def _mirror(start: int, stop: int, n: int) -> NDArray[np.intp]:

@@ -96,7 +96,7 @@ class Forest:
             n_features, n_classes = (int(n) for n in arrays["meta"])
             counts = [int(n) for n in arrays["counts"]]
             values = np.asarray(arrays["values"], np.float64)
-            columns = {name: np.asarray(arrays[name]).ravel() for name in _NODE_FIELDS}
+            columns = {name: np.asarray(arrays[name]) for name in _NODE_FIELDS}
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise CheckpointError(
                 "the forest in the model file is damaged: train and save again"

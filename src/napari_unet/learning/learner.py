@@ -404,17 +404,16 @@ class Learner:
         DeviceError
             If the device is not there.
         """
-        config, parts, header = read_learner(path)
+        header, parts = read_learner(path)
+        config = header.config
         if device is not None:
             config = config.model_copy(update={"device": device})
         learner = cls(config)
         state = learner._state
         state.model = parts.to(state.device, state.cache)
         state.start, state.tuned = state.model.start, state.model.tuned
-        state.is_pretrained = bool(header["is_pretrained"])
+        state.is_pretrained = header.is_pretrained
         state.verdict = Verdict(chosen=state.model.chosen, reason="Read from a file.")
-        learner._images.axes = header["axes"]
-        learner.class_names = {
-            int(value): str(name) for value, name in header["class_names"].items()
-        }
+        learner._images.axes = header.axes
+        learner.class_names = dict(header.class_names)
         return learner

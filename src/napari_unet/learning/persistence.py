@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
+from napari_unet.annotation.annotations import MAX_VALUE
 from napari_unet.config import SCHEMA_VERSION, LearnerConfig, UNetConfig
 from napari_unet.core._weights import unet_from_tensors
+from napari_unet.core.arrays import check_axes
 from napari_unet.core.checkpoint import load_tensors, save_tensors
 from napari_unet.core.head import RidgeHead
 from napari_unet.core.unet import UNet
 from napari_unet.errors import CheckpointError
+from napari_unet.inference.filters import count_filters
 from napari_unet.learning.candidates import FeatureCache, Network
 from napari_unet.learning.forest import Forest
 from napari_unet.learning.gate import ORDER
 from napari_unet.learning.model import Model
 from napari_unet.learning.scoring import Tuned
 
-__all__ = ["Parts", "read_learner", "save_learner"]
+__all__ = ["Header", "Parts", "read_learner", "save_learner"]
 
+ClassValue = Annotated[int, Field(ge=1, le=MAX_VALUE)]
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -84,81 +95,111 @@ def save_learner(model: Model, header: dict[str, Any], path: str | Path) -> None
     save_tensors(path, tensors, described)
 
 
-def read_learner(path: str | Path) -> tuple[LearnerConfig, Parts, dict[str, Any]]:
-    """Read a learner's settings, parts and header, checking each.
+class Header(BaseModel):
+    """What a learner's file says beside its tensors, as far as reading needs it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    config: LearnerConfig
+    class_names: dict[int, str]
+    axes: str | None
+    is_pretrained: bool
+    values: Annotated[tuple[ClassValue, ...], Field(min_length=2)]
+    n_levels: Annotated[int, Field(ge=1)]
+    chosen: str
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    start: UNetConfig
+    tuned: UNetConfig | None
+    outputs: tuple[ClassValue, ...]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Header:
+        """Check what no single entry can tell."""
+        for name, config in (("start", self.start), ("tuned", self.tuned)):
+            if config is None:
+                continue
+            wanted = self.config.unet_config(self.start.in_channels, config.n_classes)
+            if config != wanted:
+                raise ValueError(f"the network '{name}' is not as the settings say")
+        if len(set(self.values)) != len(self.values):
+            raise ValueError("a class occurs twice")
+        n_outputs = self.tuned.n_classes if self.tuned else 0
+        if not len(set(self.outputs)) == len(self.outputs) == n_outputs:
+            raise ValueError("the network's outputs are not its classes")
+        if self.chosen not in ORDER:
+            raise ValueError("there is no candidate of the chosen name")
+        if "fine-tuned" in self.chosen and not set(self.values) <= set(self.outputs):
+            raise ValueError("the chosen candidate does not know all classes")
+        if self.n_levels > self.config.depth + 1:
+            raise ValueError("the network has fewer levels")
+        if self.axes is not None:
+            check_axes(self.axes)
+        return self
+
+
+def read_learner(path: str | Path) -> tuple[Header, Parts]:
+    """Read a learner, checking each part of it.
 
     Raises
     ------
     FileError, CheckpointError
         If the file cannot be read, is no learner, or does not fit together.
     """
-    arrays, header = load_tensors(path)
-    if header.get("kind") != "learner":
+    arrays, described = load_tensors(path)
+    if described.get("kind") != "learner":
         raise CheckpointError(
-            f"'{path}' holds a {header.get('kind')!r}, not a learner: open bare "
+            f"'{path}' holds a {described.get('kind')!r}, not a learner: open bare "
             "networks with napari_unet.load_model"
         )
     try:
-        config = LearnerConfig.model_validate(header["config"])
-        parts = _parts(arrays, header, path)
-        _check_header(header)
-    except (KeyError, TypeError, ValueError, IndexError, ValidationError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+        header = Header.model_validate_json(json.dumps(described))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "header"
         raise CheckpointError(
-            f"the model file '{path}' is damaged or not from this program "
-            f"({error!r:.120}): train and save again"
+            f"the model file '{path}' is damaged or not from this program ({where}: "
+            f"{first['msg']}): train and save again"
         ) from error
-    return config, parts, header
+    return header, _parts(arrays, header, path)
 
 
-def _check_header(header: dict[str, Any]) -> None:
-    for value in dict(header["class_names"]):
-        int(value)
-    if header["axes"] is not None and not set(header["axes"]) <= set("TCZYX"):
-        raise ValueError(f"axes {header['axes']!r}")
-    bool(header["is_pretrained"])
-
-
-def _parts(arrays: Arrays, header: dict[str, Any], path: str | Path) -> Parts:
-    values = tuple(int(v) for v in header["values"])
-    outputs = tuple(int(v) for v in header["outputs"])
-    start = _network(header["start"], _part(arrays, "start"), path)
+def _parts(arrays: Arrays, header: Header, path: str | Path) -> Parts:
+    start = unet_from_tensors(header.start, _part(arrays, "start"), path)
     tuned = None
-    if header["tuned"]:
-        tuned = _network(header["tuned"], _part(arrays, "tuned"), path)
-        if len(outputs) != tuned.config.n_classes or len(set(outputs)) != len(outputs):
-            raise CheckpointError(
-                "the model file's network and its classes do not fit together"
-            )
-    head = RidgeHead(
-        np.asarray(arrays["head.weights"], np.float32),
-        np.asarray(arrays["head.bias"], np.float32),
-        float(header["temperature"]),
-    )
-    n_levels, chosen = int(header["n_levels"]), str(header["chosen"])
-    config = start.config
-    n_features = sum(config.channels[:n_levels]) + config.in_channels
+    if header.tuned is not None:
+        tuned = unet_from_tensors(header.tuned, _part(arrays, "tuned"), path)
     forest = Forest.from_arrays(_part(arrays, "forest"))
-    needs_tuned = "fine-tuned" in chosen
-    fits = (
-        len(values) >= 2
-        and all(0 < value < 65_536 for value in (*values, *outputs))
-        and head.weights.shape == (n_features, len(values))
-        and head.bias.shape == (len(values),)
-        and 1 <= n_levels <= config.depth + 1
-        and forest.n_classes == len(values)
-        and chosen in ORDER
-        and (not needs_tuned or set(values) <= set(outputs))
-        and (tuned is None or tuned.config.in_channels == config.in_channels)
+    n_channels, n_classes = header.start.in_channels, len(header.values)
+    n_features = sum(header.start.channels[: header.n_levels]) + n_channels
+    weights, bias = (_floats(arrays.get(f"head.{n}")) for n in ("weights", "bias"))
+    if (
+        weights.shape != (n_features, n_classes)
+        or bias.shape != (n_classes,)
+        or not (np.isfinite(weights).all() and np.isfinite(bias).all())
+        or forest.n_classes != n_classes
+        or forest.n_features != count_filters(n_channels)
+    ):
+        raise CheckpointError(
+            f"the model file '{path}' is damaged: its head or forest does not fit its "
+            "network and classes; train and save again"
+        )
+    return Parts(
+        values=header.values,
+        n_levels=header.n_levels,
+        start=start,
+        tuned=tuned,
+        outputs=header.outputs,
+        head=RidgeHead(weights, bias, header.temperature),
+        forest=forest,
+        chosen=header.chosen,
     )
-    if not fits:
-        raise CheckpointError("the parts of the model file do not fit together")
-    return Parts(values, n_levels, start, tuned, outputs, head, forest, chosen)
 
 
-def _network(config: dict[str, Any], arrays: Arrays, path: str | Path) -> UNet:
-    return unet_from_tensors(UNetConfig.model_validate(config), arrays, path)
+def _floats(array: NDArray[Any] | None) -> NDArray[np.float32]:
+    """Return an array as the head has it; an empty one for what is no such array."""
+    if array is None or array.dtype.kind != "f":
+        return np.empty(0, np.float32)
+    return array.astype(np.float32)
 
 
 def _frozen(unet: UNet, device: torch.device) -> UNet:
