@@ -16,6 +16,7 @@ from napari_unet.cli._console import (
     seconds_text,
     write_json,
 )
+from napari_unet.cli._files import make_folder, refuse_overwriting
 from napari_unet.cli._options import (
     add_axes,
     add_device,
@@ -23,14 +24,14 @@ from napari_unet.cli._options import (
     add_json,
     add_progress,
 )
-from napari_unet.errors import ConfigError, FileError, NapariUnetError
+from napari_unet.errors import ConfigError, NapariUnetError
 from napari_unet.jobs import Notice, Progress
 
 if TYPE_CHECKING:
     from napari_unet.jobs import CancelToken
     from napari_unet.learning import Learner
 
-__all__ = ["add_parser", "make_folder", "output_paths", "run"]
+__all__ = ["add_parser", "output_paths", "run"]
 
 
 def add_parser(commands: Any) -> None:
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """Label every image; report those that failed and go on."""
     from napari_unet.learning import load
 
-    outs = output_paths(args.image, args.out, args.model)
+    outs = output_paths(args.image, args.out, args.model, args.probabilities)
     if not _is_file(args.out, len(args.image)):
         make_folder(Path(args.out))
     with naming(args.model):
@@ -100,7 +101,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def output_paths(images: Sequence[Path], out: str, model: Path) -> list[Path]:
+def output_paths(
+    images: Sequence[Path], out: str, model: Path, with_probabilities: bool = False
+) -> list[Path]:
     """Return where the labels of each image go.
 
     Raises
@@ -108,8 +111,8 @@ def output_paths(images: Sequence[Path], out: str, model: Path) -> list[Path]:
     ConfigError
         If two images would go to one file, or several to a file.
     FileError
-        If labels would overwrite an image or the model, or cannot be written to a file
-        of that suffix.
+        If labels (or probabilities, where they are written) would overwrite an image or
+        the model, or labels cannot be written to a file of that suffix.
     """
     from napari_unet.export import check_label_suffix
 
@@ -123,14 +126,16 @@ def output_paths(images: Sequence[Path], out: str, model: Path) -> list[Path]:
             f"two of the images would be written to {twice}: give them different "
             "names, or call the command for each"
         )
-    inputs = {path.resolve() for path in (*images, model)}
+    beside = map(_probabilities_path, paths) if with_probabilities else ()
+    refuse_overwriting([*paths, *beside], [*images, model])
     for path in paths:
-        if path.resolve() in inputs:
-            raise FileError(
-                f"--out {path} would overwrite an input; choose another name"
-            )
         check_label_suffix(path)
     return paths
+
+
+def _probabilities_path(labels: Path) -> Path:
+    """Return where the probabilities of an image go, beside its labels."""
+    return labels.with_name(f"{labels.stem.removesuffix('-labels')}-probabilities.tif")
 
 
 def _is_file(out: str, n_images: int) -> bool:
@@ -148,16 +153,6 @@ def _is_file(out: str, n_images: int) -> bool:
 def _stem(image: Path) -> str:
     stem = image.stem
     return stem[:-4] if stem.lower().endswith(".ome") else stem
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; FileError where that fails."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(
-            f"the folder {folder} cannot be made: {error.strerror}"
-        ) from error
 
 
 def _predict_one(
@@ -194,7 +189,7 @@ def _predict_one(
     }
     write_labels(out, labels, class_names=learner.class_names, **place)
     if args.probabilities:
-        path = out.with_name(f"{out.stem.removesuffix('-labels')}-probabilities.tif")
+        path = _probabilities_path(out)
         names = [learner.class_names.get(int(v), f"class {v}") for v in values]
         write_probabilities(path, array, class_names=names, **place)
         result["probabilities"] = path

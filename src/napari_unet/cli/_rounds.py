@@ -18,10 +18,11 @@ from napari_unet.cli._console import (
     seconds_text,
     write_json,
 )
+from napari_unet.cli._files import make_folder
 from napari_unet.cli._fine_tune import fine_tune
-from napari_unet.cli._predict import make_folder
 from napari_unet.config import LearnerConfig
 from napari_unet.core.metrics import evaluate
+from napari_unet.errors import FileError
 from napari_unet.export import (
     check_writable,
     overlay_picture,
@@ -41,6 +42,14 @@ __all__ = ["Round", "run_headless"]
 N_ROUNDS = 3
 _FIRST_STROKES = 3  # per class
 _CORRECTIONS = 6  # over all classes
+_FILES = {
+    "labels": "labels.tif",
+    "annotation": "annotation.tif",
+    "overlay": "overlay.png",
+    "curves": "curves.png",
+    "numbers": "curves.csv",
+    "model": "model.safetensors",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,8 @@ def run_headless(args: argparse.Namespace) -> int:
 
     started = time.monotonic()
     make_folder(args.out)
-    check_writable(args.out / "labels.tif")
+    _refuse_files_of_others(args.out)
+    check_writable(args.out / _FILES["labels"])
     sample = load_sample(args.sample)
     learner = Learner(LearnerConfig.model_validate({"device": args.device or "auto"}))
     learner.class_names |= sample.class_names
@@ -96,6 +106,16 @@ def run_headless(args: argparse.Namespace) -> int:
     files = _write(args.out, learner, sample, session, annotation, labels, rounds)
     _report(args, rounds, files, time.monotonic() - started)
     return 130 if token.cancelled else 0
+
+
+def _refuse_files_of_others(folder: Path) -> None:
+    """Refuse a folder with some of our file names: a demo writes all of them."""
+    there = [name for name in _FILES.values() if (folder / name).exists()]
+    if there and len(there) < len(_FILES):
+        raise FileError(
+            f"{folder} holds {there[0]}, which is from no earlier demo; name another "
+            "folder"
+        )
 
 
 def _paint(learner: Learner, sample: Sample, annotation: NDArray[Any]) -> float:
@@ -156,15 +176,7 @@ def _write(
     """Write everything that a person would take away; return the files."""
     from napari_unet.cli._plot import curves_picture
 
-    names = {
-        "labels": "labels.tif",
-        "annotation": "annotation.tif",
-        "overlay": "overlay.png",
-        "curves": "curves.png",
-        "numbers": "curves.csv",
-        "model": "model.safetensors",
-    }
-    files = {what: folder / name for what, name in names.items()}
+    files = {what: folder / name for what, name in _FILES.items()}
     write_labels(files["labels"], labels, class_names=sample.class_names)
     write_labels(files["annotation"], annotation, class_names=sample.class_names)
     write_picture(files["overlay"], overlay_picture(sample.image, labels))

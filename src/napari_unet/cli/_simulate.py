@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.cli._console import naming, write_json
+from napari_unet.cli._files import refuse_overwriting
 from napari_unet.cli._options import IMAGE_FILES, add_json, count
 
 __all__ = ["add_parser", "run"]
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_unet.cli._read import read_labels
     from napari_unet.export import check_label_suffix, check_writable, write_labels
 
+    refuse_overwriting([args.out], [args.truth])
     truth = read_labels(args.truth)
     check_label_suffix(args.out)
     check_writable(args.out)

@@ -15,6 +15,7 @@ from napari_unet.cli._console import (
     seconds_text,
     write_json,
 )
+from napari_unet.cli._files import find_twice, refuse_overwriting
 from napari_unet.cli._fine_tune import fine_tune
 from napari_unet.cli._options import (
     add_axes,
@@ -100,20 +101,9 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train and write the model."""
-    from napari_unet.export import check_writable, replace_file
+    from napari_unet.export import replace_file
 
-    if len(args.image) != len(args.annotation):
-        raise ConfigError(
-            f"--image names {len(args.image)} files and --annotation "
-            f"{len(args.annotation)}: each image needs its annotation, in the same "
-            "order"
-        )
-    if len(set(args.image)) < len(args.image):
-        twice = next(path for path in args.image if args.image.count(path) > 1)
-        raise ConfigError(f"--image names {twice} twice; put its strokes into one file")
-    # not only after the training
-    for path in filter(None, (args.out, args.curves)):
-        check_writable(path)
+    _check_files(args)
     learner = _make_learner(args)
     learner.class_names |= dict(args.classes)
     for image_path, annotation_path in zip(args.image, args.annotation, strict=True):
@@ -133,12 +123,41 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_files(args: argparse.Namespace) -> None:
+    """Find out now what could not be read together or written after the training."""
+    from napari_unet.export import check_writable
+
+    if len(args.image) != len(args.annotation):
+        raise ConfigError(
+            f"--image names {len(args.image)} files and --annotation "
+            f"{len(args.annotation)}: each image needs its annotation, in the same "
+            "order"
+        )
+    twice = find_twice(args.image)
+    if twice is not None:
+        raise ConfigError(f"--image names {twice} twice; put its strokes into one file")
+    outs = [path for path in (args.out, args.curves) if path is not None]
+    inputs = [*args.image, *args.annotation]
+    if args.config is not None:
+        inputs.append(args.config)
+    if _is_file(args.start):
+        inputs.append(Path(args.start))
+    refuse_overwriting(outs, inputs)
+    for path in outs:
+        check_writable(path)
+
+
+def _is_file(start: str | None) -> bool:
+    """Whether ``--start`` names a model file."""
+    return start not in (None, "bundled", "scratch")
+
+
 def _make_learner(args: argparse.Namespace) -> Learner:
     from napari_unet.config import LearnerConfig, parse_config
     from napari_unet.learning import Learner, load
 
     start = args.start
-    if start not in (None, "bundled", "scratch"):
+    if _is_file(start):
         fixed = {
             "--architecture": args.architecture,
             "--config": args.config,
