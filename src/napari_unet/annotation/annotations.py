@@ -80,11 +80,16 @@ class AnnotationSet:
         return len(counts) >= 2 and min(counts) >= 2
 
     def with_image(
-        self, source: ImageSource, annotation: NDArray[np.integer], n_folds: int
+        self,
+        source: ImageSource,
+        annotation: NDArray[np.integer],
+        n_folds: int,
+        remembered: Mapping[str, int] | None = None,
     ) -> AnnotationSet:
         """Return a newer set in which this image has this annotation.
 
-        Folds are dealt over all images together, stable for strokes that stay.
+        Folds are dealt over all images together, stable for strokes that stay;
+        ``remembered`` has folds by stroke signature, from a model file.
 
         Raises
         ------
@@ -102,7 +107,7 @@ class AnnotationSet:
         others = [image for image in self.images if image.key != source.key]
         elsewhere = [stroke for image in others for stroke in image.strokes]
         check_n_classes(len({stroke.value for stroke in found + elsewhere}))
-        mine = deal_folds(found, n_folds, before, elsewhere)
+        mine = deal_folds(found, n_folds, before, elsewhere, remembered)
         images = (
             [*others, AnnotatedImage(source, annotation, mine)] if found else others
         )

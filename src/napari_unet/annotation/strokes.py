@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,6 +44,13 @@ class Stroke:
     def n_px(self) -> int:
         """Number of painted pixels."""
         return len(self.yx)
+
+    @property
+    def signature(self) -> str:
+        """The same for the same pixels of the same class and plane, in any program."""
+        place = f"{self.value},{self.plane}".encode()
+        pixels = np.ascontiguousarray(self.yx, "<i4").tobytes()
+        return hashlib.blake2b(place + pixels, digest_size=8).hexdigest()
 
 
 def find_strokes(
@@ -109,6 +117,7 @@ def deal_folds(
     n_folds: int,
     previous: Iterable[Stroke] = (),
     elsewhere: Sequence[Stroke] = (),
+    remembered: Mapping[str, int] | None = None,
 ) -> tuple[Stroke, ...]:
     """Assign a fold to each stroke, stable while the annotation grows.
 
@@ -116,8 +125,10 @@ def deal_folds(
     fold; where two were joined, the fold that was *not* held out wins, because the
     network has seen that one. New strokes go to the class's smallest fold, so that the
     second stroke of a class is the first to be held out. Strokes of other images
-    (``elsewhere``) count, but keep their folds.
+    (``elsewhere``) count, but keep their folds. ``remembered`` has folds by signature
+    from a model file, so that its network is not scored on what it was trained on.
     """
+    remembered = remembered or {}
     earlier = [(stroke, _codes(stroke)) for stroke in previous]
     folds: list[int] = []
     for stroke in strokes:
@@ -128,7 +139,8 @@ def deal_folds(
             if (old.value, old.plane) == (stroke.value, stroke.plane)
             and np.isin(codes, mine, assume_unique=True).any()
         ]
-        folds.append(max(same, default=-1))
+        known = remembered.get(stroke.signature, -1) if remembered else -1
+        folds.append(max(same, default=min(known, n_folds - 1)))
     # fold 1 first: a class with one stroke trains, with two it also scores
     order = [1, HELD_OUT_FOLD, *range(2, n_folds)]
     for value in sorted({stroke.value for stroke in strokes}):

@@ -89,7 +89,8 @@ class _Clock:
         elapsed, trainer = self.elapsed_s, self.trainer
         self.state.seconds = self.before_s + elapsed
         rate = (trainer.n_steps - self.first_step) / max(elapsed, 1e-9)
-        return StepDone(trainer.n_steps, loss, elapsed, rate, trainer.version)
+        step = self.state.n_steps
+        return StepDone(step, loss, elapsed, rate, trainer.version)
 
     @property
     def is_time_to_score(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from napari_unet.learning.fine_tune import fine_tune
 from napari_unet.learning.images import ImageRegistry, check_channels
 from napari_unet.learning.persistence import read_learner, save_learner
 from napari_unet.learning.scoring import Verdict
-from napari_unet.learning.state import State
+from napari_unet.learning.state import LearnedFrom, State
 
 __all__ = ["Learner", "LearnerStatus"]
 
@@ -113,7 +113,10 @@ class Learner:
             is_bound = others or state.tuned is not None or state.trainer is not None
             check_channels(stack.n_channels, self.n_channels if is_bound else None)
             annotations = state.annotations.with_image(
-                source, checked, self.config.instant.n_folds
+                source,
+                checked,
+                self.config.instant.n_folds,
+                state.remembered_folds,
             )
             if not is_bound:
                 self._images.axes = stack.axes
@@ -370,20 +373,21 @@ class Learner:
 
     def _header(self) -> dict[str, Any]:
         """Return what a model file says beside its tensors."""
-        status = self.status
+        state = self._state
         return {
             "config": self.config.model_dump(mode="json"),
             "class_names": {str(v): name for v, name in self.class_names.items()},
             "axes": self._images.axes,
-            "is_pretrained": self._state.is_pretrained,
-            "step": status.step,
-            "seconds": round(status.seconds, 1),
-            "n_px": status.n_px,
-            "n_strokes": status.n_strokes,
+            "is_pretrained": state.is_pretrained,
             "scores": {
-                name: {"mean_iou": score.mean_iou, "n_px": score.n_px}
-                for name, score in status.scores.items()
+                name: asdict(score) for name, score in state.verdict.scores.items()
             },
+            "reason": state.verdict.reason,
+            "step": state.n_steps,
+            "seconds": round(state.seconds, 1),
+            "n_px": state.learned_from.n_px,
+            "n_strokes": state.learned_from.n_strokes,
+            "folds": state.folds,
         }
 
     @classmethod
@@ -413,7 +417,10 @@ class Learner:
         state.model = parts.to(state.device, state.cache)
         state.start, state.tuned = state.model.start, state.model.tuned
         state.is_pretrained = header.is_pretrained
-        state.verdict = Verdict(chosen=state.model.chosen, reason="Read from a file.")
+        state.verdict = Verdict(dict(header.scores), header.chosen, header.reason)
+        state.first_step, state.seconds = header.step, header.seconds
+        state.learned_from = LearnedFrom(header.n_px, header.n_strokes)
+        state.remembered_folds = dict(header.folds)
         learner._images.axes = header.axes
         learner.class_names = dict(header.class_names)
         return learner

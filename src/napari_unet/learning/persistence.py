@@ -27,6 +27,7 @@ from napari_unet.core.head import RidgeHead
 from napari_unet.core.unet import UNet
 from napari_unet.errors import CheckpointError
 from napari_unet.inference.filters import count_filters
+from napari_unet.jobs import Score
 from napari_unet.learning.candidates import FeatureCache, Network
 from napari_unet.learning.forest import Forest
 from napari_unet.learning.gate import ORDER
@@ -111,6 +112,13 @@ class Header(BaseModel):
     start: UNetConfig
     tuned: UNetConfig | None
     outputs: tuple[ClassValue, ...]
+    scores: dict[str, Score]
+    reason: str
+    step: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    n_px: Annotated[int, Field(ge=0)]
+    n_strokes: Annotated[int, Field(ge=0)]
+    folds: dict[str, Annotated[int, Field(ge=0)]]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Header:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_unet.annotation.annotations import name_class
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
-from napari_unet.jobs import Score
+from napari_unet.jobs import CANDIDATE_NAMES, Score
 from napari_unet.learning.candidates import FeatureCache, Network, NetworkCandidate
 from napari_unet.learning.gate import ORDER, choose, log_loss, score_candidate
 from napari_unet.learning.instant import CrossValidation, cross_validate
@@ -21,13 +21,6 @@ __all__ = ["Tuned", "Verdict", "advise", "judge"]
 
 Floats = NDArray[np.float32]
 _MAX_SCORED_TILES = 12
-_WORDS = {
-    "forest": "random forest",
-    "instant": "instant network",
-    "instant+forest": "instant network and random forest together",
-    "fine-tuned": "fine-tuned network",
-    "fine-tuned+forest": "fine-tuned network and random forest together",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,14 +167,14 @@ def _at_samples(
 def _reason(scores: dict[str, Score], chosen: str) -> str:
     """Say why this candidate is shown."""
     score = scores[chosen]
-    name = _WORDS[chosen]
+    name = CANDIDATE_NAMES[chosen]
     if score.mean_iou is None:
         return f"Showing the {name}; too few strokes to compare it with the others."
     others = {n: s.mean_iou for n, s in scores.items() if n != chosen}
     rival = max(others, key=lambda n: others[n] or 0)
     return (
         f"Showing the {name}: held-out IoU {score.mean_iou:.2f} on {score.n_px} px, "
-        f"next best {_WORDS[rival]} {others[rival] or 0:.2f}."
+        f"next best {CANDIDATE_NAMES[rival]} {others[rival] or 0:.2f}."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -29,12 +30,20 @@ from napari_unet.learning.samples import Samples, collect_samples
 from napari_unet.learning.scoring import Tuned, Verdict, advise, judge
 from napari_unet.learning.training import Trainer
 
-__all__ = ["State"]
+__all__ = ["LearnedFrom", "State"]
 
 # fine-tuning from pretrained weights moves gently, or it forgets what they know
 _PRETRAINED_RATE = 1 / 3
 _SMALLEST_TILE_PX = 64
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LearnedFrom:
+    """How much annotation the model was fitted to."""
+
+    n_px: int = 0
+    n_strokes: int = 0
 
 
 class State:
@@ -54,6 +63,10 @@ class State:
         Version of the annotation that `model` is fitted to and the gate has judged.
     seconds
         Time spent on fine-tuning in all.
+    first_step
+        Optimiser steps that a model file came with.
+    remembered_folds
+        Folds of strokes, by signature, that a model file came with.
     """
 
     def __init__(self, config: LearnerConfig) -> None:
@@ -78,6 +91,9 @@ class State:
         self.verdict = Verdict()
         self.judged_version = -1
         self.seconds = 0.0
+        self.first_step = 0
+        self.learned_from = LearnedFrom()
+        self.remembered_folds: dict[str, int] = {}
         self._samples: Samples | None = None
         self.cache.clear()
         empty_cache(self.device)
@@ -128,7 +144,13 @@ class State:
     @property
     def n_steps(self) -> int:
         """Optimiser steps in all."""
-        return self.trainer.n_steps if self.trainer else 0
+        return self.first_step + (self.trainer.n_steps if self.trainer else 0)
+
+    @property
+    def folds(self) -> dict[str, int]:
+        """Folds of all strokes so far, by signature: what the network has not seen."""
+        painted = {s.signature: s.fold for _, s in self.annotations.strokes}
+        return {**self.remembered_folds, **painted}
 
     def advice(self, names: Mapping[int, str]) -> str:
         """Say what to paint next; '' when nothing is missing."""
@@ -206,6 +228,8 @@ class State:
         is_changed = self.model is None or model.generation != self.model.generation
         self.model = model
         self.judged_version = version
+        annotations = self.annotations
+        self.learned_from = LearnedFrom(annotations.n_px, len(annotations.strokes))
         return Scored(
             scores=dict(self.verdict.scores),
             chosen=self.verdict.chosen,
