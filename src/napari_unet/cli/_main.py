@@ -86,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NapariUnetError as error:
         complain(str(error))
         return 2
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory_error(error):
+            raise
         complain("memory ran out: close other programs, or work on a smaller image")
         return 2
     except KeyboardInterrupt:
@@ -97,3 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _is_memory_error(error: Exception) -> bool:
+    """Whether memory ran out; torch's own error for it is a RuntimeError."""
+    torch = sys.modules.get("torch")  # whoever raised it has imported it
+    kinds = () if torch is None else (torch.OutOfMemoryError,)
+    return isinstance(error, (MemoryError, *kinds))

@@ -5,9 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from napari_unet.cli import _info, _main
-from napari_unet.errors import ImageError
+from napari_unet.errors import ImageError, OutOfMemoryError
 
 COMMANDS = ("train", "predict", "evaluate", "simulate", "info", "doctor", "demo")
 
@@ -59,6 +60,14 @@ def test_version(cli):
             "train --image a --annotation b --out m --seconds nan",
             "'nan' is not a number",
         ),
+        (
+            "train --image a --annotation b --out m --seconds inf",
+            "'inf' is not a number",
+        ),
+        ("demo --seconds nan", "'nan' is not a number"),
+        ("demo --seconds -3", "'-3' is not a number"),
+        ("train --image a --annotation b --out m --steps -1", "'-1' is not a whole"),
+        ("simulate --truth t --out a --strokes -1", "'-1' is not a whole"),
         ("train --image a --annotation b --out m --steps 1.5", "'1.5' is not a whole"),
         ("train --image a --annotation b --out m --steps 1 --seconds 2", "not allowed"),
         (
@@ -84,6 +93,8 @@ def test_wrong_call(cli, call, sentence):
     [
         (ImageError("two\nlines"), 2, "napari-unet: two lines"),
         (MemoryError(), 2, "napari-unet: memory ran out"),
+        (torch.OutOfMemoryError("CUDA"), 2, "napari-unet: memory ran out"),
+        (OutOfMemoryError("no room for a tile"), 2, "napari-unet: no room for a tile"),
         (KeyboardInterrupt(), 130, "napari-unet: interrupted"),
     ],
 )
@@ -97,18 +108,27 @@ def test_expected_ends(cli, monkeypatch, error, code, sentence):
     assert result.sentence().startswith(sentence)
 
 
-def test_a_bug_keeps_its_traceback_and_exits_1():
+@pytest.mark.parametrize(
+    ("bug", "last"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        # with and without torch, whose error for memory is of this kind too
+        ("exec('raise RuntimeError(1)')", "RuntimeError: 1"),
+        ("exec('import torch; raise RuntimeError(2)')", "RuntimeError: 2"),
+    ],
+)
+def test_a_bug_keeps_its_traceback_and_exits_1(bug, last):
     done = start(
         "info",
         "bundled",
         code="import sys\n"
         "from napari_unet.cli import _info, main\n"
-        "_info.run = lambda args: 1 / 0\n"
+        f"_info.run = lambda args: {bug}\n"
         "sys.exit(main())",
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
-    assert done.stderr.strip().endswith("ZeroDivisionError: division by zero")
+    assert done.stderr.strip().endswith(last)
 
 
 @pytest.mark.parametrize("call", ["--help", "--version"])
