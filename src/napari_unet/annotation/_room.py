@@ -87,9 +87,9 @@ class StrokeRoom:
         ys, xs = pixels
         if len(ys) == 0:
             return
-        margin = self._gaps[0]
-        y0, x0 = max(0, ys.min() - margin), max(0, xs.min() - margin)
-        window = (slice(y0, ys.max() + margin + 1), slice(x0, xs.max() + margin + 1))
+        far = self._gaps[0]
+        y0, x0 = max(0, ys.min() - far), max(0, xs.min() - far)
+        window = (slice(y0, ys.max() + far + 1), slice(x0, xs.max() + far + 1))
         marks = np.zeros_like(self._area[window])
         marks[ys - y0, xs - x0] = True
         for closed, gap in zip(self._closed, self._gaps, strict=True):

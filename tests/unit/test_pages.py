@@ -1,0 +1,27 @@
+"""The pages for people: every relative link leads somewhere, pictures are shown."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+
+
+def links(page):
+    text = page.read_text(encoding="utf-8")
+    return re.findall(r"\]\(([^)\s]+)\)", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page):
+    local = [link.partition("#")[0] for link in links(page) if "://" not in link]
+    missing = [name for name in local if name and not (page.parent / name).exists()]
+    assert missing == []
+
+
+def test_the_first_page_shows_the_dock_and_names_the_measurements():
+    found = links(ROOT / "README.md")
+    assert found.index("docs/images/learning-dark.png") < 3
+    assert "docs/benchmarks.md" in found
