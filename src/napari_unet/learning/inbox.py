@@ -103,8 +103,10 @@ class Inbox:
             self._wake()
 
     def predict_all(self, key: str) -> None:
-        """Predict every plane of an image."""
+        """Predict every plane of an image; the newest wish counts."""
         with self._condition:
+            if self._whole_token is not None:
+                self._whole_token.cancel()
             self._whole, self._whole_token = key, CancelToken()
             self._wake()
 

@@ -67,9 +67,11 @@ class _Loop:
         self.training: Generator[JobEvent, None, LearnerStatus] | None = None
         self.training_token = CancelToken()
         self.whole: Generator[JobEvent, None, None] | None = None
+        self.whole_key, self.whole_token = "", CancelToken()
+        self.whole_generation = 0
 
     def run(self) -> Generator[JobEvent, None, None]:
-        while not (self.token.cancelled or self.inbox.is_closed):
+        while not self._is_over:
             number = self.inbox.number
             yield from self._read_mail()
             yield from self._update()
@@ -80,6 +82,10 @@ class _Loop:
             if self.training is None and self.whole is None:
                 self.inbox.wait(number, self.token)
         self._drop_training()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.token.cancelled or self.inbox.is_closed
 
     def _read_mail(self) -> Generator[JobEvent, None, None]:
         mail = self.inbox.take()
@@ -143,13 +149,13 @@ class _Loop:
         now = (view_number, self.learner.generation)
         if view is None or self.learner.generation == 0 or self.shown == now:
             return
-        if view.key not in self.images:
+        if view.key not in self.images or self.inbox.has_annotations:
             return
         try:
             for event in self._predict(view.key, view=view):
                 yield event
                 is_stale = self.inbox.view[1] != view_number
-                if is_stale or self.inbox.has_annotations or self.token.cancelled:
+                if is_stale or self.inbox.has_annotations or self._is_over:
                     return  # she looks elsewhere, or has painted: begin anew
         except NapariUnetError as error:
             yield Notice(str(error), "warning")
@@ -178,12 +184,18 @@ class _Loop:
     def _predict_whole(self) -> Generator[JobEvent, None, None]:
         """Go on with the whole image by one tile, if one is wanted."""
         key, token = self.inbox.take_whole()
+        is_older = self.whole_generation != self.learner.generation
+        if key is None and self.whole is not None and is_older:
+            # half of it by an older model would be a patchwork: begin anew
+            key, token = self.whole_key, self.whole_token
         if key is not None:
             if self.learner.generation == 0 or key not in self.images:
                 text = self.learner.status.advice or "Paint on this image first."
                 yield Notice(text, "advice")
                 return
             self.whole = self._whole_image(key, token)
+            self.whole_key, self.whole_token = key, token
+            self.whole_generation = self.learner.generation
         if self.whole is None:
             return
         for event in self.whole:
