@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 __all__ = [
+    "CANDIDATE_NAMES",
     "AnnotationTaken",
     "CancelToken",
     "HeadFitted",
@@ -29,6 +30,15 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+CANDIDATE_NAMES = {
+    "forest": "random forest",
+    "instant": "instant network",
+    "instant+forest": "instant network and forest",
+    "fine-tuned": "fine-tuned network",
+    "fine-tuned+forest": "fine-tuned network and forest",
+}
+"""What the candidates of the gate are called in front of a person."""
 
 
 class CancelToken:
@@ -133,8 +143,8 @@ class HeadFitted(JobEvent):
 class Scored(JobEvent):
     """The gate scored the candidates and chose the one that ``predict`` uses.
 
-    ``scores`` maps candidate names (``"forest"``, ``"instant"``, ``"instant+forest"``,
-    ``"fine-tuned"``, ``"fine-tuned+forest"``) to scores on the same held-out strokes.
+    ``scores`` maps the candidates, keys of `CANDIDATE_NAMES`, to scores on the same
+    held-out strokes.
     """
 
     scores: dict[str, Score]

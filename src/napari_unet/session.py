@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 from psygnal import SignalGroupDescriptor
 
 from napari_unet.jobs import (
+    CANDIDATE_NAMES,
     AnnotationTaken,
     HeadFitted,
     JobEvent,
@@ -29,15 +30,6 @@ from napari_unet.jobs import (
 __all__ = ["CANDIDATE_NAMES", "Curve", "Phase", "ScorePoint", "Session"]
 
 Phase = Literal["empty", "ready", "learning", "paused", "failed"]
-
-CANDIDATE_NAMES = {
-    "forest": "random forest",
-    "instant": "instant network",
-    "instant+forest": "instant network and forest",
-    "fine-tuned": "fine-tuned network",
-    "fine-tuned+forest": "fine-tuned network and forest",
-}
-"""What the candidates of the gate are called in front of a person."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +163,27 @@ class Session:
         self.message_level = level
         self.message = message
 
+    def want_learning(self, on: bool) -> None:
+        """Show that learning was asked for, or a pause, before the job answers."""
+        self.phase = "learning" if on else "paused"
+
+    def want_update(self) -> None:
+        """Note that tiles of the field that is being looked at were asked for."""
+        self.is_updating = True
+
+    def want_prediction(self) -> None:
+        """Show that a whole image was asked for, before the job counts its tiles."""
+        self.progress = Progress(0, 1, "predict")
+
+    def end_prediction(self) -> None:
+        """Note that no tile of a whole image is to come any more."""
+        self.progress = None
+
+    def be_ready(self) -> None:
+        """Note that there are strokes to learn from, where nothing was before."""
+        if self.phase == "empty":
+            self.phase = "ready"
+
     def fail(self, message: str) -> None:
         """Note that the job ended by an error; the next action may start a new one."""
         self.stop()
@@ -197,7 +210,8 @@ class Session:
         self.phase = "empty"
 
     def _apply_step(self, event: StepDone) -> None:
-        # each call of fine-tuning counts its own seconds: add the calls up
+        # each call of fine-tuning counts its own seconds: add the calls up, also where
+        # nobody announced the next one
         if event.seconds < self._last_call_s:
             self._offset_s = self.seconds
         self._last_call_s = event.seconds
@@ -238,6 +252,8 @@ class Session:
 
     def _apply_learning(self, event: LearningChanged) -> None:
         if event.is_learning:
+            # a new call of fine-tuning, which counts its seconds from zero
+            self._offset_s, self._last_call_s = self.seconds, 0.0
             self.phase = "learning"
         elif self.phase == "learning":
             self.phase = "paused"

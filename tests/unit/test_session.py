@@ -41,6 +41,30 @@ def test_seconds_add_up_over_pauses():
     assert [s for s, _ in session.curve.losses] == [1.0, 5.0, 5.5, 7.0, 8.0]
 
 
+def test_seconds_add_up_when_the_second_call_is_longer():
+    session = Session()
+    for seconds in (0.5, 0.9):
+        session.apply(LearningChanged(True))
+        session.apply(step(1, seconds))
+        session.apply(LearningChanged(False))
+    assert session.seconds == pytest.approx(1.4)
+
+
+def test_wishes_are_shown_before_the_job_answers():
+    session = Session()
+    session.be_ready()
+    session.want_learning(True)
+    session.want_prediction()
+    session.want_update()
+    assert (session.phase, session.is_updating) == ("learning", True)
+    assert session.progress == Progress(0, 1, "predict")
+    session.be_ready()  # it is more than ready
+    assert session.phase == "learning"
+    session.end_prediction()
+    session.want_learning(False)
+    assert (session.phase, session.progress) == ("paused", None)
+
+
 def test_listeners_hear_single_fields_and_everything():
     session = Session()
     phases, everything = [], []

@@ -5,7 +5,14 @@ import pytest
 from fake_live import FakeLive
 
 from napari_unet.errors import OutOfMemoryError
-from napari_unet.jobs import LearningChanged, Notice, Progress, Score, Scored
+from napari_unet.jobs import (
+    HeadFitted,
+    LearningChanged,
+    Notice,
+    Progress,
+    Score,
+    Scored,
+)
 
 
 def test_learn_becomes_pause_and_counts_steps(painted, qtbot):
@@ -104,6 +111,51 @@ def test_progress_of_the_visible_field_shows_no_bar(painted):
     assert case.state.session.progress is None
 
 
+def test_the_bar_goes_when_the_job_has_nothing_to_predict(painted):
+    case = painted()
+    case.state.predict_all()
+    assert case.state.session.progress is not None
+    case.state.apply(Notice("Paint on this image first.", "advice"))
+    assert case.state.session.progress is None
+
+
+def test_the_bar_goes_when_the_job_says_that_it_stopped(painted):
+    case = painted()
+    case.state.predict_all()
+    case.state.apply(Notice("Ready."))  # a worker that had to start first
+    assert case.state.session.progress is not None
+    case.state.apply(Progress(2, 9, "predict"))
+    assert case.state.session.progress.done == 2
+    case.state.apply(Notice("Stopped predicting; the finished part stays."))
+    assert case.state.session.progress is None
+    case.state.apply(Progress(1, 4, "predict"))  # the visible field again
+    assert case.state.session.progress is None
+
+
+def test_advice_on_the_way_does_not_take_the_bar_for_good(painted):
+    case = painted()
+    case.state.predict_all()
+    case.state.apply(Notice("Paint a second stroke of 'object'.", "advice"))
+    case.state.apply(Progress(1, 4, "predict"))
+    assert case.state.session.progress == Progress(1, 4, "predict")
+
+
+def test_out_of_sight_the_overlay_is_out_of_date_not_updating(painted, qtbot):
+    case = painted()
+    qtbot.waitUntil(lambda: case.state.session.overlay_time_s is not None)
+    case.viewer.scene.camera.center = (0, 1e5, 1e5)
+    case.state.overlay.look()
+    assert not case.state.live.has_view
+    case.state.session.apply(HeadFitted(9, 0.1))
+    case.dock.refresh()
+    assert case.dock.learning.age.text() == "out of date"
+    case.viewer.reset_view()
+    case.state.overlay.look()
+    case.state.session.apply(HeadFitted(10, 0.1))
+    case.dock.refresh()
+    assert case.dock.learning.age.text() == "updating …"
+
+
 def test_update_now_asks_even_when_not_live(painted, qtbot):
     case = painted()
     case.state.overlay.set_live(False)
@@ -121,10 +173,10 @@ def test_after_an_error_everything_works_again(painted, qtbot, error, monkeypatc
     case = painted(live)
     seen = []
     monkeypatch.setattr(
-        "napari_unet.widgets._state.show_warning", lambda text: seen.append(text)
+        "napari_unet.widgets._notify.show_warning", lambda text: seen.append(text)
     )
     monkeypatch.setattr(
-        "napari_unet.widgets._state.notification_manager.receive_error",
+        "napari_unet.widgets._notify.notification_manager.receive_error",
         lambda _type, value, _traceback: seen.append(value),
     )
     live.error = error
@@ -146,10 +198,33 @@ def test_after_an_error_everything_works_again(painted, qtbot, error, monkeypatc
     assert live.inbox.calls("annotate")[0][2].any()
 
 
+def test_a_fault_in_counting_leaves_the_learner_alone(painted, qtbot, monkeypatch):
+    case = painted()
+    seen = []
+    monkeypatch.setattr(
+        "napari_unet.widgets._notify.notification_manager.receive_error",
+        lambda _type, value, _traceback: seen.append(value),
+    )
+
+    def broken(_token, _annotations):
+        raise KeyError("count")
+        yield
+
+    monkeypatch.setattr("napari_unet.widgets._painting.count_job", broken)
+    case.state.learn(True)
+    case.layer.paint((60, 60), 1)
+    qtbot.waitUntil(lambda: seen != [])
+    assert case.state.session.phase == "learning"
+    assert "could not be counted" in case.state.session.message
+    monkeypatch.undo()
+    case.layer.paint((70, 60), 1)
+    qtbot.waitUntil(lambda: case.state.classes.get(1).n_strokes == 3)
+
+
 def test_an_expected_warning_is_said_and_notified(painted, monkeypatch):
     case = painted()
     seen = []
-    monkeypatch.setattr("napari_unet.widgets._state.show_warning", seen.append)
+    monkeypatch.setattr("napari_unet.widgets._notify.show_warning", seen.append)
     text = "Memory ran out: went on with tiles of 128 px."
     case.state.apply(Notice(text, "warning"))
     case.dock.refresh()

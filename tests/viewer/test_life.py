@@ -44,14 +44,33 @@ def test_image_deleted_in_mid_run(painted, qtbot):
 def test_annotation_deleted_in_mid_run(painted, qtbot):
     case = painted(FakeLive(tile_delay_s=0.05))
     case.state.learn(True)
-    assert len(case.live.inbox.calls("forget")) == 1
-    assert not case.live.inbox.calls("annotate")[-1][2].any()
+    key, *_ = case.live.inbox.calls("annotate")[-1]
+    case.viewer.layers.remove("blobs annotation")
+    assert case.live.inbox.calls("forget") == [(key,)]
+    assert not case.state.live.has_annotations
+    assert case.state.session.phase == "paused"
+    assert case.live.inbox.calls("learn")[-1] == (False,)
     qtbot.waitUntil(lambda: "New" in case.dock.tip.text)
     assert not case.dock.learning.learn.isEnabled()
     assert case.dock.learning.learn.text() == "Learn"
     layer = case.state.book.new_annotation()
     paint_both(layer)
     qtbot.waitUntil(lambda: case.state.can_learn)
+    assert case.live.inbox.calls("annotate")[-1][0] == key
+
+
+def test_a_worker_that_does_not_end_is_said(painted, monkeypatch):
+    case = painted()
+    seen = []
+    monkeypatch.setattr("napari_unet.widgets._notify.show_warning", seen.append)
+    bridge_stop = case.state.live.bridge.stop
+    monkeypatch.setattr(
+        case.state.live.bridge, "stop", lambda timeout_s: not bridge_stop(timeout_s)
+    )
+    case.viewer.window.remove_dock_widget(case.dock)
+    assert len(seen) == 1
+    assert "still busy" in seen[0]
+    assert case.state.session.message == seen[0]
 
 
 def test_prediction_deleted_in_mid_run_comes_back_when_asked(painted, qtbot):

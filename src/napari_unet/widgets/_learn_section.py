@@ -30,13 +30,16 @@ def clock_text(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def age_text(session: Session, is_live: bool = True) -> str:
-    """Return how old the overlay is, or that it is older than the model."""
+def age_text(session: Session, is_coming: bool = True) -> str:
+    """Return how old the overlay is, or that it is older than the model.
+
+    ``is_coming`` tells whether anything is looked at, so that new tiles come.
+    """
     age = session.overlay_age_s
     if age is None:
         return ""
     if session.is_updating:
-        return "updating …" if is_live else "out of date"
+        return "updating …" if is_coming else "out of date"
     if age < 1:
         return "just now"
     if age < 60:
@@ -144,7 +147,7 @@ class LearnSection(QWidget):
 
     def refresh_age(self) -> None:
         """Let the overlay's age go on."""
-        self.age.setText(age_text(self._state.session, self._state.overlay.is_live))
+        self.age.setText(age_text(self._state.session, self._state.live.has_view))
 
     def _refresh_progress(self) -> None:
         progress = self._state.session.progress

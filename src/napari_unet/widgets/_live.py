@@ -81,6 +81,11 @@ class LiveLoop(QObject):
         return self._inbox is not None
 
     @property
+    def has_view(self) -> bool:
+        """Whether a visible field is kept up to date, so that tiles of it come."""
+        return self._view is not None
+
+    @property
     def has_annotations(self) -> bool:
         """Whether anything is painted."""
         return any(annotation.any() for _, annotation, _ in self._images.values())

@@ -11,11 +11,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from napari.utils.notifications import notification_manager, show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.errors import NapariUnetError
-from napari_unet.jobs import JobEvent, Notice, Progress, Scored, TilePredicted
+from napari_unet.jobs import JobEvent, Notice, Scored, TilePredicted
 from napari_unet.session import Session
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._brush import Brush
@@ -23,10 +22,17 @@ from napari_unet.widgets._classes import ClassList
 from napari_unet.widgets._images import ImageBook
 from napari_unet.widgets._keys import bind_keys
 from napari_unet.widgets._live import JobFactory, LiveLoop, live_job
+from napari_unet.widgets._notify import notify, notify_error
 from napari_unet.widgets._overlay import Overlay
 from napari_unet.widgets._painting import Painting
+from napari_unet.widgets._whole import WholeImage
 
 __all__ = ["ViewerState", "state_of"]
+
+_BUSY = (
+    "The learner is still busy and could not be stopped yet; it ends after its current "
+    "tile or step."
+)
 
 _states: weakref.WeakKeyDictionary[Any, ViewerState] = weakref.WeakKeyDictionary()
 
@@ -59,8 +65,8 @@ class ViewerState(QObject):
         self._viewer = weakref.ref(viewer)
         self._release_keys: Callable[[], None] | None = None
         self._n_open = 0
-        self._whole: AnnotatedImage | None = None
         self.session = Session()
+        self._whole = WholeImage(self.session)
         self.classes = ClassList(self)
         self.book = ImageBook(self.viewer, self)
         self.brush = Brush(self.book, self.classes, self)
@@ -79,7 +85,7 @@ class ViewerState(QObject):
         self.book.removed.connect(self._on_removed)
         self.book.changed.connect(self._on_book_changed)
         self.painting.refused.connect(self.warn)
-        self.painting.failed.connect(self._on_failed)
+        self.painting.failed.connect(self._on_not_counted)
         self.painting.copied.connect(self._on_copied)
         self.overlay.viewed.connect(self.live.show)
         self.live.received.connect(self.apply)
@@ -107,8 +113,11 @@ class ViewerState(QObject):
         if self._n_open or self._release_keys is None:
             return
         self.painting.stop()
-        self.live.stop()
+        has_ended = self.live.stop()
         self.session.stop()
+        if not has_ended:
+            self.session.say(_BUSY, "warning")
+            notify(_BUSY)
         release_keys, self._release_keys = self._release_keys, None
         if self.viewer() is not None:
             self.book.deafen()
@@ -132,7 +141,7 @@ class ViewerState(QObject):
         is_learning = self.session.phase == "learning"
         if on == is_learning or (on and not self.can_learn):
             return
-        self.session.phase = "learning" if on else "paused"
+        self.session.want_learning(on)
         if on:
             self.live.send("learn", True)
         else:
@@ -149,7 +158,7 @@ class ViewerState(QObject):
         if self.can_learn:
             self.book.make_prediction()
             self.overlay.look(is_wanted=True)
-            self.session.is_updating = True
+            self.session.want_update()
             self.live.send("refresh")
             self.renewed.emit()
 
@@ -159,14 +168,13 @@ class ViewerState(QObject):
         if entry is not None and self.can_learn:
             self.painting.take()
             self.book.make_prediction()
-            self._whole = entry
-            self.session.progress = Progress(0, 1, "predict")
+            self._whole.begin(entry)
             self.live.send("predict_all", entry.key)
             self.renewed.emit()
 
     def stop(self) -> None:
         """Stop predicting and learning; what was learned stays."""
-        self._whole = None
+        self._whole.end()
         self.live.send_if_running("cancel_prediction")
         self.live.send_if_running("learn", False)
         self.session.stop()
@@ -177,13 +185,14 @@ class ViewerState(QObject):
         self.live.send_if_running("learn", False)
         self.live.send_if_running("reset")
         self.session.restart()
-        self.session.phase = "ready" if self.live.has_annotations else "empty"
+        if self.live.has_annotations:
+            self.session.be_ready()
         self.renewed.emit()
 
     def warn(self, sentence: str) -> None:
         """Say one sentence in the dock and as a notification."""
         self.session.say(sentence, "warning")
-        show_warning(sentence)
+        notify(sentence)
         self.renewed.emit()
 
     # --- what the job and the layers report --------------------------------------
@@ -193,23 +202,18 @@ class ViewerState(QObject):
         if isinstance(event, TilePredicted):
             if not self.overlay.write(event):
                 return  # its layer is gone, or has another shape by now
-            if self._whole is not None and self._whole.is_complete:
-                self._whole = None
-        elif isinstance(event, Progress) and self._whole is None:
-            event = Progress(event.total, event.total)  # the visible field: no bar
         elif isinstance(event, Scored) and event.is_changed:
             for entry in self.book:
                 entry.outdate()
-        self.session.apply(event)
-        if isinstance(event, Notice) and event.level == "warning":
-            self.session.progress = None
-            show_warning(event.message)
+        elif isinstance(event, Notice) and event.level == "warning":
+            notify(event.message)
+        self.session.apply(self._whole.hear(event))
 
     def _on_copied(self, entry: AnnotatedImage) -> None:
         if entry.copy is not None:
             self.live.annotate(entry.key, entry.pixels, entry.copy, entry.axes)
-        if self.session.phase == "empty" and self.live.has_annotations:
-            self.session.phase = "ready"
+        if self.live.has_annotations:
+            self.session.be_ready()
         self.overlay.look_soon()
         self.renewed.emit()
 
@@ -227,15 +231,16 @@ class ViewerState(QObject):
         self.changed.emit()
 
     def _on_failed(self, error: BaseException) -> None:
-        if isinstance(error, NapariUnetError):
-            self.session.fail(str(error))
-            show_warning(str(error))
-        else:
-            self.session.fail(
-                f"Stopped by a fault in the program ({type(error).__name__}: {error}). "
-                "Paint or press Learn to start again."
-            )
-            notification_manager.receive_error(type(error), error, error.__traceback__)
+        sentence = notify_error(error)
+        if not isinstance(error, NapariUnetError):
+            sentence = f"Stopped by {sentence}. Paint or press Learn to start again."
+        self.session.fail(sentence)
+        self.renewed.emit()
+
+    def _on_not_counted(self, error: BaseException) -> None:
+        """Say that the numbers beside the classes are old; the job goes on."""
+        sentence = notify_error(error)
+        self.session.say(f"The strokes could not be counted: {sentence}", "warning")
         self.renewed.emit()
 
     def _on_ended(self) -> None:
