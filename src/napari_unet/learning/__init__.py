@@ -6,17 +6,18 @@ imported by a program that must not wait for that.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_unet.learning.learner import Learner, LearnerStatus
+    from napari_unet.learning.learner import Learner
+    from napari_unet.learning.status import LearnerStatus
 
 __all__ = ["Learner", "LearnerStatus", "load"]
 
 
-def load(path: str | Path, device: str | None = None) -> Learner:
+def load(path: str | os.PathLike[str], device: str | None = None) -> Learner:
     """Read a learner that `Learner.save` wrote; see `Learner.load`."""
     from napari_unet.learning.learner import Learner
 

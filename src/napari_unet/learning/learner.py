@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,37 +14,17 @@ from napari_unet.annotation.annotations import check_annotation
 from napari_unet.config import LearnerConfig
 from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.device import describe_device
+from napari_unet.errors import ConfigError
 from napari_unet.inference.predict import label_dtype, predict_planes
 from napari_unet.inference.tiles import Tile
-from napari_unet.jobs import CancelToken, JobEvent, Score, finish
+from napari_unet.jobs import CancelToken, JobEvent, finish
 from napari_unet.learning.fine_tune import fine_tune
 from napari_unet.learning.images import ImageRegistry, check_channels
-from napari_unet.learning.persistence import read_learner, save_learner
-from napari_unet.learning.scoring import Verdict
-from napari_unet.learning.state import LearnedFrom, State
+from napari_unet.learning.persistence import read_learner, restore, save_learner
+from napari_unet.learning.state import State
+from napari_unet.learning.status import LearnerStatus
 
 __all__ = ["Learner", "LearnerStatus"]
-
-
-@dataclass(frozen=True)
-class LearnerStatus:
-    """What the learner has come to.
-
-    ``chosen`` names the candidate that ``predict`` uses ('' before there is one),
-    ``score`` is its held-out score, ``scores`` everyone's on the same held-out strokes.
-    """
-
-    chosen: str = ""
-    score: Score | None = None
-    scores: dict[str, Score] = field(default_factory=dict)
-    reason: str = ""
-    step: int = 0
-    seconds: float = 0.0
-    device: str = ""
-    annotation_version: int = 0
-    n_px: int = 0
-    n_strokes: int = 0
-    advice: str = ""
 
 
 class Learner:
@@ -90,7 +70,8 @@ class Learner:
             2 and up the classes. The same image again replaces its annotation; an
             annotation without any stroke removes it.
         key
-            Name of the image; None: made from its pixels.
+            Name of the image; None: made from its pixels, of images beyond 16 million
+            pixels from a sample of rows. Name those that differ in little.
         axes
             Axes of the image, such as ``"ZYX"``; None: guessed.
 
@@ -175,9 +156,14 @@ class Learner:
         ------
         AnnotationError
             If fewer than two classes are painted.
+        ConfigError
+            If seconds or steps are negative or not a number.
         TrainingError, OutOfMemoryError
             If training cannot go on; what was learned before stays.
         """
+        for name, value in (("seconds", seconds), ("steps", steps)):
+            if value is not None and not value >= 0:  # NaN too
+                raise ConfigError(f"{name} is {value}: give 0 or more")
         yield from fine_tune(self._state, seconds, steps, token)
         return self.status
 
@@ -208,7 +194,8 @@ class Learner:
         Raises
         ------
         AnnotationError
-            If fewer than two classes were painted and no model was loaded.
+            If there is no model: never were two classes painted, and none was loaded.
+            When strokes are erased later, the last model goes on answering.
         ImageError
             If the image has other channels than those learned from.
         ConfigError
@@ -355,7 +342,7 @@ class Learner:
             advice=state.advice(self.class_names),
         )
 
-    def save(self, path: Any) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a safetensors file; `load` predicts the same.
 
         Raises
@@ -368,30 +355,10 @@ class Learner:
         state = self._state
         if state.model is None or len(state.annotations.values) >= 2:
             finish(state.update())
-        assert state.model is not None
-        save_learner(state.model, self._header(), path)
-
-    def _header(self) -> dict[str, Any]:
-        """Return what a model file says beside its tensors."""
-        state = self._state
-        return {
-            "config": self.config.model_dump(mode="json"),
-            "class_names": {str(v): name for v, name in self.class_names.items()},
-            "axes": self._images.axes,
-            "is_pretrained": state.is_pretrained,
-            "scores": {
-                name: asdict(score) for name, score in state.verdict.scores.items()
-            },
-            "reason": state.verdict.reason,
-            "step": state.n_steps,
-            "seconds": round(state.seconds, 1),
-            "n_px": state.learned_from.n_px,
-            "n_strokes": state.learned_from.n_strokes,
-            "folds": state.folds,
-        }
+        save_learner(state, self.class_names, self._images.axes, path)
 
     @classmethod
-    def load(cls, path: Any, device: str | None = None) -> Learner:
+    def load(cls, path: str | os.PathLike[str], device: str | None = None) -> Learner:
         """Read a learner that `save` wrote; it predicts the same and can learn on.
 
         Parameters
@@ -413,14 +380,7 @@ class Learner:
         if device is not None:
             config = config.model_copy(update={"device": device})
         learner = cls(config)
-        state = learner._state
-        state.model = parts.to(state.device, state.cache)
-        state.start, state.tuned = state.model.start, state.model.tuned
-        state.is_pretrained = header.is_pretrained
-        state.verdict = Verdict(dict(header.scores), header.chosen, header.reason)
-        state.first_step, state.seconds = header.step, header.seconds
-        state.learned_from = LearnedFrom(header.n_px, header.n_strokes)
-        state.remembered_folds = dict(header.folds)
+        restore(learner._state, header, parts)
         learner._images.axes = header.axes
         learner.class_names = dict(header.class_names)
         return learner

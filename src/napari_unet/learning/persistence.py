@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
+import os
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -32,9 +32,10 @@ from napari_unet.learning.candidates import FeatureCache, Network
 from napari_unet.learning.forest import Forest
 from napari_unet.learning.gate import ORDER
 from napari_unet.learning.model import Model
-from napari_unet.learning.scoring import Tuned
+from napari_unet.learning.scoring import Tuned, Verdict
+from napari_unet.learning.state import LearnedFrom, State
 
-__all__ = ["Header", "Parts", "read_learner", "save_learner"]
+__all__ = ["Header", "Parts", "read_learner", "restore", "save_learner"]
 
 ClassValue = Annotated[int, Field(ge=1, le=MAX_VALUE)]
 Arrays = dict[str, NDArray[Any]]
@@ -70,30 +71,66 @@ class Parts:
         )
 
 
-def save_learner(model: Model, header: dict[str, Any], path: str | Path) -> None:
-    """Write a model and what is said of it; an older file stays if this fails."""
+def save_learner(
+    state: State,
+    class_names: dict[int, str],
+    axes: str | None,
+    path: str | os.PathLike[str],
+) -> None:
+    """Write a model and its history; an older file stays if this fails."""
+    model = state.model
+    assert model is not None
     tensors: dict[str, Any] = {
         "head.weights": model.head.weights,
         "head.bias": model.head.bias,
         **_prefixed("start", model.start.unet.state_dict()),
         **_prefixed("forest", model.forest.to_arrays()),
     }
-    if model.tuned is not None:
-        tensors |= _prefixed("tuned", model.tuned.network.unet.state_dict())
-    described = {
+    tuned = model.tuned.network.unet if model.tuned else None
+    if tuned is not None:
+        tensors |= _prefixed("tuned", tuned.state_dict())
+    header = {
         "schema_version": SCHEMA_VERSION,
         "kind": "learner",
-        **header,
+        "config": state.config.model_dump(mode="json"),
+        "class_names": {str(value): name for value, name in class_names.items()},
+        "axes": axes,
         "values": list(model.values),
         "n_levels": model.n_levels,
         "chosen": model.chosen,
         "temperature": model.head.temperature,
         "start": model.start.unet.config.model_dump(mode="json"),
-        "tuned": model.tuned
-        and model.tuned.network.unet.config.model_dump(mode="json"),
+        "tuned": tuned.config.model_dump(mode="json") if tuned else None,
         "outputs": list(model.tuned.outputs) if model.tuned else [],
+        **_history(state),
     }
-    save_tensors(path, tensors, described)
+    save_tensors(path, tensors, header)
+
+
+def _history(state: State) -> dict[str, Any]:
+    """Return how the model came to be."""
+    scores = state.verdict.scores
+    return {
+        "is_pretrained": state.is_pretrained,
+        "scores": {name: asdict(score) for name, score in scores.items()},
+        "reason": state.verdict.reason,
+        "step": state.n_steps,
+        "seconds": round(state.seconds, 1),
+        "n_px": state.learned_from.n_px,
+        "n_strokes": state.learned_from.n_strokes,
+        "folds": state.folds,
+    }
+
+
+def restore(state: State, header: Header, parts: Parts) -> None:
+    """Put a model that was read, and its history, into an empty state."""
+    state.model = parts.to(state.device, state.cache)
+    state.start, state.tuned = state.model.start, state.model.tuned
+    state.is_pretrained = header.is_pretrained
+    state.verdict = Verdict(dict(header.scores), header.chosen, header.reason)
+    state.first_step, state.seconds = header.step, header.seconds
+    state.learned_from = LearnedFrom(header.n_px, header.n_strokes)
+    state.remembered_folds = dict(header.folds)
 
 
 class Header(BaseModel):
@@ -145,7 +182,7 @@ class Header(BaseModel):
         return self
 
 
-def read_learner(path: str | Path) -> tuple[Header, Parts]:
+def read_learner(path: str | os.PathLike[str]) -> tuple[Header, Parts]:
     """Read a learner, checking each part of it.
 
     Raises
@@ -171,7 +208,7 @@ def read_learner(path: str | Path) -> tuple[Header, Parts]:
     return header, _parts(arrays, header, path)
 
 
-def _parts(arrays: Arrays, header: Header, path: str | Path) -> Parts:
+def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Parts:
     start = unet_from_tensors(header.start, _part(arrays, "start"), path)
     tuned = None
     if header.tuned is not None:

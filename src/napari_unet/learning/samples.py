@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,6 +56,15 @@ class Samples:
     network: Floats
     filters: Floats
     groups: tuple[Group, ...]
+
+    def in_tiles(self, tile_px: int) -> Samples:
+        """Return the same samples, dealt to other tiles."""
+        groups = [
+            group
+            for old in self.groups
+            for group in _tiles(old.image, old.plane, old.yx, old.rows, tile_px)
+        ]
+        return replace(self, groups=tuple(groups))
 
 
 def collect_samples(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -133,6 +133,10 @@ class State:
             self.cache.clear()
             free_memory(self.device)
             self._max_tile_px = max(self._max_tile_px // 2, _SMALLEST_TILE_PX)
+            if self._samples is not None:
+                self._samples = self._samples.in_tiles(self.tile_px)
+                # which tiles are scored changes with them
+                self.verdict = replace(self.verdict, tuned_at_samples=None)
             text = f"Memory ran out: went on with tiles of {self.tile_px} px."
             self._notices.append(Notice(text, "warning"))
 

@@ -211,7 +211,7 @@ class Trainer:
         self.take(self._annotations)
 
     def _add_outputs(self, values: tuple[int, ...]) -> None:
-        """Give new classes a channel each; everything learned stays, momenta too."""
+        """Give new classes a channel each; what was learned stays as it is."""
         self.outputs += values
         for unet in (self.unet, self.average):
             unet.widen_head(len(self.outputs))
