@@ -15,7 +15,11 @@ from napari_unet.annotation.patches import PatchSampler
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
 from napari_unet.core.device import autocast, free_memory, out_of_memory_errors
-from napari_unet.core.losses import balanced_class_weights, sparse_loss
+from napari_unet.core.losses import (
+    IGNORE_INDEX,
+    balanced_class_weights,
+    sparse_loss,
+)
 from napari_unet.core.unet import UNet
 from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.learning.candidates import Network
@@ -162,7 +166,7 @@ class Trainer:
         n_in, n_out = images.shape[-1], targets.shape[-1]
         border = (n_in - n_out) // 2
         if border:
-            targets = nn.functional.pad(targets, [border] * 4, value=-1)
+            targets = nn.functional.pad(targets, [border] * 4, value=IGNORE_INDEX)
         images, targets = augment(
             images, targets, self.config.augmentation, self._generator
         )
