@@ -70,15 +70,6 @@ class AnnotationSet:
         """Annotated pixels in all."""
         return sum(stroke.n_px for _, stroke in self.strokes)
 
-    def count_px(self, value: int) -> int:
-        """Annotated pixels of one class."""
-        return sum(s.n_px for _, s in self.strokes if s.value == value)
-
-    def has_two_strokes_per_class(self) -> bool:
-        """Whether each class has a stroke to train on and one to be held out."""
-        counts = [sum(s.value == v for _, s in self.strokes) for v in self.values]
-        return len(counts) >= 2 and min(counts) >= 2
-
     def with_image(
         self,
         source: ImageSource,

@@ -68,14 +68,11 @@ def simulate_strokes(
         raise AnnotationError("the truth holds no class: all of it is 0 (unknown).")
     annotation = np.zeros(planes.shape, _dtype(values))
     order = _plane_order(areas[:, values], np.random.default_rng([seed, 0]))
-    picked = order[: max(1, -(-n_strokes // 2))]
-    for value in values:
-        with_class = [z for z in order if areas[z, value]]
-        first = [z for z in picked if areas[z, value]] or with_class[: len(picked)]
-        later = [z for z in with_class if z not in first]
+    for value in values.tolist():
+        first, later = _planes_of(areas[:, value], order, max(1, -(-n_strokes // 2)))
         longest = int(areas[:, value].sum()) // max(1, 2 * n_strokes)
-        rng = np.random.default_rng([seed, int(value)])
-        rooms = _Rooms(planes, annotation, int(value), size.at_most(longest))
+        rng = np.random.default_rng([seed, value])
+        rooms = _Rooms(planes, annotation, value, size.at_most(longest))
         rooms.paint(n_strokes, first, later, rng)
     return annotation.reshape(np.shape(truth))
 
@@ -230,3 +227,16 @@ def _plane_order(areas: np.ndarray, rng: np.random.Generator) -> list[int]:
         (beside if near else apart).append(z)
         is_taken[z + 1] |= not near
     return apart + beside
+
+
+def _planes_of(
+    areas: np.ndarray, order: list[int], n_picked: int
+) -> tuple[list[int], list[int]]:
+    """Return the planes of a class to paint at first, and those for when they are full.
+
+    ``areas`` has the class's pixels in each plane, shape (Z,). The first ones are among
+    the ``n_picked`` that all classes share, where the class is in any of these.
+    """
+    with_class = [z for z in order if areas[z]]
+    first = [z for z in order[:n_picked] if areas[z]] or with_class[:n_picked]
+    return first, [z for z in with_class if z not in first]

@@ -65,18 +65,11 @@ def write_labels(
     """
     path = Path(path)
     check_label_suffix(path)
-    array = _smallest(labels)
-    if array.ndim not in AXES:
-        raise ImageError(
-            f"labels of shape {array.shape} have {array.ndim} axes; 2 to 4 can be"
-            " written"
-        )
-    check_scale(scale, array.ndim)
+    array = _checked(labels, scale)
     if path.suffix.lower() == ".png":
         _write_png(path, array)
         return path
-    if array.max(initial=0) > 2**32 - 1:
-        raise FileError(f"{path} was not written: a TIFF holds labels up to 4294967295")
+    _check_fits_tiff(path, array)
     write_tiff(
         path,
         array,
@@ -99,6 +92,18 @@ def check_label_suffix(path: str | os.PathLike[str]) -> None:
         )
 
 
+def _checked(labels: Any, scale: Sequence[float] | None) -> np.ndarray[Any, Any]:
+    """Return labels in their smallest dtype, with 2 to 4 axes that the scale fits."""
+    array = _smallest(labels)
+    if array.ndim not in AXES:
+        raise ImageError(
+            f"labels of shape {array.shape} have {array.ndim} axes; 2 to 4 can be"
+            " written"
+        )
+    check_scale(scale, array.ndim)
+    return array
+
+
 def _smallest(labels: Any) -> np.ndarray[Any, Any]:
     """Return labels as uint8, uint16 or uint32 (uint64 where nothing smaller holds)."""
     array = np.asarray(labels)
@@ -117,6 +122,11 @@ def _smallest(labels: Any) -> np.ndarray[Any, Any]:
         if largest <= np.iinfo(dtype).max:
             return array.astype(dtype)
     return array
+
+
+def _check_fits_tiff(path: Path, array: np.ndarray[Any, Any]) -> None:
+    if array.max(initial=0) > 2**32 - 1:
+        raise FileError(f"{path} was not written: a TIFF holds labels up to 4294967295")
 
 
 def _write_png(path: Path, array: np.ndarray[Any, Any]) -> None:

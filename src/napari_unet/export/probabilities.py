@@ -60,12 +60,7 @@ def write_probabilities(
         raise FileError(
             f"{path} has the suffix '{path.suffix}'; probabilities are written to .tif"
         )
-    array = np.asarray(probabilities, np.float32)
-    if array.ndim - 1 not in AXES:
-        raise ImageError(
-            f"probabilities of shape {array.shape} have {array.ndim} axes; classes "
-            "first, then 2 to 4 others, can be written"
-        )
+    array = _checked(probabilities)
     check_scale(scale, array.ndim - 1)
     axes = axes or AXES[array.ndim - 1]
     text = "".join(f"channel {k + 1}: {name}\n" for k, name in enumerate(class_names))
@@ -78,3 +73,14 @@ def write_probabilities(
         description=text,
     )
     return path
+
+
+def _checked(probabilities: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return probabilities as float32, with 2 to 4 axes behind that of the classes."""
+    array = np.asarray(probabilities, np.float32)
+    if array.ndim - 1 not in AXES:
+        raise ImageError(
+            f"probabilities of shape {array.shape} have {array.ndim} axes; classes "
+            "first, then 2 to 4 others, can be written"
+        )
+    return array

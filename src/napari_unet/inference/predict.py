@@ -111,18 +111,30 @@ def predict_planes(
             if store is not None:
                 store(plane, tile, probabilities, labels)
             done += 1
-            yield TilePredicted(
-                key=source.key,
-                index=source.stack.index(plane),
-                y=tile.y0,
-                x=tile.x0,
-                labels=labels,
-                candidate=predictor.name,
-                generation=predictor.generation,
-                is_last=done == total,
-            )
+            yield _event(predictor, source, plane, tile, labels, done == total)
             yield Progress(done, total, "predict")
     return True
+
+
+def _event(
+    predictor: Predictor,
+    source: ImageSource,
+    plane: int,
+    tile: Tile,
+    labels: NDArray[Any],
+    is_last: bool,
+) -> TilePredicted:
+    """Return the event that brings the labels (h, w) of a tile."""
+    return TilePredicted(
+        key=source.key,
+        index=source.stack.index(plane),
+        y=tile.y0,
+        x=tile.x0,
+        labels=labels,
+        candidate=predictor.name,
+        generation=predictor.generation,
+        is_last=is_last,
+    )
 
 
 class _Frugal:
