@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.cli._console import naming
+from napari_unet.core.arrays import check_axes
 from napari_unet.errors import AnnotationError, FileError, ImageError, NapariUnetError
 
 __all__ = ["SUFFIXES", "ReadImage", "read_image", "read_labels"]
@@ -220,7 +222,5 @@ def _check_axes(path: Path, axes: str, shape: tuple[int, ...]) -> None:
             f"the axes '{axes}' have {len(axes)} letters, but {path} has the "
             f"shape {shape}"
         )
-    if len(set(axes)) != len(axes) or not set(axes) <= set("TCZYX"):
-        raise ImageError(f"the axes '{axes}' must be letters of TCZYX, each once")
-    if not {"Y", "X"} <= set(axes):
-        raise ImageError(f"the axes '{axes}' need both Y and X")
+    with naming(path):
+        check_axes(axes)

@@ -64,8 +64,7 @@ def write_labels(
         If the array holds no labels (wrong dtype, shape, scale or negative values).
     """
     path = Path(path)
-    check_label_suffix(path)
-    array = _checked(labels, scale)
+    array = _checked(path, labels, scale)
     if path.suffix.lower() == ".png":
         _write_png(path, array)
         return path
@@ -92,8 +91,11 @@ def check_label_suffix(path: str | os.PathLike[str]) -> None:
         )
 
 
-def _checked(labels: Any, scale: Sequence[float] | None) -> np.ndarray[Any, Any]:
+def _checked(
+    path: Path, labels: Any, scale: Sequence[float] | None
+) -> np.ndarray[Any, Any]:
     """Return labels in their smallest dtype, with 2 to 4 axes that the scale fits."""
+    check_label_suffix(path)
     array = _smallest(labels)
     if array.ndim not in AXES:
         raise ImageError(

@@ -257,9 +257,11 @@ def test_the_small_png_by_hand_is_sound(tmp_path):
     ("axes", "sentence"),
     [
         ("ZYX", "have 3 letters"),
-        ("YY", "each once"),
-        ("AX", "letters of TCZYX"),
-        ("ZX", "need both Y and X"),
+        ("YY", r"a\.tif: axes 'YY': give each .* at most once"),
+        ("AX", r"a\.tif: axes 'AX': give each of the letters"),
+        ("ZX", r"a\.tif: axes 'ZX': Y and X must come last"),
+        # as images in memory, and not only when they are used
+        ("XY", r"a\.tif: axes 'XY': Y and X must come last"),
     ],
 )
 def test_axes_that_cannot_be(tmp_path, axes, sentence):
