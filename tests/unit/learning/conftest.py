@@ -1,5 +1,7 @@
 """A tiny learner on a tiny image: a bright square on a dark ground."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,12 @@ def make_strokes(shape=(48, 48)):
     annotation[3, 4:20] = annotation[-4, 4:20] = 1
     annotation[shape[0] // 3 + 2, 18:30] = annotation[2 * shape[0] // 3 - 3, 18:30] = 2
     return annotation
+
+
+@pytest.fixture(scope="session")
+def scene():
+    """Settings, and functions that make images and strokes of any size."""
+    return SimpleNamespace(config=TINY, image=make_image, strokes=make_strokes)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_image, make_strokes
 
 from napari_unet.config import TilingConfig
 from napari_unet.errors import OutOfMemoryError
@@ -16,8 +15,8 @@ SHAPE = (130, 140)
 
 
 @pytest.fixture
-def large():
-    return make_image(SHAPE), make_strokes(SHAPE)
+def large(scene):
+    return scene.image(SHAPE), scene.strokes(SHAPE)
 
 
 @pytest.fixture

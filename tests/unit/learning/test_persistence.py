@@ -11,12 +11,10 @@ from napari_unet.learning.persistence import read_learner
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def saved(scene, tmp_path_factory):
     """A learner's file: path, tensors and header."""
-    from conftest import TINY, make_image, make_strokes
-
-    learner = Learner(TINY)
-    learner.annotate(make_image(), make_strokes())
+    learner = Learner(scene.config)
+    learner.annotate(scene.image(), scene.strokes())
     learner.class_names = {2: "square"}
     finish(learner.fine_tune(steps=1))
     model = learner._state.model
