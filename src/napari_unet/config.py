@@ -25,6 +25,21 @@ __all__ = [
 
 SCHEMA_VERSION: Final = 1
 
+# for the network's own settings and for the learner's, which hands them on
+_ARCHITECTURE: Final = (
+    "'compact': padded, weight-standardised, small enough to learn on a laptop CPU "
+    "(default). 'unet2015': the paper's unpadded network, 64 to 1024 channels, slow "
+    "without a GPU."
+)
+_BASE_CHANNELS: Final = (
+    "Channels of the first level, doubled at each level below. Empty: 16 for compact "
+    "(1.9 million parameters in 2D), 64 for unet2015, as in the paper."
+)
+_DEPTH: Final = (
+    "Number of poolings, each of which halves the resolution. 4 as in the paper: sees "
+    "about 90 px around."
+)
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,34 +51,42 @@ class UNetConfig(_Settings):
     architecture: Literal["compact", "unet2015"] = Field(
         "compact",
         title="Architecture",
-        description="'compact': padded, weight-standardised, small enough to learn on "
-        "a laptop CPU (default). 'unet2015': the paper's unpadded network, 64 to 1024 "
-        "channels, slow without a GPU.",
+        description=_ARCHITECTURE,
     )
     ndim: Literal[2, 3] = Field(
-        2, title="Dimensions", description="2: planes; 3: volumes."
+        2,
+        title="Dimensions",
+        description="2: each plane by itself, which a stroke in one plane can teach "
+        "(default); 3: volumes.",
     )
     in_channels: int = Field(
-        1, ge=1, le=64, title="Input channels", description="Channels of the image."
+        1,
+        ge=1,
+        le=64,
+        title="Input channels",
+        description="Channels of the image: 1 for grey (default), 3 for RGB.",
     )
     n_classes: int = Field(
-        2, ge=2, le=254, title="Classes", description="Classes, background included."
+        2,
+        ge=2,
+        le=254,
+        title="Classes",
+        description="Number of classes, background included; 2 are the fewest that "
+        "there is something to tell apart.",
     )
     base_channels: int | None = Field(
         None,
         ge=4,
         le=128,
         title="Base channels",
-        description="Channels of the first level, doubled at each level below. Empty: "
-        "16 for compact (1.9 million parameters in 2D), 64 for unet2015, as in the "
-        "paper.",
+        description=_BASE_CHANNELS,
     )
     depth: int = Field(
         4,
         ge=1,
         le=6,
         title="Depth",
-        description="Number of poolings. 4 as in the paper: sees about 90 px around.",
+        description=_DEPTH,
     )
     dropout: float = Field(
         0.5,
@@ -84,9 +107,17 @@ class UNetConfig(_Settings):
 class AugmentationConfig(_Settings):
     """Random changes of training patches, drawn anew at each step."""
 
-    flip: bool = Field(True, title="Flips", description="Mirror patches at random.")
+    flip: bool = Field(
+        True,
+        title="Flips",
+        description="Mirror patches at random. On, because most microscopy looks the "
+        "same from either side; off where left and right differ.",
+    )
     rotate: bool = Field(
-        True, title="Rotations", description="Turn patches by multiples of 90 degrees."
+        True,
+        title="Rotations",
+        description="Turn patches by multiples of 90 degrees. On, because most "
+        "microscopy has no up and down; off where the image does.",
     )
     elastic_sigma_px: float = Field(
         4.0,
@@ -109,21 +140,24 @@ class AugmentationConfig(_Settings):
         ge=0,
         le=1,
         title="Contrast",
-        description="Patches are multiplied by a factor within 1 plus or minus this.",
+        description="Patches are multiplied by a factor within 1 plus or minus this. "
+        "0.2 covers the usual differences between exposures; 0 switches it off.",
     )
     brightness: float = Field(
         0.2,
         ge=0,
         le=2,
         title="Brightness",
-        description="Shift in normalised units, where the image spans about 2.",
+        description="Largest shift in normalised units, where the image spans about 2: "
+        "0.2 is a tenth of its range. 0 switches it off.",
     )
     noise: float = Field(
         0.05,
         ge=0,
         le=1,
         title="Noise",
-        description="Standard deviation of added Gaussian noise, in normalised units.",
+        description="Standard deviation of added Gaussian noise, in normalised units, "
+        "where the image spans about 2. 0.05 is a fortieth of its range; 0 switches it off.",
     )
 
 
@@ -151,11 +185,17 @@ class FineTuneConfig(_Settings):
         gt=0,
         le=1,
         title="Learning rate",
-        description="Of AdamW from scratch; starts from pretrained weights use a "
-        "third.",
+        description="Step size of the optimiser (AdamW). 0.001 is its usual value for "
+        "random start weights; pretrained ones, which need less change, use a third.",
     )
     weight_decay: float = Field(
-        1e-4, ge=0, le=1, title="Weight decay", description="Of AdamW."
+        1e-4,
+        ge=0,
+        le=1,
+        title="Weight decay",
+        description="Share of each weight, times the learning rate, that a step of the "
+        "optimiser (AdamW) takes off. 0.0001 only keeps weights from growing without "
+        "end; augmentation does the rest against overfitting.",
     )
     average_decay: float = Field(
         0.98,
@@ -171,7 +211,8 @@ class FineTuneConfig(_Settings):
         ge=0,
         le=10,
         title="Dice weight",
-        description="Weight of soft Dice beside cross-entropy.",
+        description="Weight of soft Dice beside cross-entropy in the loss. 0.5: rare "
+        "classes count, but single pixels still decide; 0: cross-entropy alone.",
     )
     score_every_s: float = Field(
         5.0,
@@ -179,7 +220,7 @@ class FineTuneConfig(_Settings):
         le=3600,
         title="Score every (s)",
         description="Seconds of training between two scorings of the network by the "
-        "gate.",
+        "gate. 5 s show progress soon; where scoring is slow, it becomes rarer.",
     )
 
 
@@ -192,7 +233,8 @@ class InstantConfig(_Settings):
         le=6,
         title="Feature levels",
         description="Decoder levels, finest first, whose maps feed the closed-form "
-        "head.",
+        "head. 3 reach from edges to surroundings; coarser maps add time and little "
+        "detail.",
     )
     ridge_strengths: tuple[float, ...] = Field(
         (1e-2, 1e-1, 1.0),
@@ -206,25 +248,32 @@ class InstantConfig(_Settings):
         ge=1,
         le=1000,
         title="Trees",
-        description="Trees of the random forest on filter features.",
+        description="Trees of the random forest on filter features. Their votes "
+        "are averaged: more than 50 are steadier, but each costs the same time again.",
     )
     tree_depth: int = Field(
-        12, ge=1, le=64, title="Tree depth", description="Largest depth of a tree."
+        12,
+        ge=1,
+        le=64,
+        title="Tree depth",
+        description="Most decisions in a row in a tree of the forest. 12 bounds its "
+        "size, and keeps it from learning every pixel by heart.",
     )
     max_training_px: int = Field(
         20_000,
         ge=100,
         le=10_000_000,
         title="Pixels at most",
-        description="Annotated pixels used by the instant stage; beyond, a balanced "
-        "sample is drawn, so that its time does not grow with the painting.",
+        description="Annotated pixels used by the instant stage; beyond 20,000, a "
+        "balanced sample is drawn, so that its time does not grow with the painting.",
     )
     n_folds: int = Field(
         4,
         ge=2,
         le=20,
         title="Folds",
-        description="Strokes are dealt into this many folds; each is held out once.",
+        description="Strokes are dealt into this many folds; each is held out once. "
+        "With 4, about a quarter of the strokes checks what the others taught.",
     )
     min_gain: float = Field(
         0.01,
@@ -232,7 +281,8 @@ class InstantConfig(_Settings):
         le=1,
         title="Smallest gain",
         description="Mean IoU by which a more complex candidate must beat a simpler "
-        "one.",
+        "one. 0.01, because smaller gains are seldom visible; the gain must also be "
+        "beyond chance.",
     )
 
 
@@ -246,7 +296,7 @@ class TilingConfig(_Settings):
         multiple_of=16,
         title="Tile (px)",
         description="Side of the part of a tile that is kept; the halo comes on top. "
-        "Larger is faster, smaller needs less memory.",
+        "Larger is faster, smaller needs less memory; 512 px suit a laptop.",
     )
 
 
@@ -268,12 +318,12 @@ class LearnerConfig(_Settings):
         "every core gets 5 to 10 times slower as soon as anything else runs.",
     )
     architecture: Literal["compact", "unet2015"] = Field(
-        "compact", title="Architecture", description="See UNetConfig."
+        "compact", title="Architecture", description=_ARCHITECTURE
     )
     base_channels: int | None = Field(
-        None, ge=4, le=128, title="Base channels", description="See UNetConfig."
+        None, ge=4, le=128, title="Base channels", description=_BASE_CHANNELS
     )
-    depth: int = Field(4, ge=1, le=6, title="Depth", description="See UNetConfig.")
+    depth: int = Field(4, ge=1, le=6, title="Depth", description=_DEPTH)
     start: Literal["bundled", "scratch"] = Field(
         "bundled",
         title="Start from",
@@ -281,7 +331,12 @@ class LearnerConfig(_Settings):
         "any for this architecture, else random ones. 'scratch': random weights.",
     )
     seed: int = Field(
-        0, ge=0, le=2**31 - 1, title="Seed", description="Of every random choice."
+        0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="Start of every random choice. 0 for everybody, so that runs can be "
+        "compared; other numbers show how much is chance.",
     )
     fine_tune: FineTuneConfig = FineTuneConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
