@@ -157,7 +157,8 @@ class AugmentationConfig(_Settings):
         le=1,
         title="Noise",
         description="Standard deviation of added Gaussian noise, in normalised units, "
-        "where the image spans about 2. 0.05 is a fortieth of its range; 0 switches it off.",
+        "where the image spans about 2: 0.05 is a fortieth of its range. 0 switches it "
+        "off.",
     )
 
 
@@ -335,8 +336,8 @@ class LearnerConfig(_Settings):
         ge=0,
         le=2**31 - 1,
         title="Seed",
-        description="Start of every random choice. 0 for everybody, so that runs can be "
-        "compared; other numbers show how much is chance.",
+        description="Start of every random choice. 0 for everybody, so that runs can "
+        "be compared; other numbers show how much is chance.",
     )
     fine_tune: FineTuneConfig = FineTuneConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
