@@ -19,14 +19,14 @@ def test_learn_becomes_pause_and_counts_steps(painted, qtbot):
     case = painted()
     learn = case.dock.learning.learn
     qtbot.waitUntil(learn.isEnabled)
-    assert learn.text() == "Learn"
+    assert learn.text() == "Learn  K"
     learn.click()
     qtbot.waitUntil(lambda: case.state.session.step > 3)
-    qtbot.waitUntil(lambda: learn.text() == "Pause")
+    qtbot.waitUntil(lambda: learn.text() == "Pause  K")
     assert "steps/s" in case.dock.learning.status.text()
     assert case.dock.learning.stop.isEnabled()
     learn.click()
-    qtbot.waitUntil(lambda: learn.text() == "Learn")
+    qtbot.waitUntil(lambda: learn.text() == "Learn  K")
     assert case.live.inbox.calls("learn") == [(True,), (False,)]
     assert case.state.session.phase == "paused"
     qtbot.waitUntil(lambda: "paused at step" in case.dock.learning.status.text())
@@ -47,7 +47,7 @@ def test_learning_that_ends_by_itself_gives_the_button_back(painted, qtbot):
     case.state.learn(True)
     case.state.apply(LearningChanged(False, "The loss is not a number."))
     case.dock.refresh()
-    assert case.dock.learning.learn.text() == "Learn"
+    assert case.dock.learning.learn.text() == "Learn  K"
     assert case.dock.message.text() == "The loss is not a number."
 
 
@@ -191,7 +191,7 @@ def test_after_an_error_everything_works_again(painted, qtbot, error, monkeypatc
     else:
         assert "KeyError" in message.text()
         assert seen[0] is error
-    assert case.dock.learning.learn.text() == "Learn"
+    assert case.dock.learning.learn.text() == "Learn  K"
     case.dock.learning.learn.click()
     qtbot.waitUntil(lambda: case.state.session.step > 0)
     assert len(live.inboxes) == 2

@@ -1,9 +1,11 @@
-"""Keys for one viewer, none of which napari 0.9 uses for layers that are painted."""
+"""Keys for one viewer, none of which napari 0.9 uses for images and labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from napari_unet.widgets._open import open_dock
 
 if TYPE_CHECKING:
     from napari_unet.widgets._state import ViewerState
@@ -14,6 +16,10 @@ KEYS = {
     "next_class": "Q",
     "learn": "K",
     "update": "U",
+    "stop": "0",  # as on a switch
+    "predict": "G",
+    "export": "Shift+E",
+    "new": "N",
     "hide": "H",
     "outline": "W",
     "annotation": "J",
@@ -35,6 +41,10 @@ def key_help() -> list[tuple[str, str]]:
         (f"Ctrl+1 … {N_CLASS_KEYS}", "paint this class"),
         (KEYS["learn"], "learn / pause"),
         (KEYS["update"], "update the overlay now"),
+        (KEYS["stop"], "stop learning and predicting"),
+        (KEYS["predict"], "predict the whole image"),
+        (KEYS["export"], "export labels"),
+        (KEYS["new"], "new annotation layer"),
         (KEYS["hide"], "hide the overlay while held"),
         (KEYS["annotation"], "hide your strokes while held"),
         (KEYS["outline"], "filled overlay / outlines"),
@@ -54,7 +64,7 @@ def _selects(state: ViewerState, value: int) -> Callable[[Any], None]:
 
 
 def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
-    """Bind the keys on one viewer; return a function that frees them again."""
+    """Bind the keys on one viewer; return a function that gives them back."""
 
     def hold_overlay(_viewer: Any) -> Iterator[None]:
         state.overlay.hide()
@@ -70,17 +80,26 @@ def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
         KEYS["next_class"]: lambda _viewer: state.brush.select_next(),
         KEYS["learn"]: lambda _viewer: state.toggle_learning(),
         KEYS["update"]: lambda _viewer: state.update_now(),
+        KEYS["stop"]: lambda _viewer: state.stop(),
+        KEYS["predict"]: lambda _viewer: state.predict_all(),
+        KEYS["export"]: lambda viewer: open_dock(viewer, "Export labels"),
+        KEYS["new"]: lambda _viewer: state.book.new_annotation(),
         KEYS["outline"]: lambda _viewer: state.overlay.toggle_outline(),
         KEYS["hide"]: hold_overlay,
         KEYS["annotation"]: hold_annotation,
     }
     for value in range(1, N_CLASS_KEYS + 1):
         actions[f"Control-{value}"] = _selects(state, value)
-    for key, action in actions.items():
-        viewer.bind_key(key, action, overwrite=True)
+    # what a script had bound comes back afterwards
+    before = {
+        key: viewer.bind_key(key, action, overwrite=True)
+        for key, action in actions.items()
+    }
 
     def release() -> None:
-        for key in actions:
-            viewer.bind_key(key, None)
+        for key, earlier in before.items():
+            ours = viewer.bind_key(key, earlier, overwrite=True)
+            if ours is not actions[key]:  # bound anew while we were there: it stays
+                viewer.bind_key(key, ours, overwrite=True)
 
     return release

@@ -36,7 +36,7 @@ class LayerCombo:
         self.native.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.native.setMinimumContentsLength(6)
+        self.native.setMinimumContentsLength(4)
         self._combo.changed.connect(on_chosen)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QVBoxLayout, QWidget
 
+from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._layer_combo import LayerCombo
 from napari_unet.widgets._layers import image_axes_choices
 from napari_unet.widgets._parts import Button, eliding, fill, label, row
@@ -37,7 +38,7 @@ class LayerSection(QWidget):
         self.info = eliding("muted")
         self.axes = QComboBox()
         self.axes.setToolTip(_AXES_TIP)
-        self.new = Button("New", "plus")
+        self.new = Button("New", "plus", key=KEYS["new"])
         self._fill()
         self.axes.textActivated.connect(book.choose_axes)
         self.new.clicked.connect(lambda: book.new_annotation())
@@ -72,7 +73,7 @@ class LayerSection(QWidget):
         self.new.offer(
             entry is not None,
             "Make an annotation layer that lies on the image to the pixel, and take "
-            "the brush.",
+            f"the brush ({KEYS['new']}).",
             "Choose an image first.",
         )
         self._refresh_axes()

@@ -18,6 +18,7 @@ _SCORE_TIP = (
     "what they say and what was predicted there is measured, 0 to 1, mean over the "
     "classes. n is the number of held-out pixels: with few, the score is rough."
 )
+_HINT = "One stroke of each class brings the overlay; a second one brings its score."
 _NO_CLASSES = "Paint strokes of at least two classes first."
 
 
@@ -50,7 +51,7 @@ def age_text(session: Session, is_coming: bool = True) -> str:
 def score_text(score: Score | None) -> str:
     """Return a score with its n, or why there is none."""
     if score is None or score.mean_iou is None:
-        return "no score yet: it takes two strokes per class"
+        return "no score yet: it takes two strokes of each class"
     return f"held-out IoU {score.mean_iou:.2f}  (n = {score.n_px:,} px)"
 
 
@@ -83,9 +84,9 @@ class LearnSection(QWidget):
     def __init__(self, state: ViewerState) -> None:
         super().__init__()
         self._state = state
-        self.learn = Button("Learn", "learn", "primary")
-        self.update_now = Button("Update now", "update")
-        self.stop = Button("Stop", "stop")
+        self.learn = Button("Learn", "learn", "primary", KEYS["learn"])
+        self.update_now = Button("Update now", key=KEYS["update"])
+        self.stop = Button("Stop", "stop", key=KEYS["stop"])
         self.status = eliding("muted")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
@@ -122,7 +123,7 @@ class LearnSection(QWidget):
         session = self._state.session
         is_learning = session.phase == "learning"
         can_learn = self._state.can_learn
-        self.learn.setText("Pause" if is_learning else "Learn")
+        self.learn.set_caption("Pause" if is_learning else "Learn")
         self.learn.set_icon("pause" if is_learning else "learn")
         self.learn.offer(
             can_learn or is_learning,
@@ -138,7 +139,7 @@ class LearnSection(QWidget):
         is_busy = is_learning or session.progress is not None
         self.stop.offer(
             is_busy,
-            "Stop learning and predicting. What was learned stays.",
+            f"Stop learning and predicting ({KEYS['stop']}). What was learned stays.",
             "Nothing is running.",
         )
         self.status.setText(status_text(session))
@@ -165,11 +166,10 @@ class LearnSection(QWidget):
         session = self._state.session
         name = CANDIDATE_NAMES.get(session.shown, session.shown)
         self.shown.setText(name[:1].upper() + name[1:] if name else "nothing yet")
-        hint = "The overlay and its score come with two strokes."
-        self.score.setText(score_text(session.score) if session.shown else hint)
+        self.score.setText(score_text(session.score) if session.shown else "")
         self.others.setText(others_text(session))
         self.others.setToolTip("Held-out IoU of the others: " + others_text(session))
-        self.reason.setText(session.reason)
+        self.reason.setText(session.reason if session.shown else _HINT)
         self.refresh_age()
 
     def set_palette(self, palette: Palette) -> None:

@@ -136,8 +136,10 @@ class Overlay(QObject):
     def hide(self) -> None:
         """Hide the predictions for a moment."""
         layers = [entry.prediction for entry in self._book]
-        self._held = [layer for layer in layers if layer is not None and layer.visible]
-        for layer in self._held:
+        # the button may be pressed while the key is held: add to what is held
+        visible = [layer for layer in layers if layer is not None and layer.visible]
+        self._held += visible
+        for layer in visible:
             layer.visible = False
 
     def unhide(self) -> None:

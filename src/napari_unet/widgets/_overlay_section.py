@@ -39,7 +39,7 @@ class OverlaySection(QWidget):
             "Renew what you look at by itself, after each stroke and each better "
             "model. On by default."
         )
-        self.hide_button = Button(f"Hold to hide  {KEYS['hide']}")
+        self.hide_button = Button("Hold to hide", key=KEYS["hide"])
         self.hide_button.setToolTip(
             f"Hide the overlay while pressed, or while {KEYS['hide']} is held; "
             f"{KEYS['annotation']} hides your strokes."
@@ -48,7 +48,7 @@ class OverlaySection(QWidget):
         self.opacity.setRange(5, 100)
         self.opacity.setToolTip("Opacity of the overlay, %. 50 % by default.")
         self.filled = Button("Filled", "", "left")
-        self.outline = Button("Outline", "", "right")
+        self.outline = Button("Outline", "", "right", KEYS["outline"])
         self.outline.setToolTip(
             f"Filled areas or their outlines ({KEYS['outline']}). Outlines are "
             "drawn more slowly on large images."
@@ -58,8 +58,8 @@ class OverlaySection(QWidget):
         for button in (self.filled, self.outline):
             button.setCheckable(True)
             group.addButton(button)
-        self.predict = Button("Predict whole image")
-        self.export = Button("Export …", "export")
+        self.predict = Button("Predict whole image", key=KEYS["predict"])
+        self.export = Button("Export", key=KEYS["export"])
         self._fill()
         pieces = (self.live, self.opacity, self.filled, self.outline, self.hide_button)
         self._tips: dict[QWidget, str] = {piece: piece.toolTip() for piece in pieces}
@@ -112,7 +112,7 @@ class OverlaySection(QWidget):
             piece.setEnabled(has_image)
         self.export.offer(
             has_image,
-            "Write labels to a file (TIFF, PNG).",
+            f"Write labels to a file: TIFF, PNG ({KEYS['export']}).",
             "Open an image first.",
         )
         why_not = "" if has_image else "Open an image first."
@@ -121,7 +121,7 @@ class OverlaySection(QWidget):
         self.predict.offer(
             has_image and self._state.can_learn,
             "Predict every plane of the image with what is shown, not only the part "
-            "you look at.",
+            f"you look at ({KEYS['predict']}).",
             "Paint strokes of at least two classes first.",
         )
 

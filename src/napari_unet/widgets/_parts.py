@@ -106,16 +106,24 @@ def fill(layout: QBoxLayout, *widgets: QWidget | int) -> None:
 
 
 class Button(QPushButton):
-    """A button with one of our icons, which follows the theme."""
+    """A button with one of our icons, which follows the theme, and its key."""
 
-    def __init__(self, text: str, icon_name: str = "", part: str = "") -> None:
-        super().__init__(text)
+    def __init__(
+        self, text: str, icon_name: str = "", part: str = "", key: str = ""
+    ) -> None:
+        super().__init__()
+        self._key = key
+        self.set_caption(text)
         self._icon_name = icon_name
         self._palette: Palette | None = None
         self.setIconSize(QSize(14, 14))
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         if part:
             set_part(self, part)
+
+    def set_caption(self, text: str) -> None:
+        """Show a text, and the key behind it."""
+        self.setText(f"{text}  {self._key}" if self._key else text)
 
     def set_icon(self, name: str) -> None:
         """Change the icon."""

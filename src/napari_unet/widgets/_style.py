@@ -117,7 +117,7 @@ def _frames(p: Palette) -> str:
 
 def _buttons(p: Palette) -> str:
     return f"""
-    QPushButton {{ padding: 5px 8px; border-radius: 4px; }}
+    QPushButton {{ padding: 5px 6px; border-radius: 4px; }}
     QPushButton[part="primary"] {{
         background-color: {p.accent}; color: #ffffff; font-weight: 600;
     }}
