@@ -72,6 +72,33 @@ def test_colours_follow_the_theme(learned, qtbot):
     assert dock.plot._palette.background.upper() in learned.dock.styleSheet().upper()
 
 
+def test_curves_are_saved_whole_or_not_at_all(learned, qtbot, tmp_path, monkeypatch):
+    dock = CurvesDock(learned.viewer)
+    qtbot.addWidget(dock)
+    path = tmp_path / "curves.csv"
+    chosen = [path]
+    monkeypatch.setattr(
+        "napari_unet.widgets.curves.QFileDialog.getSaveFileName",
+        lambda *_args: (str(chosen[0]), ""),
+    )
+    dock.save.click()
+    assert path.read_text() == learned.state.session.curve.csv()
+    chosen[0] = tmp_path / "missing" / "curves.csv"
+    dock.save.click()
+    assert "make the folder" in learned.state.session.message
+
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    chosen[0] = path
+    learned.state.session.curve.losses.clear()
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    dock.save.click()
+    assert "disk is full" in learned.state.session.message
+    assert "loss" in path.read_text()
+    assert [p.name for p in tmp_path.iterdir()] == ["curves.csv"]
+
+
 @given(st.floats(0, 1e4), st.floats(1e-3, 1e4), st.integers(1, 9))
 def test_ticks_are_round_within_the_range_and_few(low, span, most):
     high = low + span

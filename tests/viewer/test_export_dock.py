@@ -98,6 +98,79 @@ def test_typed_suffix_chooses_the_format_and_stays(export, qtbot):
     assert dock.path.text() == "/tmp/mine.png"
 
 
+@pytest.mark.parametrize("text", ["~d", "/", "/tmp", "x.jpg", "", " ", "..", "a" * 999])
+def test_paths_that_cannot_be_written_are_said_while_typing(export, text):
+    dock = export.export
+    dock.path.setText(text)
+    dock.path.textEdited.emit(text)
+    for button in (dock.png, dock.tiff):
+        button.click()
+    if len(text) < 999:  # a name that is too long is known when it is written
+        assert not dock.export.isEnabled()
+        assert dock.note.text().endswith(dock.export.toolTip())
+        assert dock.path.text() == text
+    dock.start()
+    assert dock._bridge.is_running == (len(text) == 999)
+
+
+def test_text_is_not_rewritten_while_it_is_typed(export, qtbot):
+    dock = export.export
+    dock.path.clear()
+    for place, letter in enumerate("/tmp/x.png.tiff", start=1):
+        qtbot.keyClicks(dock.path, letter)
+        assert dock.path.text() == "/tmp/x.png.tiff"[:place]
+    assert dock.tiff.isChecked()
+    dock.png.click()
+    assert dock.path.text() == "/tmp/x.png.png"
+
+
+def test_a_name_without_suffix_gets_that_of_the_format(export, qtbot, tmp_path):
+    dock = export.export
+    dock.path.setText("~/plain")
+    dock.start()
+    qtbot.waitUntil(lambda: "Saved" in dock.result.text())
+    assert (tmp_path / "plain.tif").is_file()
+
+
+def test_a_fault_keeps_its_traceback(export, qtbot, monkeypatch):
+    dock = export.export
+    seen = []
+    monkeypatch.setattr(
+        "napari_unet.widgets._notify.notification_manager.receive_error",
+        lambda _type, value, traceback: seen.append((value, traceback)),
+    )
+
+    def broken(*_args, **_options):
+        raise KeyError("fault")
+
+    monkeypatch.setattr("napari_unet.widgets._export_job.write_labels", broken)
+    dock.export.click()
+    qtbot.waitUntil(lambda: dock.result.property("level") == "error")
+    assert "KeyError" in dock.result.text()
+    [(error, traceback)] = seen
+    assert isinstance(error, KeyError)
+    assert traceback is not None
+
+
+def test_annotation_of_a_series_keeps_its_axes(open_dock, qtbot, tmp_path):
+    case = open_dock()
+    series = np.zeros((3, 40, 50), np.uint8)
+    case.viewer.add_image(series, name="series", rgb=False)
+    case.state.book.choose_axes("TYX")
+    layer = case.state.book.new_annotation()
+    layer.scale = (1, 0.5, -0.5)  # mirrored
+    dock = ExportDock(case.viewer)
+    qtbot.addWidget(dock)
+    dock.labels.value = layer
+    dock.path.setText(str(tmp_path / "series.tif"))
+    dock.start()
+    qtbot.waitUntil(lambda: "Saved" in dock.result.text())
+    with tifffile.TiffFile(tmp_path / "series.tif") as file:
+        assert file.series[0].axes == "TYX"
+        x, y = file.pages[0].tags["XResolution"].value
+        assert x / y == pytest.approx(2)
+
+
 def test_without_labels_nothing_can_be_exported(make_napari_viewer_proxy, qtbot):
     dock = ExportDock(make_napari_viewer_proxy())
     qtbot.addWidget(dock)

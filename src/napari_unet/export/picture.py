@@ -11,19 +11,35 @@ import numpy as np
 from napari_unet.core.atomic import replace_file
 from napari_unet.errors import ImageError
 
-__all__ = ["CLASS_COLOURS", "overlay_picture", "write_picture", "write_png"]
+__all__ = [
+    "CLASS_COLOURS",
+    "class_colour",
+    "overlay_picture",
+    "write_picture",
+    "write_png",
+]
 
-# Okabe and Ito's colours, which colour-blind people tell apart
 CLASS_COLOURS = (
-    (0, 114, 178),
+    (169, 176, 184),
     (230, 159, 0),
+    (86, 180, 233),
     (0, 158, 115),
     (204, 121, 167),
-    (86, 180, 233),
-    (213, 94, 0),
     (240, 228, 66),
+    (213, 94, 0),
+    (0, 114, 178),
 )
-"""RGB of the label values 1, 2, ...; then from the start again."""
+"""RGB of the label values 1, 2, ...: grey for the background, then the palette of Okabe
+and Ito (2008), which people with any usual form of colour blindness can tell apart."""
+
+
+def class_colour(value: int) -> tuple[int, int, int]:
+    """Return the RGB of a label value of 1 or more, here and in the viewer.
+
+    Beyond the table it starts anew at 2: nothing but the background is grey.
+    """
+    place = (value - 2) % (len(CLASS_COLOURS) - 1) + 1 if value > 1 else 0
+    return CLASS_COLOURS[place]
 
 
 def overlay_picture(
@@ -64,7 +80,7 @@ def overlay_picture(
     for value in np.unique(labels):
         if value in (0, background):
             continue
-        colour = np.array(CLASS_COLOURS[(int(value) - 1) % len(CLASS_COLOURS)], float)
+        colour = np.array(class_colour(int(value)), float)
         weight = np.where(edge, 1.0, opacity)[..., None] * (labels == value)[..., None]
         picture = picture * (1 - weight) + colour * weight
     return np.round(picture).astype(np.uint8)

@@ -57,7 +57,9 @@ def write_tiff(
     FileError
         If the file cannot be written.
     """
-    steps = dict(zip(axes.replace("C", ""), scale or (), strict=False))
+    # a negative step mirrors the image in napari; a pixel's size has no sign
+    sizes = [abs(step) for step in scale or ()]
+    steps = dict(zip(axes.replace("C", ""), sizes, strict=False))
     imagej = (
         not force_ome
         and array.dtype.name in _IMAGEJ_DTYPES
@@ -80,7 +82,7 @@ def write_tiff(
 
 
 def check_scale(scale: Sequence[float] | None, n_axes: int) -> None:
-    """Raise `ImageError` unless there is one positive, finite step for each axis."""
+    """Raise `ImageError` unless there is one finite step, not 0, for each axis."""
     if scale is None:
         return
     if len(scale) != n_axes:
@@ -88,9 +90,9 @@ def check_scale(scale: Sequence[float] | None, n_axes: int) -> None:
             f"the scale {tuple(scale)} has {len(scale)} numbers, the array {n_axes} "
             "axes"
         )
-    if not all(np.isfinite(step) and step > 0 for step in scale):
+    if not all(np.isfinite(step) and step != 0 for step in scale):
         raise ImageError(
-            f"the scale {tuple(scale)} must be finite and above 0 in each axis"
+            f"the scale {tuple(scale)} must be finite and not 0 in each axis"
         )
 
 

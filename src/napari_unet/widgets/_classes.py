@@ -10,22 +10,10 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.export.picture import class_colour
 from napari_unet.jobs import CancelToken, JobEvent
 
-__all__ = ["COLOURS", "ClassList", "Counted", "LabelClass", "count_job"]
-
-COLOURS = (
-    "#A9B0B8",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#CC79A7",
-    "#F0E442",
-    "#D55E00",
-    "#0072B2",
-)
-"""Grey for the background, then the palette of Okabe and Ito (2008), which people with
-any of the usual forms of colour blindness can tell apart."""
+__all__ = ["ClassList", "Counted", "LabelClass", "count_job"]
 
 
 @dataclass(frozen=True)
@@ -167,6 +155,5 @@ class ClassList(QObject):
         return DirectLabelColormap(color_dict=colours)
 
     def _insert(self, value: int, name: str) -> None:
-        # values come from files as well: far ones go round the palette, never to grey
-        place = (value - 2) % (len(COLOURS) - 1) + 1 if value > 1 else 0
-        self._classes[value] = LabelClass(value, name, COLOURS[place])
+        colour = "#{:02X}{:02X}{:02X}".format(*class_colour(value))
+        self._classes[value] = LabelClass(value, name, colour)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent, QRectF, QSize, QTimer
 from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_unet.errors import FileError
+from napari_unet.export import replace_file
 from napari_unet.session import CANDIDATE_NAMES
 from napari_unet.widgets._parts import ToolButton, label, row
 from napari_unet.widgets._plot import Chart, Point, Series, smooth
@@ -50,7 +51,7 @@ def charts_of(state: ViewerState, palette: Palette) -> list[Chart]:
             scores,
             curve.rounds,
             (0.0, 1.0),
-            "Scores come with two strokes per class",
+            "Scores come with two strokes of each class",
             palette,
         ),
     ]
@@ -181,6 +182,9 @@ class CurvesDock(QWidget):
         )
         if path:
             try:
-                Path(path).write_text(self.state.session.curve.csv(), encoding="utf-8")
-            except OSError as error:
-                self.state.warn(f"The curves were not saved: {error}")
+                with replace_file(path) as temporary:
+                    temporary.write_text(
+                        self.state.session.curve.csv(), encoding="utf-8"
+                    )
+            except FileError as error:
+                self.state.warn(str(error))

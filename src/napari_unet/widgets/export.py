@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import NapariUnetError
-from napari_unet.jobs import CancelToken, JobEvent
+from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
+from napari_unet.widgets._export_job import export_job, export_path, label_options
 from napari_unet.widgets._layer_combo import LayerCombo
+from napari_unet.widgets._notify import notify_error
 from napari_unet.widgets._parts import (
     Button,
     ToolButton,
@@ -34,35 +36,12 @@ from napari_unet.widgets._parts import (
 from napari_unet.widgets._state import state_of
 from napari_unet.widgets._style import palette_of, style_sheet
 
-__all__ = ["ExportDock", "export_job"]
+__all__ = ["ExportDock"]
 
 _PARTIAL = (
     "Only what you looked at was predicted. Use Predict whole image first to export "
     "all of it."
 )
-
-
-def export_job(
-    token: CancelToken, path: Path, labels: Any, options: dict[str, Any]
-) -> Generator[JobEvent, None, Path]:
-    """Write a label array; returns the file."""
-    from napari_unet.export import write_labels
-
-    yield from ()
-    return write_labels(path, labels, **options)
-
-
-def label_options(
-    layer: Labels, axes: str | None, names: dict[int, str]
-) -> dict[str, Any]:
-    """Return what a file should say about a layer beside its pixels."""
-    unit = str(layer.units[-1])
-    return {
-        "axes": axes,
-        "scale": tuple(float(s) for s in layer.scale),
-        "unit": None if unit == "pixel" else unit,
-        "class_names": names,
-    }
 
 
 class ExportDock(QWidget):
@@ -124,7 +103,8 @@ class ExportDock(QWidget):
         self.show_folder.hide()
 
     def _connect(self) -> None:
-        self.tiff.toggled.connect(self._on_format)
+        for button in (self.tiff, self.png):
+            button.clicked.connect(self._on_format)
         self.path.textEdited.connect(self._on_typed)
         self.browse.clicked.connect(self._browse)
         self.export.clicked.connect(self.start)
@@ -163,10 +143,10 @@ class ExportDock(QWidget):
     def start(self) -> None:
         """Write the file on a worker thread."""
         layer = self.labels.value
-        if layer is None or self._bridge.is_running:
+        path, _why_not = self._target()
+        if layer is None or path is None or self._bridge.is_running:
             return
-        path = Path(self.path.text()).expanduser()
-        entry = next((e for e in self.state.book if e.prediction is layer), None)
+        entry = self._entry_of(layer)
         axes = entry.axes.replace("C", "") if entry is not None else None
         # the overlay goes on changing in place: the file gets what is there now
         data = layer.data.copy() if isinstance(layer.data, np.ndarray) else layer.data
@@ -180,21 +160,36 @@ class ExportDock(QWidget):
     def refresh(self) -> None:
         """Enable what can be done now and warn of what the file would lack."""
         layer = self.labels.value
-        is_ready = layer is not None and bool(self.path.text())
-        self.export.offer(
-            is_ready and not self._bridge.is_running,
-            "Write the file.",
-            "There is no label layer yet." if layer is None else "Writing …",
-        )
-        entry = next((e for e in self.state.book if e.prediction is layer), None)
+        path, why_not = self._target()
+        if layer is None:
+            why_not = "There is no label layer yet."
+        elif self._bridge.is_running:
+            why_not = "Writing …"
+        self.export.offer(not why_not, "Write the file.", why_not)
+        entry = self._entry_of(layer)
         notes = []
-        if layer is not None and entry is not None and not entry.is_complete:
+        if entry is not None and layer is entry.prediction and not entry.is_complete:
             notes.append(_PARTIAL)
-        path = Path(self.path.text()).expanduser()
-        if layer is not None and path.is_file() and path != self._saved:
+        if layer is not None and path is None:
+            notes.append(why_not)
+        elif layer is not None and path != self._saved and os.path.isfile(str(path)):
             notes.append("Replaces the file that is there.")
         self.note.setText("  ".join(notes))
         self.note.setVisible(bool(notes))
+
+    def _target(self) -> tuple[Path | None, str]:
+        """Return the file that is named, or None and why it cannot be written."""
+        try:
+            return export_path(self.path.text(), self._suffix), ""
+        except NapariUnetError as error:
+            return None, str(error)
+
+    def _entry_of(self, layer: Labels | None) -> AnnotatedImage | None:
+        """Return the image that a layer belongs to, if it is one of ours."""
+        if layer is None:
+            return None
+        ours = (e for e in self.state.book if layer in (e.prediction, e.annotation))
+        return next(ours, None)
 
     @property
     def _suffix(self) -> str:
@@ -206,15 +201,18 @@ class ExportDock(QWidget):
             self.path.setText(str(Path.home() / name))
         self.refresh()
 
-    def _on_format(self, _is_tiff: bool) -> None:
-        if self.path.text():
-            self.path.setText(str(Path(self.path.text()).with_suffix(self._suffix)))
+    def _on_format(self, _is_checked: bool) -> None:
+        path, _why_not = self._target()
+        if path is not None:
+            self.path.setText(str(path.with_suffix(self._suffix)))
         self.refresh()
 
     def _on_typed(self, text: str) -> None:
+        """Follow the suffix with the format; the text itself is hers."""
         self._is_path_typed = bool(text)
-        self.png.setChecked(text.lower().endswith(".png"))
-        self.tiff.setChecked(not text.lower().endswith(".png"))
+        suffix = os.path.splitext(text)[1].lower()
+        if suffix in (".png", ".tif", ".tiff"):
+            (self.png if suffix == ".png" else self.tiff).setChecked(True)
         self.refresh()
 
     def _browse(self) -> None:
@@ -233,10 +231,9 @@ class ExportDock(QWidget):
         self.show_folder.show()
 
     def _on_failed(self, error: BaseException) -> None:
-        if isinstance(error, NapariUnetError):
-            self._tell(str(error), "error")
-        else:
-            self._tell(f"Not written: {type(error).__name__}: {error}", "error")
+        sentence = notify_error(error)
+        is_expected = isinstance(error, NapariUnetError)
+        self._tell(sentence if is_expected else f"Not written: {sentence}", "error")
 
     def _tell(self, text: str, level: str) -> None:
         self.result.setText(text)

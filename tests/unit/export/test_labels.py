@@ -93,8 +93,8 @@ def test_a_format_that_cannot_hold_it(tmp_path, labels, name, change, sentence):
         (lambda a: a.astype(int) - 9, {}, r"must be 0 or more, but the smallest is -9"),
         (lambda a: a[0], {}, r"have 1 axes; 2 to 4"),
         (lambda a: a, {"scale": (1.0,)}, r"has 1 numbers, the array 2 axes"),
-        (lambda a: a, {"scale": (1.0, 0.0)}, r"must be finite and above 0"),
-        (lambda a: a, {"scale": (1.0, np.nan)}, r"must be finite and above 0"),
+        (lambda a: a, {"scale": (1.0, 0.0)}, r"must be finite and not 0"),
+        (lambda a: a, {"scale": (1.0, np.nan)}, r"must be finite and not 0"),
         (lambda a: a, {"axes": "YC"}, r"axes 'YC' do not name the 2 axes"),
         (lambda a: a, {"axes": "XY"}, r"must be in the order of TZYX"),
     ],
@@ -136,3 +136,10 @@ def test_probabilities_refused(tmp_path):
         write_probabilities(tmp_path / "p.png", np.zeros((2, 3, 4), np.float32))
     with pytest.raises(ImageError, match=r"have 2 axes; classes first"):
         write_probabilities(tmp_path / "p.tif", np.zeros((3, 4), np.float32))
+
+
+def test_a_mirrored_image_has_its_pixel_size(tmp_path, labels):
+    path = write_labels(tmp_path / "m.tif", labels, scale=(-0.5, 0.25), unit="um")
+    with tifffile.TiffFile(path) as file:
+        x, y = (file.pages[0].tags[f"{a}Resolution"].value for a in "XY")
+    assert (x[0] / x[1], y[0] / y[1]) == pytest.approx((4, 2))

@@ -6,7 +6,7 @@ import pytest
 
 from napari_unet.errors import ImageError
 from napari_unet.export import overlay_picture, write_picture
-from napari_unet.export.picture import CLASS_COLOURS
+from napari_unet.export.picture import CLASS_COLOURS, class_colour
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,14 @@ def test_classes_are_tinted_and_background_is_clear(image, tmp_path):
     np.testing.assert_allclose(picture[3, 3], colour / 2, atol=1)
     path = write_picture(tmp_path / "p.png", picture)
     np.testing.assert_array_equal(iio.imread(path), picture)
+
+
+def test_colours_go_round_but_never_to_the_background_s():
+    far = [class_colour(value) for value in range(2, 40)]
+    assert class_colour(1) == CLASS_COLOURS[0]
+    assert CLASS_COLOURS[0] not in far
+    assert far[0] == far[7] == CLASS_COLOURS[1]
+    assert set(far) == set(CLASS_COLOURS[1:])
 
 
 def test_contrast_survives_outliers():
