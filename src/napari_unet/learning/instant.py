@@ -84,7 +84,7 @@ def cross_validate(
                 test &= ~is_class
         if not test.any():
             continue
-        train = _thin(~test)
+        train = _thin(~test, samples.strokes)
         mask |= test
         for number, strength in enumerate(config.ridge_strengths):
             head = fit_head(samples, ~test, strength)
@@ -96,11 +96,13 @@ def cross_validate(
     return CrossValidation(mask, heads[best], forest, config.ridge_strengths[best])
 
 
-def _thin(rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keep an even part of the rows where there are many."""
+def _thin(rows: NDArray[np.bool_], strokes: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Keep an even part of the rows where there are many, and some of every stroke."""
     chosen = np.flatnonzero(rows)
     if len(chosen) <= _MAX_FOREST_PX:
         return rows
     thinned = np.zeros_like(rows)
     thinned[chosen[np.linspace(0, len(chosen) - 1, _MAX_FOREST_PX).astype(int)]] = True
+    _, first = np.unique(strokes[chosen], return_index=True)
+    thinned[chosen[first]] = True
     return thinned
