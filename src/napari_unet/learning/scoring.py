@@ -88,34 +88,23 @@ def judge(
     both = (validation.head + validation.forest) / np.float32(2)
     instant = {"forest": validation.forest, "instant": validation.head}
     instant["instant+forest"] = both
-    all_folds = {
-        name: score_candidate(samples, probabilities, validation.mask)
-        for name, probabilities in instant.items()
-    }
     gain = config.instant.min_gain
-    best = choose(all_folds, gain, order)
-    scores, chosen, tuned = all_folds, best, candidate
-    tuned_at_samples = None
+    scores = _score_all(samples, instant, validation.mask)
+    chosen = best = choose(scores, gain, order)
+    tuned, tuned_at_samples = candidate, None
     if candidate is not None and candidate.knows(samples.values):
         mask = validation.mask & (samples.folds == HELD_OUT_FOLD)
         mask &= _within_scored_tiles(samples, mask)
-        tuned_at_samples = _at_samples(candidate, samples, mask, cache)
-        if current is not None and current is not candidate:
-            before = previous.tuned_at_samples if previous else None
-            if before is None and current.knows(samples.values):
-                before = _at_samples(current, samples, mask, cache)
-            if before is not None and _is_better(
-                samples, before, tuned_at_samples, mask
-            ):
-                tuned, tuned_at_samples = current, before
-        scores = {
-            name: score_candidate(samples, probabilities, mask)
-            for name, probabilities in instant.items()
+        known = previous.tuned_at_samples if previous else None
+        tuned, tuned_at_samples = _keep_better(
+            samples, mask, cache, candidate, current, known
+        )
+        network = {
+            "fine-tuned": tuned_at_samples,
+            "fine-tuned+forest": (tuned_at_samples + validation.forest) / np.float32(2),
         }
-        scores["fine-tuned"] = score_candidate(samples, tuned_at_samples, mask)
-        mixed = (tuned_at_samples + validation.forest) / np.float32(2)
-        scores["fine-tuned+forest"] = score_candidate(samples, mixed, mask)
-        chosen = choose(scores, gain, (best, "fine-tuned", "fine-tuned+forest"))
+        scores = _score_all(samples, {**instant, **network}, mask)
+        chosen = choose(scores, gain, (best, *network))
     verdict = Verdict(
         scores=scores,
         chosen=chosen,
@@ -125,6 +114,34 @@ def judge(
         tuned_at_samples=tuned_at_samples,
     )
     return verdict, tuned
+
+
+def _score_all(
+    samples: Samples, candidates: dict[str, Floats], mask: NDArray[np.bool_]
+) -> dict[str, Score]:
+    return {
+        name: score_candidate(samples, probabilities, mask)
+        for name, probabilities in candidates.items()
+    }
+
+
+def _keep_better(
+    samples: Samples,
+    mask: NDArray[np.bool_],
+    cache: FeatureCache,
+    newest: Tuned,
+    current: Tuned | None,
+    known: Floats | None,
+) -> tuple[Tuned, Floats]:
+    """Return the better snapshot and its probabilities (n, K) at the samples.
+
+    ``known`` are the current one's probabilities, where they are known already.
+    """
+    new = _at_samples(newest, samples, mask, cache)
+    if current is None or current is newest or not current.knows(samples.values):
+        return newest, new
+    old = known if known is not None else _at_samples(current, samples, mask, cache)
+    return (current, old) if _is_better(samples, old, new, mask) else (newest, new)
 
 
 def _is_better(

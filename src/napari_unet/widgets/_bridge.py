@@ -1,4 +1,4 @@
-"""The only thread in the project: runs a job beside the GUI and brings its events home.
+"""The only place that makes threads: runs a job beside the GUI, brings events home.
 
 The worker is a plain thread that never sees a widget, a layer or a Qt object. It puts
 events into a mailbox; a timer on the GUI thread takes them out. It is joined on every
