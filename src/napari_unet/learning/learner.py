@@ -93,6 +93,7 @@ class Learner:
             others = state.annotations.without(source.key).images
             is_bound = others or state.tuned is not None or state.trainer is not None
             check_channels(stack.n_channels, self.n_channels if is_bound else None)
+            state.remember_folds()
             annotations = state.annotations.with_image(
                 source,
                 checked,
@@ -108,6 +109,7 @@ class Learner:
     def forget(self, key: str) -> None:
         """Drop an image and its annotation; what was learned from it stays."""
         with self._lock:
+            self._state.remember_folds()
             self._state.annotations = self._state.annotations.without(key)
             self._images.forget(key)
 

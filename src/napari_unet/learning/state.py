@@ -66,7 +66,8 @@ class State:
     first_step
         Optimiser steps that a model file came with.
     remembered_folds
-        Folds of strokes, by signature, that a model file came with.
+        Folds of strokes, by signature, that a model file came with or that were
+        painted while there was a network.
     """
 
     def __init__(self, config: LearnerConfig) -> None:
@@ -155,6 +156,11 @@ class State:
         """Folds of all strokes so far, by signature: what the network has not seen."""
         painted = {s.signature: s.fold for _, s in self.annotations.strokes}
         return {**self.remembered_folds, **painted}
+
+    def remember_folds(self) -> None:
+        """Keep in mind what the network has not seen: erased strokes may come back."""
+        if self.trainer is not None or self.tuned is not None:
+            self.remembered_folds = self.folds
 
     def advice(self, names: Mapping[int, str]) -> str:
         """Say what to paint next; '' when nothing is missing."""

@@ -4,6 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import InstantConfig
 from napari_unet.errors import AnnotationError, ConfigError, ImageError
 from napari_unet.jobs import (
@@ -545,6 +546,30 @@ def test_strokes_that_come_while_strokes_are_taken_lose_no_training(
         if isinstance(event, AnnotationTaken) and event.version == 1:
             learner.annotate(image, painted)
     assert "fine-tuned" in learner.status.scores
+
+
+@pytest.mark.parametrize("way", ["undo", "forget"])
+def test_an_erased_stroke_that_comes_back_is_not_taken_for_a_new_one(
+    trained, image, strokes, way
+):
+    """Or the network would be scored on what it was trained on."""
+    folds = {s.signature: s.fold for _, s in trained._state.annotations.strokes}
+    assert set(folds.values()) == {0, 1}
+    for signature, fold in folds.items():
+        (stroke,) = (
+            s for _, s in trained._state.annotations.strokes if s.signature == signature
+        )
+        without = strokes.copy()
+        without[stroke.yx[:, 0], stroke.yx[:, 1]] = 0
+        if way == "undo":
+            trained.annotate(image, without)
+        else:
+            trained.forget(trained.annotate(image, strokes))
+        trained.annotate(image, strokes)
+        after = {s.signature: s.fold for _, s in trained._state.annotations.strokes}
+        assert (after[signature] == HELD_OUT_FOLD) <= (fold == HELD_OUT_FOLD)
+    seen = {name for name, fold in folds.items() if fold != HELD_OUT_FOLD}
+    assert all(after[name] != HELD_OUT_FOLD for name in seen)
 
 
 def test_erasing_a_class_while_training_is_said(learner, image, strokes):
