@@ -78,6 +78,21 @@ def paint_both(layer):
                 layer.paint((*plane, *spot), value)
 
 
+def wait_for_drawing(viewer, qtbot):
+    """Wait until the canvas was drawn once more: only then its camera has its place."""
+    raw = getattr(viewer, "__wrapped__", viewer)
+    canvas = raw.window._qt_viewer.canvas
+    drawn = []
+
+    def note(_event):
+        drawn.append(True)
+
+    canvas._scene_canvas.events.draw.connect(note)
+    canvas.native.update()
+    qtbot.waitUntil(lambda: drawn != [])
+    canvas._scene_canvas.events.draw.disconnect(note)
+
+
 @pytest.fixture
 def canvas_stroke():
     """Return a function that drags the mouse over the canvas along data points."""

@@ -9,7 +9,8 @@ from napari.layers import Image
 
 from napari_unet.jobs import TilePredicted
 from napari_unet.widgets._annotated import AnnotatedImage
-from napari_unet.widgets._layers import guess_image_axes, image_axes_choices, snapshot
+from napari_unet.widgets._layers import guess_image_axes, image_axes_choices
+from napari_unet.widgets._snapshot import snapshot
 from napari_unet.widgets._view import visible_field
 
 RNG = np.random.default_rng(0)
@@ -193,11 +194,10 @@ def test_visible_field_agrees_with_what_is_drawn(make_napari_viewer, qtbot, plac
     viewer.add_image(RNG.random((300, 400)), **PLACES[place])
     layer = viewer.add_labels(np.zeros((300, 400), np.uint8), **PLACES[place])
     viewer.scene.camera.zoom *= 3
-    qtbot.wait(200)  # the layer's own corners are renewed on drawing
     field = visible_field(viewer, layer)
-    low, high = layer.corner_pixels
-    drawn = (low[0], high[0], low[1], high[1])
-    assert np.allclose((field.y0, field.y1, field.x0, field.x1), drawn, atol=2)
+    expected = (field.y0, field.x0), (field.y1, field.x1)
+    # the layer's own corners are renewed on drawing
+    qtbot.waitUntil(lambda: np.allclose(layer.corner_pixels, expected, atol=2))
     assert field.y1 - field.y0 < 290
 
 

@@ -4,12 +4,12 @@ import os
 import subprocess
 import sys
 import threading
-import time
+from types import SimpleNamespace
 
 import pytest
 
 from napari_unet.jobs import Notice, Progress
-from napari_unet.widgets._bridge import Bridge, Mailbox, Worker, stop_all
+from napari_unet.widgets._bridge import BUDGET_S, Bridge, Mailbox, Worker, stop_all
 
 
 @pytest.fixture
@@ -83,14 +83,16 @@ def test_jobs_run_on_another_thread_with_lower_priority(bridge, qtbot):
 def test_stop_joins_and_drops_what_is_left(bridge, qtbot):
     def job(token):
         while not token.cancelled:
-            yield Notice("tick")
-            time.sleep(0.005)
+            yield Progress(0, 1)
+        yield Notice("the end")
 
     bridge.start(job)
     qtbot.waitUntil(lambda: len(bridge.events) > 2)
-    assert bridge.stop()
     n_events = len(bridge.events)
-    qtbot.wait(150)
+    assert bridge.stop()
+    assert len(bridge.worker.mailbox) >= 2  # the notice and the result
+    assert not bridge.is_running
+    bridge._drain()
     assert len(bridge.events) == n_events
     assert bridge.results == []
 
@@ -103,7 +105,6 @@ def test_a_second_job_waits_for_the_first(bridge, qtbot):
             log.append(f"{name} starts")
             while name == "first" and not token.cancelled:
                 yield Progress(0, 1)
-                time.sleep(0.002)
             log.append(f"{name} ends")
 
         return run
@@ -115,30 +116,35 @@ def test_a_second_job_waits_for_the_first(bridge, qtbot):
     assert log == ["first starts", "first ends", "second starts", "second ends"]
 
 
-def test_a_flood_of_events_leaves_the_gui_its_turns(bridge, qtbot):
-    def job(token):
-        for number in range(20_000):
-            yield Notice(str(number))
+def test_a_flood_of_events_leaves_the_gui_its_turns(bridge, qtbot, monkeypatch):
+    done = threading.Event()
 
-    slow = []
-    bridge.received.connect(lambda _event: time.sleep(0.0002))
-    last = [time.perf_counter()]
-    bridge.drained.connect(lambda: slow.append(time.perf_counter() - last[0]))
+    def job(token):
+        for number in range(500):
+            yield Notice(str(number))
+        done.set()
+
+    now = [0.0]
+
+    def take_a_millisecond(_event):
+        now[0] += 0.001
+
+    clock = SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr("napari_unet.widgets._bridge.time", clock)
+    bridge.received.connect(take_a_millisecond)
     bridge.start(job)
-    started = time.perf_counter()
-    drain = bridge._drain
-    qtbot.waitUntil(lambda: len(bridge.worker.mailbox) > 500)
-    last[0] = started = time.perf_counter()
-    drain()
-    assert time.perf_counter() - started < 0.1
-    assert len(bridge.worker.mailbox) > 0
+    assert done.wait(10)  # nothing is taken meanwhile: this is the GUI's thread
+    bridge._drain()
+    n_taken = len(bridge.events)
+    assert BUDGET_S <= n_taken * 0.001 <= 2 * BUDGET_S
+    qtbot.waitUntil(lambda: len(bridge.results) == 1, timeout=20_000)
+    assert [e.message for e in bridge.events] == [str(n) for n in range(500)]
 
 
 def test_stop_all_ends_every_worker():
     def job(token):
         while not token.cancelled:
             yield Progress(0, 1)
-            time.sleep(0.002)
 
     workers = [Worker(job) for _ in range(2)]
     for worker in workers:
@@ -149,13 +155,11 @@ def test_stop_all_ends_every_worker():
 
 def test_interpreter_with_a_running_worker_exits_cleanly():
     code = (
-        "import time\n"
         "from napari_unet.jobs import Progress\n"
         "from napari_unet.widgets._bridge import Worker\n"
         "def job(token):\n"
         "    while not token.cancelled:\n"
         "        yield Progress(0, 1)\n"
-        "        time.sleep(0.01)\n"
         "    print('left')\n"
         "Worker(job).start()\n"
     )

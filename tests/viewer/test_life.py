@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from conftest import paint_both, worker_threads
 from fake_live import FakeLive
-from qtpy.QtCore import Qt
 
-from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._state import state_of
 from napari_unet.widgets.segmentation import SegmentationDock
 
@@ -72,7 +70,8 @@ def test_a_worker_that_does_not_end_is_said(painted, monkeypatch):
 def test_prediction_deleted_in_mid_run_comes_back_when_asked(painted, qtbot):
     case = painted(FakeLive(tile_delay_s=0.02))
     case.viewer.layers.remove("blobs prediction")
-    qtbot.wait(100)
+    case.state.overlay.look()
+    assert case.live.inbox.calls("show")[-1] == (None,)
     assert case.state.book.current.prediction is None
     case.state.predict_all()
     prediction = case.state.book.current.prediction
@@ -88,6 +87,34 @@ def test_tiles_for_a_layer_of_another_shape_are_ignored(painted, qtbot):
     n_sent = len(case.live.inbox.calls("annotate"))
     qtbot.waitUntil(lambda: len(case.live.inbox.calls("annotate")) > n_sent)
     assert prediction.data.shape == (5, 5)
+
+
+def test_other_pixels_of_the_same_shape_are_learned_from(painted, blobs, qtbot):
+    case = painted()
+    entry = case.state.book.current
+    qtbot.waitUntil(lambda: case.state.session.overlay_time_s is not None)
+    other = np.flipud(blobs).copy()
+    case.viewer.layers["blobs"].data = other
+    qtbot.waitUntil(lambda: case.live.inbox.calls("annotate")[-1][1] is other)
+    key, _, annotation, _ = case.live.inbox.calls("annotate")[-1]
+    assert key == entry.key
+    assert np.array_equal(annotation, case.layer.data)
+    assert case.state.book.current is entry
+
+
+@pytest.mark.parametrize("shape", [(50, 60), (3, 50, 60)])
+def test_an_image_of_another_shape_begins_anew(painted, qtbot, shape):
+    case = painted()
+    old = case.state.book.current
+    case.viewer.layers["blobs"].data = np.zeros(shape, np.uint8)
+    assert "another shape" in case.state.session.message
+    assert case.live.inbox.calls("forget") == [(old.key,)]
+    new = case.state.book.current
+    assert (new.shape, new.annotation, new.prediction) == (shape, None, None)
+    case.layer.paint((60, 60), 1)  # nobody listens, nothing breaks
+    layer = case.state.book.new_annotation()
+    assert layer.data.shape == shape
+    qtbot.waitUntil(lambda: case.live.inbox.calls("annotate")[-1][2].shape == shape)
 
 
 def test_renamed_image_stays_current(painted, qtbot):
@@ -183,123 +210,6 @@ def test_second_image_gets_an_overlay_from_the_first(painted, blobs, qtbot):
     assert case.state.can_learn
 
 
-@pytest.mark.parametrize("action", ["next_class", "outline", "learn"])
-def test_keys_work_and_are_freed(painted, qtbot, action):
-    case = painted()
-    raw = case.viewer.__wrapped__
-    chain = [str(key) for key in raw.keymap]
-    assert KEYS[action] in chain
-    handler = next(f for key, f in raw.keymap.items() if str(key) == KEYS[action])
-    case.state.brush.select(1)
-    handler(raw)
-    assert {
-        "next_class": case.layer.selected_label == 2,
-        "outline": case.state.overlay.style.is_outline,
-        "learn": case.state.session.phase == "learning",
-    }[action]
-    case.viewer.window.remove_dock_widget(case.dock)
-    assert KEYS[action] not in [str(key) for key in raw.keymap]
-
-
-def test_hold_to_hide_spares_what_was_hidden(painted):
-    case = painted()
-    prediction = case.state.book.current.prediction
-    case.state.overlay.hide()
-    assert not prediction.visible
-    case.state.overlay.unhide()
-    assert prediction.visible
-    prediction.visible = False
-    case.state.overlay.hide()
-    case.state.overlay.unhide()
-    case.state.overlay.set_opacity(0.3)
-    assert not prediction.visible
-
-
-def test_holding_button_and_key_at_once_brings_the_overlay_back(painted):
-    case = painted()
-    prediction = case.state.book.current.prediction
-    case.state.overlay.hide()
-    case.state.overlay.hide()
-    assert not prediction.visible
-    case.state.overlay.unhide()
-    assert prediction.visible
-    case.state.overlay.unhide()
-    assert prediction.visible
-
-
-def test_our_keys_are_not_napari_s(painted):
-    from napari.layers import Image, Labels
-    from napari.settings import get_settings
-    from napari.utils.action_manager import action_manager
-
-    case = painted()
-    raw = case.viewer.__wrapped__
-    # a key of points or shapes may be ours: those layers have no use for our docks
-    providers = {type(raw), Image, Labels, Image.__mro__[1], Labels.__mro__[1]}
-    shortcuts = get_settings().shortcuts.shortcuts
-    taken = {
-        str(key)
-        for name, action in action_manager._actions.items()
-        if action.keymapprovider is None
-        or any(issubclass(p, action.keymapprovider) for p in providers)
-        for key in shortcuts.get(name, [])
-    }
-    assert {"2", "Ctrl+R", "V", "Space", "C", "M"} <= taken
-    for provider in (*providers, *Labels.__mro__, *Image.__mro__):
-        taken |= {str(key) for key in getattr(provider, "class_keymap", {})}
-    menus = raw.window._qt_window.menuBar().actions()
-    taken |= {
-        action.shortcut().toString()
-        for menu in menus
-        for action in menu.menu().actions()
-    }
-    ours = {*KEYS.values(), *(f"Ctrl+{n}" for n in range(1, 10))}
-    assert len(ours) == len(KEYS) + 9
-    assert not ours & taken
-
-
-def test_buttons_show_their_keys(painted):
-    case = painted()
-    case.dock.refresh()
-    learning, overlay = case.dock.learning, case.dock.overlay
-    buttons = {
-        "learn": learning.learn,
-        "update": learning.update_now,
-        "stop": learning.stop,
-        "predict": overlay.predict,
-        "export": overlay.export,
-        "outline": overlay.outline,
-        "hide": overlay.hide_button,
-        "new": case.dock.layers.new,
-    }
-    for name, button in buttons.items():
-        assert button.text().endswith(f"  {KEYS[name]}")
-    assert set(KEYS) - set(buttons) == {"next_class", "annotation"}
-
-
-def test_keys_of_a_script_come_back(painted):
-    case = painted()
-    raw = case.viewer.__wrapped__
-    case.viewer.window.remove_dock_widget(case.dock)
-
-    def mine(_viewer):
-        pass
-
-    def newer(_viewer):
-        pass
-
-    raw.bind_key(KEYS["learn"], mine)
-    raw.bind_key(KEYS["stop"], mine)
-    again = SegmentationDock(case.viewer)
-    case.viewer.window.add_dock_widget(again)
-    bound = {str(key): f for key, f in raw.keymap.items()}
-    assert bound[KEYS["learn"]] is not mine
-    raw.bind_key(KEYS["stop"], newer, overwrite=True)
-    case.viewer.window.remove_dock_widget(again)
-    bound = {str(key): f for key, f in raw.keymap.items()}
-    assert bound == {KEYS["learn"]: mine, KEYS["stop"]: newer}
-
-
 def test_opening_the_docks_does_not_import_torch():
     code = (
         "import sys, napari_unet.widgets.segmentation, napari_unet.widgets.curves, "
@@ -313,32 +223,3 @@ def test_opening_the_docks_does_not_import_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
-
-
-def test_keys_pressed_on_the_canvas(painted, qtbot, monkeypatch):
-    case = painted(show=True)
-    canvas = case.viewer.__wrapped__.window._qt_viewer.canvas.native
-    case.state.brush.select(2)
-    qtbot.keyClick(canvas, Qt.Key.Key_Q)
-    assert case.layer.selected_label == 1
-    qtbot.keyClick(canvas, Qt.Key.Key_2, Qt.KeyboardModifier.ControlModifier)
-    assert case.layer.selected_label == 2
-    prediction = case.state.book.current.prediction
-    qtbot.keyPress(canvas, Qt.Key.Key_H)
-    assert not prediction.visible
-    qtbot.keyRelease(canvas, Qt.Key.Key_H)
-    assert prediction.visible
-    qtbot.keyClick(canvas, Qt.Key.Key_K)
-    assert case.state.session.phase == "learning"
-    qtbot.keyClick(canvas, Qt.Key.Key_G)
-    assert len(case.live.inbox.calls("predict_all")) == 1
-    qtbot.keyClick(canvas, Qt.Key.Key_0)
-    assert case.state.session.phase == "paused"
-    qtbot.keyClick(canvas, Qt.Key.Key_N)
-    assert case.state.book.current.annotation != case.layer
-    opened = []
-    monkeypatch.setattr(
-        "napari_unet.widgets._keys.open_dock", lambda _v, t: opened.append(t)
-    )
-    qtbot.keyClick(canvas, Qt.Key.Key_E, Qt.KeyboardModifier.ShiftModifier)
-    assert opened == ["Export labels"]

@@ -50,3 +50,33 @@ def test_paint_learn_correct_save_with_the_real_learner(
     qtbot.waitUntil(lambda: state.book.current is None)
     viewer.window.remove_dock_widget(dock)
     assert not worker_threads()
+
+
+def test_viewer_closed_while_the_real_learner_trains(
+    make_napari_viewer, blobs, qtbot, monkeypatch
+):
+    faults = []
+    monkeypatch.setattr(
+        "napari_unet.widgets._notify.notification_manager.receive_error",
+        lambda _type, error, _traceback: faults.append(error),
+    )
+    viewer = make_napari_viewer()
+    dock = SegmentationDock(viewer, make_job=live_job)
+    viewer.window.add_dock_widget(dock)
+    state, session = dock.state, dock.state.session
+    viewer.add_image(blobs, name="blobs")
+    layer = state.book.new_annotation()
+    paint_both(layer)
+    qtbot.waitUntil(lambda: state.can_learn)
+    state.learn(True)
+    qtbot.waitUntil(lambda: session.step >= 2, timeout=90_000)
+    worker = state.live.bridge.worker
+    assert worker.is_alive
+    layer.paint((60, 20), 1)  # something is always under way
+    state.predict_all()
+    viewer.close()
+    qtbot.waitUntil(lambda: not worker.is_alive, timeout=30_000)
+    assert not worker_threads()
+    assert faults == []
+    assert session.phase == "paused"
+    assert "busy" not in session.message

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from napari_unet.jobs import TilePredicted
 from napari_unet.widgets._classes import ClassList
 from napari_unet.widgets._layers import (
-    ROLE,
     add_below,
     follow,
     image_array,
@@ -20,8 +19,9 @@ from napari_unet.widgets._layers import (
     make_labels,
     misfit,
     role_of,
-    snapshot,
+    watch_data,
 )
+from napari_unet.widgets._snapshot import snapshot
 
 __all__ = ["AnnotatedImage", "OverlayStyle"]
 
@@ -81,6 +81,21 @@ class AnnotatedImage:
     def outdate(self) -> None:
         """Note that the model changed: what is predicted belongs to an older one."""
         self._covered.clear()
+
+    def watch_pixels(self, on_replaced: Callable[[], None]) -> None:
+        """Call a function whenever the image layer is given another array."""
+        self._releases["image"] = watch_data(self.image, on_replaced)
+
+    def take_pixels(self) -> bool:
+        """Go on with another array; False where it has not the shape of the layers."""
+        layers = [i for i in (self.annotation, self.prediction) if i is not None]
+        if self.pixels.ndim != len(self.axes) or any(
+            tuple(layer.data.shape) != self.shape for layer in layers
+        ):
+            return False
+        self.copy = None
+        self.outdate()
+        return True
 
     def bind_annotation(self, layer: Labels | None) -> None:
         """Listen to a label layer as this image's annotation, or to none."""
@@ -231,9 +246,3 @@ class AnnotatedImage:
         release = self._releases.pop(name, None)
         if release is not None:
             release()
-
-
-def class_names_of(layer: Labels) -> dict[int, str]:
-    """Return the class names that a sample wrote into its layer's metadata."""
-    names = layer.metadata.get(f"{ROLE} classes", {})
-    return {int(value): str(name) for value, name in names.items()}

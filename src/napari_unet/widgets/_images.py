@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_unet.errors import NapariUnetError
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._layers import guess_image_axes, role_of
+from napari_unet.widgets._snapshot import fault_of
 
 __all__ = ["ImageBook"]
 
@@ -124,7 +125,7 @@ class ImageBook(QObject):
         if entry is None or layer is entry.annotation:
             return
         if layer is not None:
-            reason = entry.misfit(layer)
+            reason = entry.misfit(layer) or fault_of(layer)
             if reason:
                 self.refused.emit(reason)
                 self.changed.emit()
@@ -163,6 +164,7 @@ class ImageBook(QObject):
 
     def _enter(self, image: Image, axes: str, key: str) -> AnnotatedImage:
         entry = AnnotatedImage(image, axes, lambda: self.painted.emit(key))
+        entry.watch_pixels(lambda: self._on_replaced(entry))
         self._images[key] = entry
         return entry
 
@@ -207,6 +209,23 @@ class ImageBook(QObject):
 
     def _on_removed(self, event: Any) -> None:
         self._drop(event.value)
+        self.changed.emit()
+
+    def _on_replaced(self, entry: AnnotatedImage) -> None:
+        """Learn from other pixels of an image; begin anew where the shape differs."""
+        if entry.take_pixels():
+            self.painted.emit(entry.key)
+            self.changed.emit()
+            return
+        is_current = entry is self.current
+        self._forget(entry)
+        self.refused.emit(
+            f"'{entry.image.name}' was given another shape: its strokes no longer fit, "
+            "make a new annotation."
+        )
+        if is_current:
+            self._current = None
+            self.choose(entry.image)
         self.changed.emit()
 
     def _on_renamed(self, _event: Any) -> None:

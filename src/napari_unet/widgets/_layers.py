@@ -1,7 +1,7 @@
-"""The program's layers: made beside an image, kept in step with it, copied for the job.
+"""The program's layers: made beside an image and kept in step with it.
 
 Everything here runs on the GUI thread. The job never sees a layer: it gets the image's
-array and a frozen private copy of the annotation.
+array and a frozen private copy of the annotation (`_snapshot`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_unet.errors import AnnotationError, ImageError
+from napari_unet.errors import ImageError
 
 __all__ = [
     "ROLE",
@@ -26,15 +26,14 @@ __all__ = [
     "make_labels",
     "misfit",
     "role_of",
-    "snapshot",
     "transform_of",
+    "watch_data",
 ]
 
 ROLE = "napari-unet"
 """Key in ``layer.metadata`` under which our layers say what they are."""
 
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-_MAX_VALUE = 65535
 _CHOICES = {
     2: ["YX"],
     3: ["ZYX", "TYX", "CYX"],
@@ -134,6 +133,16 @@ def follow(layer: Labels, image: Image, axes: str) -> Callable[[], None]:
     return release
 
 
+def watch_data(image: Image, on_replaced: Callable[[], None]) -> Callable[[], None]:
+    """Hear when a layer is given another array; return a function that ends this."""
+
+    def heard(_event: Any = None) -> None:
+        on_replaced()
+
+    image.events.data.connect(heard)
+    return lambda: image.events.data.disconnect(heard)
+
+
 def make_labels(
     image: Image, axes: str, *, name: str, role: str, dtype: Any = np.uint8
 ) -> Labels:
@@ -180,39 +189,3 @@ def misfit(labels: Labels, image: Image, axes: str) -> str:
         want = " × ".join(map(str, needed))
         return f"'{labels.name}' has {have} px, but '{image.name}' needs {want} px."
     return ""
-
-
-def snapshot(
-    layer: Labels, previous: NDArray[Any] | None = None
-) -> NDArray[np.integer] | None:
-    """Copy an annotation for the job, or return None when it is as before.
-
-    Returns
-    -------
-    ndarray of uint8 or uint16, the layer's shape, read-only
-
-    Raises
-    ------
-    AnnotationError
-        If a value is negative or above 65535.
-    """
-    data = np.asarray(layer.data)
-    if (
-        previous is not None
-        and previous.shape == data.shape
-        and np.array_equal(previous, data)
-    ):
-        return None
-    dtype: Any = np.uint8
-    if data.dtype != np.uint8 and data.size:
-        low, high = int(data.min()), int(data.max())
-        if low < 0 or high > _MAX_VALUE:
-            raise AnnotationError(
-                f"the annotation '{layer.name}' holds the value "
-                f"{low if low < 0 else high}; use 0 for unlabelled and 1, 2, ... for "
-                "the classes"
-            )
-        dtype = np.uint8 if high <= 255 else np.uint16
-    copy = np.array(data, dtype=dtype, order="C")
-    copy.setflags(write=False)
-    return copy

@@ -10,10 +10,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import JobEvent
-from napari_unet.widgets._annotated import AnnotatedImage, class_names_of
+from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
 from napari_unet.widgets._classes import ClassList, Counted, count_job
 from napari_unet.widgets._images import ImageBook
+from napari_unet.widgets._snapshot import class_names_of
 
 __all__ = ["Painting"]
 

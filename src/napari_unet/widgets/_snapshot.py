@@ -1,0 +1,79 @@
+"""Private copies of annotations, and what a layer must hold to be one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_unet.annotation.strokes import MAX_CLASSES, check_n_classes
+from napari_unet.errors import AnnotationError
+from napari_unet.widgets._layers import ROLE
+
+__all__ = ["class_names_of", "fault_of", "snapshot"]
+
+_MAX_VALUE = 65535
+
+
+def fault_of(layer: Labels) -> str:
+    """Say why a layer's values are no classes, but numbers of objects, say, or ``""``.
+
+    Cheap beside making a row for each of them.
+    """
+    try:
+        _dtype_of(np.asarray(layer.data), layer.name)
+    except AnnotationError as error:
+        return str(error)
+    return ""
+
+
+def snapshot(
+    layer: Labels, previous: NDArray[Any] | None = None
+) -> NDArray[np.integer] | None:
+    """Copy an annotation for the job, or return None when it is as before.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16, the layer's shape, read-only
+
+    Raises
+    ------
+    AnnotationError
+        If a value is negative or above 65535, or there are too many to learn.
+    """
+    data = np.asarray(layer.data)
+    if (
+        previous is not None
+        and previous.shape == data.shape
+        and np.array_equal(previous, data)
+    ):
+        return None
+    copy = np.array(data, dtype=_dtype_of(data, layer.name), order="C")
+    copy.setflags(write=False)
+    return copy
+
+
+def class_names_of(layer: Labels) -> dict[int, str]:
+    """Return the class names that a sample wrote into its layer's metadata."""
+    names = layer.metadata.get(f"{ROLE} classes", {})
+    return {int(value): str(name) for value, name in names.items()}
+
+
+def _dtype_of(data: NDArray[Any], name: str) -> Any:
+    """Return the smallest type that holds the classes, or raise AnnotationError."""
+    if not data.size:
+        return np.uint8
+    low, high = int(data.min()), int(data.max())
+    if low < 0 or high > _MAX_VALUE:
+        raise AnnotationError(
+            f"the annotation '{name}' holds the value {low if low < 0 else high}; use "
+            "0 for unlabelled and 1, 2, ... for the classes"
+        )
+    if high > MAX_CLASSES:  # only then can there be too many: most never count
+        is_there = np.zeros(high + 1, bool)
+        for index in np.ndindex(data.shape[:-2]):
+            is_there[data[index]] = True
+        check_n_classes(int(np.count_nonzero(is_there[1:])))
+    return np.uint8 if high <= 255 else np.uint16
