@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.config import UNetConfig
-from napari_unet.core.arrays import ImageSource, PlaneStack
+from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.head import RidgeHead
+from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.inference.maps import compute_maps
 from napari_unet.inference.tiles import Tile, plan_tiles

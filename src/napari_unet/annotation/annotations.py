@@ -21,7 +21,7 @@ from napari_unet.annotation.strokes import (
     deal_folds,
     find_strokes,
 )
-from napari_unet.core.arrays import ImageSource
+from napari_unet.core.source import ImageSource
 from napari_unet.errors import AnnotationError
 
 __all__ = ["AnnotatedImage", "AnnotationSet", "check_annotation"]

@@ -11,12 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_unet.core.arrays import ImageSource, Normaliser, PlaneStack, guess_axes
+    from napari_unet.core.arrays import PlaneStack, guess_axes
     from napari_unet.core.checkpoint import load_model, save_model
     from napari_unet.core.device import choose_device, describe_device
     from napari_unet.core.head import RidgeHead
     from napari_unet.core.losses import IGNORE_INDEX, sparse_loss
     from napari_unet.core.metrics import evaluate
+    from napari_unet.core.source import ImageSource, Normaliser
     from napari_unet.core.unet import UNet
 
 __all__ = [
@@ -36,12 +37,13 @@ __all__ = [
 ]
 
 _LAZY = {
-    "arrays": ("ImageSource", "Normaliser", "PlaneStack", "guess_axes"),
+    "arrays": ("PlaneStack", "guess_axes"),
     "checkpoint": ("load_model", "save_model"),
     "device": ("choose_device", "describe_device"),
     "head": ("RidgeHead",),
     "losses": ("IGNORE_INDEX", "sparse_loss"),
     "metrics": ("evaluate",),
+    "source": ("ImageSource", "Normaliser"),
     "unet": ("UNet",),
 }
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}

@@ -1,11 +1,8 @@
-"""Images as stacks of planes, read lazily, and a robust normalisation."""
+"""Images as stacks of planes, read lazily: axes, mirrored borders, content."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -13,12 +10,9 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import ImageError
 
-__all__ = ["ImageSource", "Normaliser", "PlaneStack", "fingerprint", "guess_axes"]
+__all__ = ["PlaneStack", "check_axes", "fingerprint", "guess_axes"]
 
 _LEADING = {0: "", 1: "Z", 2: "TZ"}
-_MAX_SAMPLE_PX = 400_000
-_MAX_READ_PX = 2**26  # of a lazy image, to find its percentiles
-_uids = count(1)
 
 
 def guess_axes(
@@ -222,98 +216,6 @@ def _mirror(start: int, stop: int, n: int) -> NDArray[np.intp]:
     period = 2 * (n - 1)
     folded = np.abs(indices) % period
     return np.where(folded >= n, period - folded, folded)
-
-
-@dataclass(frozen=True)
-class Normaliser:
-    """Maps each channel's bulk to about -1..1, whatever the dtype and the outliers.
-
-    ``low`` and ``high`` are the 0.5 and 99.5 percentiles of a regular sample of the
-    whole image, so that every tile, the GUI and the command line see the same numbers.
-    Values beyond are compressed logarithmically: a hot pixel cannot flatten the rest,
-    and bright rare objects keep their contrast.
-    """
-
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-
-    @classmethod
-    def fit(cls, stack: PlaneStack) -> Normaliser:
-        """Measure the percentiles on at most about 400,000 pixels a channel.
-
-        They lie in up to 16 planes, and where planes are huge, in bands of rows.
-        """
-        n_sampled = min(stack.n_planes, 16)
-        planes = np.unique(np.linspace(0, stack.n_planes - 1, n_sampled).astype(int))
-        bands = _bands(stack.plane_shape, _MAX_READ_PX // len(planes))
-        n_rows = sum(band.stop - band.start for band in bands)
-        n_px = len(planes) * n_rows * stack.plane_shape[1]
-        step = max(1, int(np.sqrt(n_px / _MAX_SAMPLE_PX)))
-        parts = [
-            stack.sample(int(plane), band, (step, step)).reshape(stack.n_channels, -1)
-            for plane in planes
-            for band in bands
-        ]
-        values = np.concatenate(parts, axis=1)
-        low, high = [], []
-        for channel in values:
-            finite = channel[np.isfinite(channel)].astype(np.float64)
-            bounds = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 0.0)
-            if bounds[0] == bounds[1] and finite.size:  # nearly empty image
-                bounds = (finite.min(), finite.max())
-            low.append(float(bounds[0]))
-            high.append(float(bounds[1]))
-        return cls(tuple(low), tuple(high))
-
-    def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:
-        """Normalise an array of shape (C, ...); NaN and constant channels become 0."""
-        shape = (-1,) + (1,) * (array.ndim - 1)
-        low = np.reshape(np.array(self.low, np.float64), shape)
-        high = np.reshape(np.array(self.high, np.float64), shape)
-        half = (high - low) / 2
-        scale = np.where(half > 0, 1 / np.where(half > 0, half, 1), 0)
-        with np.errstate(invalid="ignore"):  # infinite times 0, of a constant channel
-            values = (array.astype(np.float64) - (low + high) / 2) * scale
-        np.nan_to_num(values, copy=False)
-        size = np.abs(values)
-        is_far = size > 1
-        if is_far.any():
-            values[is_far] = np.sign(values[is_far]) * (1 + np.log(size[is_far]))
-            np.clip(values, -6, 6, out=values)
-        return values.astype(np.float32)
-
-
-def _bands(plane_shape: tuple[int, int], max_px: int) -> list[slice]:
-    """Return the rows to read of a plane: all of them, or 16 bands of a huge one."""
-    height, width = plane_shape
-    n_rows = max(max_px // width // 16, 1)
-    if height <= 16 * n_rows:
-        return [slice(0, height)]
-    starts = np.linspace(0, height - n_rows, 16).astype(int)
-    return [slice(int(y), int(y) + n_rows) for y in starts]
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """An image under a name, read as normalised planes.
-
-    ``uid`` names these very pixels in caches: the same key may get another image later.
-    """
-
-    key: str
-    stack: PlaneStack
-    uid: int = field(default_factory=lambda: next(_uids))
-
-    @cached_property
-    def normaliser(self) -> Normaliser:
-        """The image's normalisation, measured when first needed."""
-        return Normaliser.fit(self.stack)
-
-    def read(
-        self, plane: int, y0: int, y1: int, x0: int, x1: int
-    ) -> NDArray[np.float32]:
-        """Read a normalised rectangle (C, y1 - y0, x1 - x0), mirrored at borders."""
-        return self.normaliser.apply(self.stack.read(plane, y0, y1, x0, x1))
 
 
 def fingerprint(stack: PlaneStack) -> str:

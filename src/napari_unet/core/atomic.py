@@ -78,7 +78,12 @@ def file_error(error: OSError, path: str | os.PathLike[str]) -> FileError:
     elif error.errno == errno.EISDIR:
         text = f"{path} is a folder; give the name of a file in it"
     elif error.errno in (errno.ENOENT, errno.ENOTDIR):
-        text = f"{path} was not written: make the folder {path.parent} first"
+        if path.parent.is_dir():  # of a system's own files, such as /proc
+            text = f"{path} was not written: no file can be made in {path.parent}"
+        elif path.parent.exists():
+            text = f"{path} was not written: {path.parent} is a file, not a folder"
+        else:
+            text = f"{path} was not written: make the folder {path.parent} first"
     else:
         text = f"{path} was not written: {error.strerror or error}"
     return FileError(text)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.feature import multiscale_basic_features
 
-from napari_unet.core.arrays import ImageSource
+from napari_unet.core.source import ImageSource
 from napari_unet.inference.tiles import Tile
 
 __all__ = ["compute_filters", "count_filters"]

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_unet.core.arrays import ImageSource
 from napari_unet.core.device import autocast
 from napari_unet.core.head import RidgeHead
+from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.inference.tiles import Tile
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays import ImageSource
 from napari_unet.core.device import free_memory, out_of_memory_errors
+from napari_unet.core.source import ImageSource
 from napari_unet.errors import OutOfMemoryError
 from napari_unet.inference.tiles import Tile, plan_tiles
 from napari_unet.jobs import CancelToken, JobEvent, Notice, Progress, TilePredicted

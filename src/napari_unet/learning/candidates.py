@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays import ImageSource
 from napari_unet.core.head import RidgeHead, softmax
+from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.inference.filters import compute_filters
 from napari_unet.inference.maps import TileMaps, compute_maps

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.core.arrays import ImageSource, PlaneStack, fingerprint
+from napari_unet.core.arrays import PlaneStack, fingerprint
+from napari_unet.core.source import ImageSource
 from napari_unet.errors import ImageError
 
 __all__ = ["ImageRegistry", "check_channels"]
@@ -111,6 +112,6 @@ def check_channels(n_channels: int, wanted: int | None) -> None:
     if wanted is not None and n_channels != wanted:
         raise ImageError(
             f"the image has {n_channels} channel{'s' if n_channels != 1 else ''}, but "
-            f"the learner works with {wanted}: use images of one kind, or name the "
-            "axes (such as axes='YXC')"
+            f"the learner works with {wanted}: images that are learned from or "
+            "predicted together must be of one kind, such as all grey or all RGB"
         )

@@ -3,7 +3,8 @@ import pytest
 
 from napari_unet.annotation.annotations import AnnotationSet, check_annotation
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
-from napari_unet.core.arrays import ImageSource, PlaneStack
+from napari_unet.core.arrays import PlaneStack
+from napari_unet.core.source import ImageSource
 from napari_unet.errors import AnnotationError
 
 

@@ -4,8 +4,9 @@ import pytest
 from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.annotation.patches import PatchSampler
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
-from napari_unet.core.arrays import ImageSource, PlaneStack
+from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.losses import IGNORE_INDEX
+from napari_unet.core.source import ImageSource
 
 
 def _coordinates(shape):

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from napari_unet.config import UNetConfig
-from napari_unet.core.arrays import ImageSource, PlaneStack
+from napari_unet.core.arrays import PlaneStack
+from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 
 

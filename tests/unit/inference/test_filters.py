@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_unet.core.arrays import ImageSource, PlaneStack
+from napari_unet.core.arrays import PlaneStack
+from napari_unet.core.source import ImageSource
 from napari_unet.inference.filters import compute_filters, count_filters
 from napari_unet.inference.tiles import Tile, plan_tiles
 

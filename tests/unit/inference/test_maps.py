@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from napari_unet.core.arrays import ImageSource, PlaneStack
+from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.head import RidgeHead
+from napari_unet.core.source import ImageSource
 from napari_unet.inference.maps import compute_maps
 from napari_unet.inference.tiles import Tile, plan_tiles
 

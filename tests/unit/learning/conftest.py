@@ -63,6 +63,14 @@ def strokes():
 
 
 @pytest.fixture
+def truth():
+    """The square's labels: background 1, square 2."""
+    labels = np.ones((48, 48), int)
+    labels[16:32, 16:32] = 2
+    return labels
+
+
+@pytest.fixture
 def learner():
     return Learner(TINY)
 
@@ -84,3 +92,14 @@ def new_learner():
         return Learner(TINY.model_copy(update=changes))
 
     return make
+
+
+@pytest.fixture
+def choose():
+    """Let the gate of a learner have chosen a candidate."""
+
+    def let(learner, name):
+        model = learner._state.model
+        learner._state.model = model.using(model.tuned, name)
+
+    return let

@@ -4,7 +4,8 @@ import torch
 
 from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.config import UNetConfig
-from napari_unet.core.arrays import ImageSource, PlaneStack
+from napari_unet.core.arrays import PlaneStack
+from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.inference.filters import compute_filters, count_filters
 from napari_unet.inference.maps import compute_maps

@@ -5,8 +5,9 @@ import torch
 from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import FineTuneConfig
-from napari_unet.core.arrays import ImageSource, PlaneStack
+from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.losses import IGNORE_INDEX
+from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.learning import training

@@ -1,0 +1,270 @@
+"""Fine-tuning through the learner, and classes that come later."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from napari_unet.annotation.strokes import HELD_OUT_FOLD
+from napari_unet.errors import AnnotationError
+from napari_unet.jobs import (
+    AnnotationTaken,
+    CancelToken,
+    HeadFitted,
+    Scored,
+    StepDone,
+    finish,
+)
+from napari_unet.learning import load
+from napari_unet.learning.gate import ORDER
+
+
+# -- fine-tuning ---------------------------------------------------------------------
+
+
+def test_fine_tuning_tells_its_steps_and_scores(learner, image, strokes):
+    learner.annotate(image, strokes)
+    events = list(learner.fine_tune(steps=4))
+    steps = [e for e in events if isinstance(e, StepDone)]
+    assert [e.step for e in steps] == [1, 2, 3, 4]
+    assert all(np.isfinite(e.loss) and e.steps_per_s > 0 for e in steps)
+    assert [e.seconds for e in steps] == sorted(e.seconds for e in steps)
+    assert {e.annotation_version for e in steps} == {1}
+    assert isinstance(events[0], HeadFitted)
+    assert isinstance(events[-1], Scored)
+    assert set(events[-1].scores) == set(ORDER)
+    assert events[-1].step == 4
+    status = learner.status
+    assert status.step == 4
+    assert status.chosen == events[-1].chosen
+    assert status.seconds == pytest.approx(steps[-1].seconds, abs=0.5)
+
+
+def test_it_returns_the_status(learner, image, strokes):
+    learner.annotate(image, strokes)
+    assert finish(learner.fine_tune(steps=1)) == learner.status
+
+
+def test_it_goes_on_where_it_stopped(learner, image, strokes):
+    learner.annotate(image, strokes)
+    finish(learner.fine_tune(steps=2))
+    steps = [e.step for e in learner.fine_tune(steps=2) if isinstance(e, StepDone)]
+    assert steps == [3, 4]
+
+
+def test_it_learns(new_learner, image, strokes, truth):
+    learner = new_learner(
+        fine_tune=new_learner().config.fine_tune.model_copy(
+            update={"learning_rate": 1e-2}
+        )
+    )
+    learner.annotate(image, strokes)
+    finish(learner.fine_tune(steps=60))
+    labels = learner.predict(image, candidate="fine-tuned")
+    assert (labels == truth).mean() > 0.9
+    assert learner.status.scores["fine-tuned"].mean_iou > 0.8
+
+
+@pytest.mark.parametrize("seconds", [0, 0.3])
+def test_it_stops_when_its_time_is_over(learner, image, strokes, seconds):
+    learner.annotate(image, strokes)
+    steps = [e for e in learner.fine_tune(seconds=seconds) if isinstance(e, StepDone)]
+    assert (len(steps) > 0) == (seconds > 0)
+    # no step begins when the time is over
+    assert all(e.seconds <= seconds for e in steps[:-1])
+
+
+def test_a_cancel_is_honoured_within_one_step(learner, image, strokes):
+    learner.annotate(image, strokes)
+    token = CancelToken()
+    job = learner.fine_tune(token=token)  # no end of its own
+    n_after = 0
+    for event in job:
+        n_after += token.cancelled and isinstance(event, StepDone)
+        if isinstance(event, StepDone) and event.step == 2:
+            token.cancel()
+    assert n_after == 0
+    assert learner.status.step == 2
+    assert "fine-tuned" in learner.status.scores
+
+
+def test_a_token_that_is_cancelled_before_trains_nothing(learner, image, strokes):
+    learner.annotate(image, strokes)
+    token = CancelToken()
+    token.cancel()
+    assert not any(isinstance(e, StepDone) for e in learner.fine_tune(token=token))
+
+
+def test_closing_the_job_leaves_a_learner_that_works(learner, image, strokes):
+    learner.annotate(image, strokes)
+    for kind in (HeadFitted, Scored, AnnotationTaken, StepDone):
+        job = learner.fine_tune()
+        for event in job:
+            if isinstance(event, kind):
+                break
+            assert learner.status.step < 50
+            if isinstance(event, StepDone):
+                break  # this kind comes only once
+        job.close()
+        assert learner.predict(image).shape == (48, 48)
+    finish(learner.fine_tune(steps=1))
+
+
+def test_strokes_that_come_meanwhile_are_taken_up_at_the_next_step(
+    learner, image, strokes
+):
+    """Another thread paints; training goes on with it, without a restart."""
+    learner.annotate(image, strokes)
+    painted = strokes.copy()
+    painted[30, 2:9] = 3
+    first_step, has_painted = threading.Event(), threading.Event()
+
+    def paint():
+        first_step.wait(60)
+        learner.annotate(image, painted)
+        has_painted.set()
+
+    thread = threading.Thread(target=paint)
+    thread.start()
+    events = []
+    token = CancelToken()
+    for event in learner.fine_tune(token=token):
+        events.append(event)
+        if isinstance(event, StepDone) and event.step == 2:
+            first_step.set()
+            assert has_painted.wait(60)
+        if isinstance(event, StepDone) and event.step == 4:
+            token.cancel()
+    thread.join()
+    steps = [e for e in events if isinstance(e, StepDone)]
+    assert [e.step for e in steps] == [1, 2, 3, 4]
+    assert [e.annotation_version for e in steps] == [1, 1, 2, 2]
+    taken = [e for e in events if isinstance(e, AnnotationTaken)]
+    assert [e.version for e in taken] == [1, 2]
+    assert taken[-1].n_px == (painted > 0).sum()
+    assert events.index(taken[-1]) == events.index(steps[1]) + 1
+    # the instant stage knows the new class as well
+    assert learner.class_values == (1, 2, 3)
+    assert learner._state.tuned.outputs == (1, 2, 3)
+
+
+def test_strokes_that_come_with_the_last_step_lose_no_training(learner, image, strokes):
+    learner.annotate(image, strokes)
+    painted = strokes.copy()
+    painted[40, 2:9] = 1
+    for event in learner.fine_tune(steps=2):
+        if isinstance(event, StepDone) and event.step == 2:
+            learner.annotate(image, painted)
+    learner.predict(image)
+    assert "fine-tuned" in learner.status.scores
+    assert learner.status.n_px == (painted > 0).sum()
+
+
+def test_strokes_that_come_while_strokes_are_taken_lose_no_training(
+    learner, image, strokes
+):
+    learner.annotate(image, strokes)
+    painted = strokes.copy()
+    painted[40, 2:9] = 1
+    for event in learner.fine_tune(steps=1):
+        if isinstance(event, AnnotationTaken) and event.version == 1:
+            learner.annotate(image, painted)
+    assert "fine-tuned" in learner.status.scores
+
+
+@pytest.mark.parametrize("way", ["undo", "forget"])
+def test_an_erased_stroke_that_comes_back_is_not_taken_for_a_new_one(
+    trained, image, strokes, way
+):
+    """Or the network would be scored on what it was trained on."""
+    folds = {s.signature: s.fold for _, s in trained._state.annotations.strokes}
+    assert set(folds.values()) == {0, 1}
+    for signature, fold in folds.items():
+        (stroke,) = (
+            s for _, s in trained._state.annotations.strokes if s.signature == signature
+        )
+        without = strokes.copy()
+        without[stroke.yx[:, 0], stroke.yx[:, 1]] = 0
+        if way == "undo":
+            trained.annotate(image, without)
+        else:
+            trained.forget(trained.annotate(image, strokes))
+        trained.annotate(image, strokes)
+        after = {s.signature: s.fold for _, s in trained._state.annotations.strokes}
+        assert (after[signature] == HELD_OUT_FOLD) <= (fold == HELD_OUT_FOLD)
+    seen = {name for name, fold in folds.items() if fold != HELD_OUT_FOLD}
+    assert all(after[name] != HELD_OUT_FOLD for name in seen)
+
+
+def test_erasing_a_class_while_training_is_said(learner, image, strokes):
+    learner.annotate(image, strokes)
+    job = learner.fine_tune()
+    while not isinstance(next(job), StepDone):
+        pass
+    learner.annotate(image, np.where(strokes == 1, 1, 0))
+    with pytest.raises(AnnotationError, match="object"):
+        finish(job)
+    # what was learned is still there
+    assert learner.predict(image).shape == (48, 48)
+
+
+# -- classes that come later ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["before any", "after predicting", "after training"])
+def test_a_class_can_come_later(learner, image, strokes, when):
+    image[36:46, 30:46] -= 1
+    if when != "before any":
+        learner.annotate(image, strokes)
+        learner.predict(image)
+    if when == "after training":
+        finish(learner.fine_tune(steps=2))
+    strokes[38, 32:44] = strokes[43, 32:44] = 9
+    learner.annotate(image, strokes)
+    labels = learner.predict(image)
+    assert learner.class_values == (1, 2, 9)
+    assert (labels[37:45, 31:45] == 9).mean() > 0.7
+    events = list(learner.fine_tune(steps=2))
+    assert learner._state.tuned.outputs == (1, 2, 9)
+    assert set(events[-1].scores) == set(ORDER)
+    assert learner.predict_probabilities(image).shape == (3, 48, 48)
+
+
+def test_a_class_can_go_before_training(learner, image, strokes, tmp_path):
+    strokes[38, 2:14] = 9
+    learner.annotate(image, strokes)
+    learner.predict(image)
+    strokes[strokes == 9] = 0
+    learner.annotate(image, strokes)
+    finish(learner.fine_tune(steps=1))
+    learner.save(tmp_path / "model.safetensors")
+    assert load(tmp_path / "model.safetensors").class_values == (1, 2)
+
+
+def test_a_class_can_go_and_come_back(trained, image, strokes):
+    two = strokes.copy()
+    strokes[38, 2:14] = 9
+    for annotation in (strokes, two, strokes):
+        trained.annotate(image, annotation)
+        finish(trained.fine_tune(steps=1))
+    assert trained._state.tuned.outputs == (1, 2, 9)
+    assert trained.class_values == (1, 2, 9)
+    trained.annotate(image, two)
+    assert set(np.unique(trained.predict(image, candidate="fine-tuned"))) <= {1, 2}
+
+
+def test_a_network_that_lacks_a_class_is_not_shown(trained, image, strokes, choose):
+    choose(trained, "fine-tuned")
+    strokes[38, 2:14] = 9
+    trained.annotate(image, strokes)
+    trained.predict(image)
+    assert not trained.status.chosen.startswith("fine-tuned")
+
+
+def test_reset_forgets_the_network_but_not_the_strokes(trained, image, strokes, truth):
+    trained.reset()
+    assert trained.status.step == 0
+    assert trained.generation == 0
+    assert trained.status.n_px == (strokes > 0).sum()
+    assert (trained.predict(image) == truth).mean() > 0.9
+    assert set(trained.status.scores) == set(ORDER[:3])
