@@ -12,7 +12,6 @@ from napari_unet.jobs import (
 )
 from napari_unet.learning.gate import ORDER
 
-
 # -- instant -------------------------------------------------------------------------
 
 

@@ -18,7 +18,6 @@ from napari_unet.jobs import (
 from napari_unet.learning import load
 from napari_unet.learning.gate import ORDER
 
-
 # -- fine-tuning ---------------------------------------------------------------------
 
 
