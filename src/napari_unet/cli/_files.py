@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_unet.errors import ConfigError, FileError
 
-__all__ = ["find_twice", "make_folder", "refuse_overwriting"]
+__all__ = ["find_twice", "make_folder", "refuse_overwriting", "require_files"]
 
 AnyPath = str | os.PathLike[str]
 
@@ -41,6 +41,13 @@ def refuse_overwriting(outs: Iterable[AnyPath], inputs: Iterable[AnyPath]) -> No
                     "another name for one of them"
                 )
         written |= dict.fromkeys(_names(out), out)
+
+
+def require_files(paths: Iterable[Path]) -> None:
+    """Raise a `FileError` for the first that is missing, before slow work begins."""
+    for path in paths:
+        if not path.exists():
+            raise FileError(f"there is no file {path}; check the name and the folder")
 
 
 def find_twice(paths: Iterable[Path]) -> Path | None:

@@ -16,7 +16,7 @@ from napari_unet.cli._console import (
     seconds_text,
     write_json,
 )
-from napari_unet.cli._files import make_folder, refuse_overwriting
+from napari_unet.cli._files import make_folder, refuse_overwriting, require_files
 from napari_unet.cli._options import (
     add_axes,
     add_device,
@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """Label every image; report those that failed and go on."""
     from napari_unet.learning import load
 
+    require_files([Path(args.model), *(args.image if len(args.image) == 1 else [])])
     outs = output_paths(args.image, args.out, args.model, args.probabilities)
     if not _is_file(args.out, len(args.image)):
         make_folder(Path(args.out))

@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_unet.cli._console import naming, write_json
 from napari_unet.cli._files import refuse_overwriting
-from napari_unet.cli._options import IMAGE_FILES, add_json, count
+from napari_unet.cli._options import IMAGE_FILES, add_json, count, positive
 
 __all__ = ["add_parser", "run"]
 
@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
         help=f"class map ({IMAGE_FILES})",
     )
     parser.add_argument(
-        "--strokes", type=count, required=True, metavar="N", help="strokes per class"
+        "--strokes", type=positive, required=True, metavar="N", help="strokes per class"
     )
     parser.add_argument("--seed", type=count, default=0, help="default: 0")
     parser.add_argument(

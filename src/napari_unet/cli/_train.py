@@ -15,7 +15,7 @@ from napari_unet.cli._console import (
     seconds_text,
     write_json,
 )
-from napari_unet.cli._files import find_twice, refuse_overwriting
+from napari_unet.cli._files import find_twice, refuse_overwriting, require_files
 from napari_unet.cli._fine_tune import fine_tune
 from napari_unet.cli._options import (
     add_axes,
@@ -142,6 +142,7 @@ def _check_files(args: argparse.Namespace) -> None:
         inputs.append(args.config)
     if _is_file(args.start):
         inputs.append(Path(args.start))
+    require_files([*args.image, *args.annotation])
     refuse_overwriting(outs, inputs)
     for path in outs:
         check_writable(path)

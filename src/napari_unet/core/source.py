@@ -32,6 +32,11 @@ class Normaliser:
     low: tuple[float, ...]
     high: tuple[float, ...]
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether no channel has two different values."""
+        return self.low == self.high
+
     @classmethod
     def fit(cls, stack: PlaneStack) -> Normaliser:
         """Measure the percentiles on at most about 400,000 pixels a channel.

@@ -80,6 +80,7 @@ class _Loop:
             if self.whole is None:  # who waits for an image does not wait for training
                 yield from self._train()
             if self.training is None and self.whole is None:
+                yield from self._show()  # the last score may have changed what is shown
                 self.inbox.wait(number, self.token)
         self._drop_training()
 

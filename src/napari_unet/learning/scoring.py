@@ -187,17 +187,20 @@ def _reason(scores: dict[str, Score], chosen: str) -> str:
     name = CANDIDATE_NAMES[chosen]
     if score.mean_iou is None:
         return f"Showing the {name}; too few strokes to compare it with the others."
-    others = {n: s.mean_iou for n, s in scores.items() if n != chosen}
-    rival = max(others, key=lambda n: others[n] or 0)
+    others = {n: s.mean_iou or 0.0 for n, s in scores.items() if n != chosen}
+    rival = max(others, key=lambda n: others[n])
+    shown = f"Showing the {name}: held-out IoU {score.mean_iou:.2f} on {score.n_px} px"
+    if others[rival] <= score.mean_iou:
+        return f"{shown}, next best {CANDIDATE_NAMES[rival]} {others[rival]:.2f}."
     return (
-        f"Showing the {name}: held-out IoU {score.mean_iou:.2f} on {score.n_px} px, "
-        f"next best {CANDIDATE_NAMES[rival]} {others[rival] or 0:.2f}."
+        f"{shown}. The {CANDIDATE_NAMES[rival]} has {others[rival]:.2f}: not clearly "
+        "more, on so few strokes."
     )
 
 
 def advise(samples: Samples, score: Score | None, names: Mapping[int, str]) -> str:
     """Say what to paint, so that learning can be checked; '' where it can be."""
-    if score is None or score.mean_iou is not None:
+    if score is None:
         return ""
     counts = {
         value: len(np.unique(samples.strokes[samples.targets == index]))

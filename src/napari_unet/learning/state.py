@@ -167,6 +167,13 @@ class State:
         missing = advise_missing_class(self.annotations.values, names)
         if missing or self._samples is None:
             return missing
+        for image in self.annotations.images:
+            if image.source.normaliser.is_flat:
+                return (
+                    "An annotated image has the same value everywhere (or none that is "
+                    "a number), so there is nothing to tell classes apart by: check "
+                    "that it is the right image."
+                )
         return advise(
             self._samples, self.verdict.scores.get(self.verdict.chosen), names
         )

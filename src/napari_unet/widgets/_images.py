@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
@@ -63,6 +64,7 @@ class ImageBook(QObject):
         events.inserted.connect(self._on_inserted)
         events.removed.connect(self._on_removed)
         events.renamed.connect(self._on_renamed)
+        self.layers.selection.events.active.connect(self._on_active)
         for entry in self:
             self._check(entry)
         if self.current is None:
@@ -75,6 +77,7 @@ class ImageBook(QObject):
         events.inserted.disconnect(self._on_inserted)
         events.removed.disconnect(self._on_removed)
         events.renamed.disconnect(self._on_renamed)
+        self.layers.selection.events.active.disconnect(self._on_active)
 
     def image_choices(self) -> list[Image]:
         """Return the image layers."""
@@ -147,7 +150,13 @@ class ImageBook(QObject):
         entry = self.current
         if entry is None:
             return None
+        earlier = entry.annotation
         layer = entry.make_annotation(self.layers)
+        if earlier is not None and np.any(earlier.data):
+            self.refused.emit(
+                f"'{earlier.name}' stays as it is, but only one annotation of an image "
+                "is learned from: choose it again to go on with it."
+            )
         entry.make_prediction(self.layers)
         self.layers.selection.active = layer
         layer.mode = "paint"
@@ -206,6 +215,18 @@ class ImageBook(QObject):
         else:
             self._adopt()
         self.changed.emit()
+
+    def _on_active(self, _event: Any) -> None:
+        """Work on the image that is selected, or whose annotation is: it is seen."""
+        active = self.layers.selection.active
+        if active is None:
+            return
+        if isinstance(active, Image):
+            self.choose(active)
+            return
+        for entry in self:
+            if active in (entry.annotation, entry.prediction):
+                self.choose(entry.image)
 
     def _on_removed(self, event: Any) -> None:
         self._drop(event.value)

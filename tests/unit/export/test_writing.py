@@ -85,7 +85,7 @@ def test_missing_folder_and_folder_in_place_of_file(tmp_path):
     with pytest.raises(FileError, match=r"make the folder .*missing first"):
         write_labels(tmp_path / "missing" / "a.tif", ONES)
     (tmp_path / "file").touch()
-    with pytest.raises(FileError, match="make the folder"):
+    with pytest.raises(FileError, match="is a file, not a folder"):
         write_labels(tmp_path / "file" / "a.tif", ONES)
     (tmp_path / "b.tif").mkdir()
     with pytest.raises(FileError, match="is a folder; give the name of a file in it"):

@@ -71,3 +71,22 @@ def test_steps_go_on_from_the_loaded_ones(trained, tmp_path):
     loaded = load(tmp_path / "m.safetensors")
     loaded.annotate(image, annotation)
     assert finish(loaded.fine_tune(steps=2)).step == 5
+
+
+def test_a_flat_image_gets_advice():
+    learner = Learner(CONFIG)
+    *_, (_, annotation) = painted(5)
+    learner.annotate(np.full((64, 64), 7, np.uint8), annotation)
+    learner.predict(np.full((64, 64), 7, np.uint8))
+    assert "same value everywhere" in learner.status.advice
+
+
+def test_a_class_with_one_stroke_is_asked_for():
+    learner = Learner(CONFIG)
+    *_, (image, annotation) = painted(5)
+    annotation[60, 30:34] = 3
+    learner.annotate(image, annotation)
+    learner.class_names = {3: "rim"}
+    learner.predict(image)
+    assert learner.status.score.mean_iou is not None
+    assert "second stroke of 'rim'" in learner.status.advice
