@@ -85,10 +85,6 @@ CASES = {
         "train --image no.tif --annotation {strokes} --out " + OUT,
         "no file no.tif",
     ),
-    "no strokes to paint": (
-        "simulate --truth {truth} --strokes 0 --seed 0 --out o.tif",
-        "'0' is not a whole number of 1 or more",
-    ),
     "text for image": (
         "train --image {no_json} --annotation {strokes} --out " + OUT,
         r"suffix '\.json'",

@@ -76,6 +76,7 @@ def test_version(cli):
         ),
         ("train --image a --annotation b --out m --classes 2", "'2' is not VALUE=NAME"),
         ("simulate --truth t --out a --strokes many", "'many' is not a whole number"),
+        ("simulate --truth t --out a --strokes 0", "is not a whole number of 1 or"),
         ("evaluate --prediction p", "the following arguments are required: --truth"),
         ("info m --verbose", "unrecognized arguments: --verbose"),
     ],
