@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +33,9 @@ class UNet(nn.Module):
     al. 2019, arXiv:1903.10520), which needs no statistics of the tile: tiled prediction
     equals untiled prediction, and costs nothing but the standardising of the weights.
 
+    In 3D the convolutions are 3x3x3; pooling and up-convolutions leave z alone (1x2x2)
+    unless ``config.pool_z``. Sizes in px are then those along y and x.
+
     Parameters
     ----------
     config
@@ -49,12 +54,14 @@ class UNet(nn.Module):
             _Double(ndim, a, b, self.is_padded, is_first=level == 0)
             for level, (a, b) in enumerate(zip(ins, channels, strict=True))
         )
-        self.up = nn.ModuleList(up(2 * c, c, 2, stride=2) for c in channels[:-1])
+        # Any: the 2D layers do not take three numbers, nor are they given any
+        size: Any = 2 if ndim == 2 or config.pool_z else (1, 2, 2)
+        self.up = nn.ModuleList(up(2 * c, c, size, stride=size) for c in channels[:-1])
         self.merge = nn.ModuleList(
             _Double(ndim, 2 * c, c, self.is_padded) for c in channels[:-1]
         )
         self.head = conv(channels[0], config.n_classes, 1)
-        self.pool = nn.MaxPool2d(2) if ndim == 2 else nn.MaxPool3d(2)
+        self.pool = nn.MaxPool2d(size) if ndim == 2 else nn.MaxPool3d(size)
         self.dropout = nn.Dropout(config.dropout if not self.is_padded else 0.0)
         for module in (*self.up, self.head, *self.modules()):
             if isinstance(module, conv | up) and not isinstance(module, _Standardised):
@@ -90,6 +97,22 @@ class UNet(nn.Module):
             maps.append(x)
         return maps[::-1]
 
+    @contextmanager
+    def standardised_once(self) -> Iterator[None]:
+        """Standardise the weights once for all passes inside the ``with``.
+
+        For several passes with the same weights: standardising takes as long as the
+        convolutions of a small image.
+        """
+        convs = [m for m in self.modules() if isinstance(m, _Standardised)]
+        for conv in convs:
+            conv.ready = conv.standardised_weight()
+        try:
+            yield
+        finally:
+            for conv in convs:
+                conv.ready = None
+
     def widen_head(self, n_classes: int) -> None:
         """Add outputs to the head; the old ones stay as they are.
 
@@ -111,7 +134,10 @@ class UNet(nn.Module):
 
     @property
     def grid_px(self) -> int:
-        """Input sizes and tile corners are multiples of this when padded (px)."""
+        """Input sizes and tile corners are multiples of this when padded (px).
+
+        Along an unpooled z any number of planes will do.
+        """
         return int(2**self.config.depth)
 
     @property
@@ -133,7 +159,8 @@ class UNet(nn.Module):
 
         Padded: both are the next multiple of the grid. Unpadded: every pooling must
         meet an even size, so 388 px of output need 572 px of input (the paper's
-        figure 1).
+        figure 1). Along an unpooled z, unpadded convolutions take ``8 * depth + 4``
+        planes away and padded ones none.
         """
         if self.is_padded:
             size = math.ceil(output_px / self.grid_px) * self.grid_px
@@ -175,6 +202,7 @@ class _Standardised:
 
     gain: nn.Parameter
     weight: Tensor
+    ready: Tensor | None = None
 
     def standardised_weight(self) -> Tensor:
         """Return the kernels with zero mean and variance 1 / fan-in per output."""
@@ -193,7 +221,7 @@ class _Standardised2d(_Standardised, nn.Conv2d):
         _initialise(self, n_out, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.standardised_weight()
+        weight = self.standardised_weight() if self.ready is None else self.ready
         return F.conv2d(x, weight, self.bias, padding=self.padding)
 
 
@@ -203,7 +231,7 @@ class _Standardised3d(_Standardised, nn.Conv3d):
         _initialise(self, n_out, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.standardised_weight()
+        weight = self.standardised_weight() if self.ready is None else self.ready
         return F.conv3d(x, weight, self.bias, padding=self.padding)
 
 

@@ -1,0 +1,1 @@
+"""Pretraining of the bundled weights: ``python -m tools.pretrain --help``."""

@@ -1,0 +1,130 @@
+"""Pretrain the bundled weights.
+
+``python -m tools.pretrain --data FOLDER --out runs/compact --minutes 90``
+
+goes on from ``--out`` where an earlier run stopped, and writes the log ``log.jsonl``,
+the state ``state.pt`` and the file for the package, ``compact.safetensors``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tools.pretrain.episodes import Episode, EpisodeStream, draw_episode
+from tools.pretrain.export import export
+from tools.pretrain.procedural import draw_pair
+from tools.pretrain.real import RealImages
+from tools.pretrain.training import Settings, Trainer, append
+
+_LOG_EVERY = 50
+_SAVE_EVERY_S = 180.0
+_WARM_UP_STEPS = 100
+
+
+def parse() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.pretrain",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="folder of annotated images with a manifest.csv; none: procedural alone",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="how long; the rate falls at last"
+    )
+    parser.add_argument(
+        "--cool", type=float, default=0.4, help="share of the time in which it falls"
+    )
+    parser.add_argument("--batch", type=int, default=4, help="episodes a step")
+    parser.add_argument("--crop", type=int, default=128, help="side of crops (px)")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="makers of episodes")
+    parser.add_argument("--threads", type=int, default=2, help="threads on a CPU")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+def validation_episodes(data: Path | None, size: int, n: int = 48) -> list[Episode]:
+    """Return the same episodes each time: real ones that training leaves out."""
+    rng = np.random.default_rng(12345)
+    real = RealImages(data, validation=True) if data else None
+    episodes = []
+    for number in itertools.count():
+        if len(episodes) == n:
+            return episodes
+        pair = real.draw(rng, size) if real else draw_pair(10**15 + number)
+        episode = draw_episode(rng, pair, size)
+        if episode is not None:
+            episodes.append(episode)
+    return episodes
+
+
+def main() -> None:
+    """Train until the time is over."""
+    args = parse()
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    state, log = args.out / "state.pt", args.out / "log.jsonl"
+    settings = Settings(
+        seed=args.seed, batch=args.batch, crop_px=args.crop, learning_rate=args.rate
+    )
+    trainer = Trainer(settings, torch.device(args.device))
+    if state.exists():
+        trainer.resume(state)
+    validation = validation_episodes(args.data, settings.crop_px)
+    # another seed after each resume, or the same episodes would come again
+    stream = EpisodeStream(
+        args.data,
+        settings.crop_px,
+        settings.real_share,
+        settings.seed + trainer.n_steps,
+        args.workers,
+    )
+    began = saved = time.monotonic()
+    first_step, recent = trainer.n_steps, []
+    while True:
+        spent = (time.monotonic() - began) / (60 * args.minutes)
+        n_done = trainer.n_steps - first_step
+        rate = min(1.0, (1.0 - spent) / args.cool, (n_done + 1) / _WARM_UP_STEPS)
+        if rate <= 0:
+            break
+        recent.append(trainer.step([next(stream) for _ in range(args.batch)], rate))
+        if trainer.n_steps % _LOG_EVERY == 0:
+            means = {k: float(np.mean([r[k] for r in recent])) for k in recent[0]}
+            append(log, {"step": trainer.n_steps, "rate": rate, **means})
+            recent = []
+        if time.monotonic() - saved > _SAVE_EVERY_S:
+            save(trainer, args.out, validation)
+            saved = time.monotonic()
+    save(trainer, args.out, validation)
+
+
+def save(trainer: Trainer, folder: Path, validation: list[Episode]) -> None:
+    """Validate and write state and package file."""
+    scores = trainer.validate(validation)
+    append(
+        folder / "log.jsonl",
+        {
+            "step": trainer.n_steps,
+            "hours": trainer.seconds / 3600,
+            **{f"validation_{k}": v for k, v in scores.items()},
+        },
+    )
+    trainer.save(folder / "state.pt")
+    export(trainer, folder / "compact.safetensors", {"validation": scores})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Episodes: strokes on one image, and both images' truth to be judged by."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import multiprocessing
+
+from napari_unet.annotation.simulate import simulate_strokes
+from napari_unet.annotation.strokes import find_strokes
+from tools.pretrain.fields import Floats
+from tools.pretrain.procedural import Pair, View, draw_pair
+from tools.pretrain.real import RealImages
+
+__all__ = ["MAX_CLASSES", "Episode", "EpisodeStream", "draw_episode"]
+
+MAX_CLASSES = 6
+_MAX_SUPPORT_PX = 400
+_N_STROKES = (1, 2, 3, 5, 8)
+_CHANCES = (0.25, 0.15, 0.25, 0.15, 0.2)
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """What one ridge fit and its judgement need.
+
+    Attributes
+    ----------
+    images
+        (2, 3, S, S): the image with strokes, and the other one.
+    truths
+        (2, S, S), int64, class index from 0; -1 is unknown.
+    yx, targets, weights
+        Support pixels (n, 2) of the first image, classes (n,), weights (n,) of sum 1.
+    n_classes, n_strokes
+        Classes that have strokes, and strokes in all.
+    """
+
+    images: Floats
+    truths: NDArray[np.int64]
+    yx: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    weights: Floats
+    n_classes: int
+    n_strokes: int
+
+
+def draw_episode(rng: np.random.Generator, pair: Pair, size: int) -> Episode | None:
+    """Crop, change exposure and paint strokes; None where fewer than two classes fit.
+
+    Flips and turns are free for each view; strength of exposure changes is shared but
+    for a small difference.
+    """
+    curve, invert = rng.uniform(-0.4, 0.4), rng.random() < 0.25
+    views = []
+    for view in (pair.first, pair.second):
+        image, truth = _cut(rng, view, size)
+        image = _expose(rng, -image if invert else image, curve)
+        views.append((_three_channels(image), truth))
+    truth = views[0][1]
+    n = int(rng.choice(_N_STROKES, p=_CHANCES))
+    annotation = simulate_strokes(truth, n, int(rng.integers(2**31)))
+    values = np.unique(annotation[annotation > 0])
+    if not 2 <= len(values) <= MAX_CLASSES:
+        return None
+    table = np.full(256, -1, np.int64)
+    table[values] = np.arange(len(values))
+    parts, targets, weights = [], [], []
+    strokes = find_strokes(annotation)
+    cap = max(4, _MAX_SUPPORT_PX // len(strokes))
+    for stroke in strokes:
+        k = min(cap, stroke.n_px)
+        parts.append(stroke.yx[np.linspace(0, stroke.n_px - 1, k).astype(int)])
+        targets.append(np.full(k, table[stroke.value]))
+        weights.append(np.full(k, np.sqrt(stroke.n_px) / k))
+    target, weight = np.concatenate(targets), np.concatenate(weights)
+    for index in range(len(values)):
+        weight[target == index] /= weight[target == index].sum() * len(values)
+    return Episode(
+        images=np.stack([image for image, _ in views]).astype(np.float32),
+        truths=np.stack([table[t] for _, t in views]),
+        yx=np.concatenate(parts).astype(np.int64),
+        targets=target,
+        weights=weight.astype(np.float32),
+        n_classes=len(values),
+        n_strokes=len(strokes),
+    )
+
+
+def _cut(
+    rng: np.random.Generator, view: View, size: int
+) -> tuple[Floats, NDArray[np.uint8]]:
+    height, width = view.truth.shape
+    y, x = rng.integers(0, height - size + 1), rng.integers(0, width - size + 1)
+    image = view.image[:, y : y + size, x : x + size]
+    truth = view.truth[y : y + size, x : x + size]
+    turns = int(rng.integers(4))
+    image, truth = np.rot90(image, turns, (1, 2)), np.rot90(truth, turns)
+    if rng.random() < 0.5:
+        image, truth = image[:, :, ::-1], truth[:, ::-1]
+    return image, np.ascontiguousarray(truth)
+
+
+def _expose(rng: np.random.Generator, image: Floats, curve: float) -> Floats:
+    """Bend the grey values, and change contrast, brightness and noise a little."""
+    inside = np.clip(image, -1, 1)
+    image = image + (curve + rng.uniform(-0.1, 0.1)) * (1 - inside**2)
+    image = image * rng.uniform(0.8, 1.1) + rng.uniform(-0.12, 0.12)
+    if rng.random() < 0.3:
+        sigma = rng.uniform(0, 0.08)
+        image = image + sigma * rng.standard_normal(image.shape).astype(np.float32)
+    return image.astype(np.float32)
+
+
+def _three_channels(image: Floats) -> Floats:
+    """Return (3, S, S): grey three times; of two channels, both and their mean."""
+    if len(image) == 1:
+        return np.repeat(image, 3, axis=0)
+    if len(image) == 2:
+        return np.concatenate([image, image.mean(axis=0, keepdims=True)])
+    return image
+
+
+class _Source:
+    """Draws procedural pairs, keeping a stock of them, and real ones."""
+
+    def __init__(self, data: Path | None, real_share: float, seed: int) -> None:
+        self._rng = np.random.default_rng([seed, 1])
+        self._real = RealImages(data) if data else None
+        self._real_share = real_share if data else 0.0
+        self._stock: list[Pair] = []
+
+    def draw(self, size: int) -> Episode:
+        rng = self._rng
+        while True:
+            if self._real is not None and rng.random() < self._real_share:
+                pair = self._real.draw(rng, size)
+            else:
+                pair = self._procedural()
+            episode = draw_episode(rng, pair, size)
+            if episode is not None:
+                return episode
+
+    def _procedural(self) -> Pair:
+        rng = self._rng
+        if len(self._stock) < 64 or rng.random() < 0.3:
+            pair = draw_pair(int(rng.integers(2**62)))
+            if len(self._stock) < 1500:
+                self._stock.append(pair)
+            else:
+                self._stock[rng.integers(len(self._stock))] = pair
+            return pair
+        return self._stock[rng.integers(len(self._stock))]
+
+
+class EpisodeStream:
+    """Episodes without end, made by other processes.
+
+    Parameters
+    ----------
+    data
+        Folder of real images; None: procedural tasks alone.
+    size
+        Side of the crops (px).
+    real_share
+        Share of real tasks.
+    seed
+        The same seed and number of workers give the same episodes, but the order in
+        which workers deliver may differ.
+    n_workers
+        Processes.
+    """
+
+    def __init__(
+        self,
+        data: Path | None,
+        size: int,
+        real_share: float,
+        seed: int,
+        n_workers: int = 1,
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._queue = context.Queue(maxsize=32)
+        self._workers = [
+            context.Process(
+                target=_work,
+                args=(self._queue, data, size, real_share, 1000 * seed + number),
+                daemon=True,
+            )
+            for number in range(n_workers)
+        ]
+        for worker in self._workers:
+            worker.start()
+
+    def __iter__(self) -> Iterator[Episode]:
+        return self
+
+    def __next__(self) -> Episode:
+        """Return the next episode.
+
+        Raises
+        ------
+        RuntimeError
+            If the workers have died.
+        """
+        while True:
+            try:
+                return Episode(**self._queue.get(timeout=60))
+            except queue.Empty:
+                if not any(worker.is_alive() for worker in self._workers):
+                    raise RuntimeError("the processes that make episodes died") from None
+
+
+def _work(
+    out: multiprocessing.Queue, data: Path | None, size: int, share: float, seed: int
+) -> None:
+    torch.set_num_threads(1)
+    source = _Source(data, share, seed)
+    while True:
+        out.put(vars(source.draw(size)))
