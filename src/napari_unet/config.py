@@ -59,6 +59,14 @@ class UNetConfig(_Settings):
         description="2: each plane by itself, which a stroke in one plane can teach "
         "(default); 3: volumes.",
     )
+    pool_z: bool = Field(
+        False,
+        title="Pool along z",
+        description="Only for volumes: halve the resolution along z as well as along y "
+        "and x. Off, because most stacks are coarser along z, and because a volume "
+        "network then starts as exactly what the 2D network makes of each plane; on "
+        "where the voxels are cubes.",
+    )
     in_channels: int = Field(
         1,
         ge=1,

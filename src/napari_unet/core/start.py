@@ -9,9 +9,11 @@ from torch import Tensor
 
 from napari_unet.config import UNetConfig
 from napari_unet.core.checkpoint import load_tensors
+from napari_unet.core.inflate import inflate
 from napari_unet.core.unet import UNet
+from napari_unet.errors import ConfigError
 
-__all__ = ["bundled_path", "make_network"]
+__all__ = ["bundled_path", "make_network", "spread_channels", "to_bundled_channels"]
 
 _FOLDER = Path(__file__).parent / "bundled"
 
@@ -27,14 +29,28 @@ def make_network(
 ) -> tuple[UNet, bool]:
     """Make a network with its start weights.
 
-    Pretrained weights are taken when asked for, present, and of this shape; a first
-    layer for one channel is spread over the channels of the image, and the head is
-    always new.
+    Pretrained weights are taken when asked for, present, and of this shape. The first
+    layer is spread over the channels of the image (`spread_channels`), a network for
+    volumes gets the 2D weights (`inflate`), and the head is always new.
+
+    Parameters
+    ----------
+    config
+        Architecture, dimensions, channels and classes.
+    start
+        ``"bundled"`` or ``"scratch"``: random weights.
+    seed
+        Decides the random weights.
 
     Returns
     -------
     UNet, bool
         In evaluation mode on the CPU; whether its weights are pretrained.
+
+    Raises
+    ------
+    CheckpointError
+        If the file with the pretrained weights is damaged.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -52,6 +68,8 @@ def make_network(
     first = "down.0.0.weight"
     if first in loaded:
         loaded[first] = spread_channels(loaded[first], config.in_channels)
+    if config.ndim == 3:
+        loaded = inflate(loaded, pool_z=config.pool_z)
     body = {name for name in own if not name.startswith("head.")}
     fits = body == set(loaded) and all(
         loaded[name].shape == own[name].shape for name in body
@@ -63,11 +81,69 @@ def make_network(
 
 
 def spread_channels(weight: Tensor, n_channels: int) -> Tensor:
-    """Spread a first layer's kernels (O, C, ...) over another number of channels.
+    """Change a first layer's kernels to take images of another number of channels.
 
-    A grey image repeated in every channel gives the same response as before.
+    The response to an image is that of the old kernels to the image mapped by
+    `to_bundled_channels`; the sum over the channels stays, and so a grey image repeated
+    in every channel gives the same response as before.
+
+    Parameters
+    ----------
+    weight
+        Kernels (O, C, ...).
+    n_channels
+        Channels of the images to come.
+
+    Returns
+    -------
+    Tensor
+        Kernels (O, n_channels, ...).
+
+    Raises
+    ------
+    ConfigError
+        If there is no channel.
     """
     if weight.shape[1] == n_channels:
         return weight
-    mean = weight.sum(dim=1, keepdim=True) / n_channels
-    return mean.repeat(1, n_channels, *[1] * (weight.ndim - 2))
+    matrix = to_bundled_channels(n_channels, weight.shape[1]).to(weight)
+    return torch.einsum("os...,cs->oc...", weight, matrix)
+
+
+def to_bundled_channels(n_channels: int, n_slots: int = 3) -> Tensor:
+    """Return how the channels of an image enter a network made for ``n_slots``.
+
+    Channel ``c`` enters slot ``c`` modulo the number of slots, and a slot is the mean
+    of its channels; slots without a channel are the mean of all channels. For three
+    slots: a grey image enters three times, two channels enter as (a, b, (a + b) / 2),
+    and RGB as it is.
+
+    Parameters
+    ----------
+    n_channels
+        Channels of the image, at least 1.
+    n_slots
+        Input channels of the network, at least 1; 3, as RGB images need, for the
+        bundled networks.
+
+    Returns
+    -------
+    Tensor
+        float32 of shape (n_channels, n_slots), not negative; each column sums to 1.
+        Slot ``s`` is the sum over ``c`` of ``matrix[c, s] * image[c]``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no channel or no slot.
+    """
+    if n_channels < 1 or n_slots < 1:
+        raise ConfigError(
+            f"{n_channels} channels cannot enter a network for {n_slots}; both must be "
+            "at least 1."
+        )
+    matrix = torch.zeros(n_channels, n_slots)
+    channels = torch.arange(n_channels)
+    matrix[channels, channels % n_slots] = 1
+    matrix[:, n_channels:] = 1  # slots without a channel
+    return matrix / matrix.sum(dim=0)

@@ -71,7 +71,9 @@ def test_he_initialisation():
 @pytest.mark.parametrize("architecture", ["compact", "unet2015"])
 @pytest.mark.parametrize(("ndim", "depth"), [(2, 1), (2, 2), (2, 3), (3, 1), (3, 2)])
 def test_sizes_are_as_announced_in_2d_and_3d(architecture, ndim, depth):
-    unet = _unet(architecture=architecture, ndim=ndim, depth=depth, in_channels=2)
+    unet = _unet(
+        architecture=architecture, ndim=ndim, depth=depth, in_channels=2, pool_z=True
+    )
     wanted = 5 if ndim == 3 else 37
     n_in, n_out = unet.valid_input_px(wanted)
     assert n_out >= wanted
@@ -87,6 +89,20 @@ def test_sizes_are_as_announced_in_2d_and_3d(architecture, ndim, depth):
     # the smallest size that does: one step less gives less than was wanted
     if not unet.is_padded:
         assert n_out - 2**depth < wanted
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("architecture", ["compact", "unet2015"])
+def test_any_number_of_planes_will_do_when_they_are_not_pooled(architecture, depth):
+    unet = _unet(architecture=architecture, ndim=3, depth=depth)
+    n_lost = 0 if unet.is_padded else 8 * depth + 4
+    n_in, n_out = unet.valid_input_px(5)
+    with torch.inference_mode():
+        maps = unet.features(torch.rand(1, 1, n_lost + 3, n_in, n_in))
+        logits = unet.head(maps[0])
+    assert logits.shape == (1, 2, 3, n_out, n_out)
+    for level, level_map in enumerate(maps):
+        assert level_map.shape[2] == (3 if unet.is_padded else 3 + 4 * level)
 
 
 def test_compact_keeps_any_size_on_its_grid():
