@@ -19,7 +19,7 @@ __all__ = ["HEADER_KEY", "KINDS", "MAX_TABLE_BYTES", "read_file", "too_large"]
 
 HEADER_KEY = "napari_unet"
 """Key of our header, as JSON text, in the file's safetensors metadata."""
-KINDS = ("unet", "learner")
+KINDS = ("unet", "learner", "bundled")
 MAX_TABLE_BYTES = 4 * 2**20
 """Ample for 25,000 tensors; once parsed, hostile JSON takes up to 30 times its size."""
 
