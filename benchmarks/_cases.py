@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from _data import Picture, Row
+from _judge import Judged, score_labels
 from numpy.typing import NDArray
 
 from napari_unet import Learner, LearnerConfig
 from napari_unet.annotation.simulate import simulate_strokes
-from napari_unet.core.metrics import confusion_matrix, iou_per_class
-from napari_unet.jobs import HeadFitted, finish
+from napari_unet.jobs import HeadFitted, TilePredicted, finish
 
-__all__ = ["Case", "plan_cases", "run_case", "warm_up"]
+__all__ = ["Case", "plan_cases", "run_learner", "run_scratch", "warm_up"]
 
 INSTANT = ("forest", "instant", "instant+forest")
 TUNED = ("fine-tuned", "fine-tuned+forest")
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,130 +56,145 @@ def plan_cases(
     return cases
 
 
-def run_case(
+def run_learner(
     case: Case,
     painted: Picture,
     other: Picture | None,
     times_s: Sequence[float],
     config: LearnerConfig,
-) -> dict[str, Any]:
+) -> Record:
     """Paint, predict, fine-tune, predict; return scores and times, fit for JSON.
 
-    Scores are IoU per class: of the candidates alone (``"forest"``,
-    ``"fine-tuned@10"``) and of what ``predict`` gives (``"shown@0"``, ``"shown@10"``),
-    each on the image with strokes (``"same"``) and on the other one.
+    Scores are IoU per class: of the first overlay (``"overlay"``), of the candidates
+    alone (``"forest"``, ``"fine-tuned@10"``) and of what ``predict`` gives
+    (``"shown@0"``, ``"shown@10"``), each on the image with strokes (``"same"``) and on
+    the other one. ``ready_s`` has the seconds from the first stroke until labels of all
+    of the painted image were there.
     """
     annotation = simulate_strokes(painted.truth, case.n_strokes, case.seed)
     config = config.model_copy(update={"seed": case.seed})
-    result: dict[str, Any] = {
-        "n_px": int(np.count_nonzero(annotation)),
-        "overlay_s": _time_overlay(painted, annotation, config),
-        "shape": list(painted.truth.shape),
-    }
-    started = time.perf_counter()
-    learner = Learner(config)
-    learner.annotate(painted.image, annotation, axes=painted.axes)
-    labels = learner.predict(painted.image, axes=painted.axes)
-    result["labels_s"] = time.perf_counter() - started
     pictures = {"same": painted} | ({"other": other} if other else {})
-    judged = _Judged(learner, pictures)
-    judged.add(INSTANT, "", 0)
+    result: Record = {
+        "n_px": int(np.count_nonzero(annotation)),
+        "shape": list(painted.truth.shape),
+        **_first_overlay(pictures, annotation, config),
+    }
+    learner, labels, labels_s = _first_labels(painted, annotation, config)
+    result["labels_s"] = labels_s
+    judged = Judged(learner, pictures)
+    judged.look(INSTANT, "")
+    judged.look_at_shown(0)
     # what is put together here must be what a user gets
     if not np.array_equal(labels, judged.labels("same", learner.status.chosen)):
         raise AssertionError(f"{case}: predict shows other labels than its candidate")
-    spent_s = 0.0
-    result["tuned_s"] = {}
-    for until_s in times_s:
-        # the last step and the last scoring go over the time: the next part pays
-        started = time.perf_counter()
-        finish(learner.fine_tune(seconds=max(until_s - spent_s, 0.1)))
-        spent_s += time.perf_counter() - started
-        result["tuned_s"][f"{until_s:g}"] = spent_s
-        judged.add(TUNED, f"@{until_s:g}", until_s)
+    judged.ready_s = dict.fromkeys(judged.scores, labels_s)
+    judged.ready_s[result["overlay"]] = result["overlay_s"]
+    tuned_s = {}
+    for second, spent_s in _fine_tune(learner, times_s):
+        tuned_s[f"{second:g}"] = spent_s
+        judged.look(TUNED, f"@{second:g}", labels_s + spent_s)
+        judged.look_at_shown(second, labels_s + spent_s)
+    scores = {"overlay": result.pop("overlay_scores"), **judged.scores}
     return result | {
-        "scores": judged.scores,
+        "tuned_s": tuned_s,
+        "scores": scores,
+        "ready_s": {"overlay": result["overlay_s"], **judged.ready_s},
         "shown": judged.shown,
         "held_out": judged.held_out,
         "n_steps": learner.status.step,
     }
 
 
-class _Judged:
-    """Scores candidates, each predicted once per picture.
+def run_scratch(
+    case: Case,
+    painted: Picture,
+    other: Picture | None,
+    times_s: Sequence[float],
+    config: LearnerConfig,
+) -> Record:
+    """Fine-tune the same network from random weights on the same strokes.
 
-    A candidate named 'a+b' is the mean of the probabilities of a and b, as in the
-    learner: predicting the forest again for each would take longer than the learning.
+    Its scores are named ``"scratch@10"``. Without pretrained weights the first overlay
+    is the forest's: this is where the forest's own time comes from.
     """
-
-    def __init__(self, learner: Learner, pictures: dict[str, Picture]) -> None:
-        self._learner, self._pictures = learner, pictures
-        self._parts: dict[tuple[str, str], NDArray[np.float32]] = {}
-        self.scores: dict[str, dict[str, dict[int, float]]] = {}
-        self.shown: dict[str, str] = {}
-        self.held_out: dict[str, dict[str, float | None]] = {}
-
-    def add(self, candidates: Sequence[str], suffix: str, at_s: float) -> None:
-        """Score these candidates and the shown one as they are now."""
-        for part in {name.split("+")[0] for name in candidates if "+" not in name}:
-            for where, picture in self._pictures.items():
-                job = self._learner.predict_job(
-                    picture.image,
-                    axes=picture.axes,
-                    probabilities=True,
-                    candidate=part,
-                )
-                self._parts[where, part] = finish(job)
-        for name in candidates:
-            self.scores[name + suffix] = self._score(name)
-        status, key = self._learner.status, f"{at_s:g}"
-        self.shown[key] = status.chosen
-        self.held_out[key] = {n: s.mean_iou for n, s in status.scores.items()}
-        self.scores[f"shown@{key}"] = self._score(status.chosen)
-
-    def labels(self, where: str, name: str) -> NDArray[np.integer]:
-        """Return what a candidate predicts."""
-        parts = [self._parts[where, part] for part in name.split("+")]
-        total = parts[0] if len(parts) == 1 else sum(parts) / np.float32(len(parts))
-        values = np.array(self._learner.class_values, np.uint8)
-        labels: NDArray[np.integer] = values[total.argmax(axis=0)]
-        return labels
-
-    def _score(self, name: str) -> dict[str, dict[int, float]]:
-        return {
-            where: _iou(picture.truth, self.labels(where, name), self._learner)
-            for where, picture in self._pictures.items()
-        }
+    annotation = simulate_strokes(painted.truth, case.n_strokes, case.seed)
+    config = config.model_copy(update={"seed": case.seed, "start": "scratch"})
+    pictures = {"same": painted} | ({"other": other} if other else {})
+    overlay = _first_overlay(pictures, annotation, config)
+    learner, _, labels_s = _first_labels(painted, annotation, config)
+    judged = Judged(learner, pictures)
+    result: Record = {"scores": {}, "ready_s": {}, "tuned_s": {}}
+    if overlay["overlay"] == "forest":
+        result["ready_s"]["forest"] = overlay["overlay_s"]
+    for second, spent_s in _fine_tune(learner, times_s):
+        result["tuned_s"][f"{second:g}"] = spent_s
+        judged.look(["fine-tuned"], "", labels_s + spent_s)
+        for kind, values in (("scores", judged.scores), ("ready_s", judged.ready_s)):
+            result[kind][f"scratch@{second:g}"] = values["fine-tuned"]
+    return result | {"n_steps": learner.status.step}
 
 
-def _iou(
-    truth: NDArray[np.uint8], labels: NDArray[np.integer], learner: Learner
-) -> dict[int, float]:
-    """Return the IoU of each painted class that the truth holds.
+def _fine_tune(
+    learner: Learner, times_s: Sequence[float]
+) -> Iterator[tuple[float, float]]:
+    """Fine-tune; yield at each of these times, with the seconds that it really took."""
+    spent_s = 0.0
+    for until_s in times_s:
+        # the last step and the last scoring go over the time: the next part pays
+        started = time.perf_counter()
+        finish(learner.fine_tune(seconds=max(until_s - spent_s, 0.1)))
+        spent_s += time.perf_counter() - started
+        yield until_s, spent_s
 
-    A class that is nowhere in the painted window cannot be known: its pixels in another
-    image are left out, the same for every method.
-    """
-    values = learner.class_values
-    iou = iou_per_class(confusion_matrix(truth, labels, values))
-    present = set(np.unique(truth).tolist())
-    return {v: float(iou[i]) for i, v in enumerate(values) if v in present}
 
-
-def _time_overlay(
+def _first_labels(
     painted: Picture, annotation: NDArray[Any], config: LearnerConfig
-) -> float:
+) -> tuple[Learner, NDArray[Any], float]:
+    """Return a learner, what `predict` gives, and the seconds: gate included."""
+    started = time.perf_counter()
+    learner = Learner(config)
+    learner.annotate(painted.image, annotation, axes=painted.axes)
+    labels = learner.predict(painted.image, axes=painted.axes)
+    return learner, labels, time.perf_counter() - started
+
+
+def _first_overlay(
+    pictures: dict[str, Picture], annotation: NDArray[Any], config: LearnerConfig
+) -> Record:
     """Return the seconds from new strokes on a new image to labels of all of it.
 
     As in the viewer: shown as soon as there is a fit, before the gate has judged.
     """
+    painted = pictures["same"]
     started = time.perf_counter()
     learner = Learner(config)
     learner.annotate(painted.image, annotation, axes=painted.axes)
-    for event in learner.update():
-        if isinstance(event, HeadFitted):
-            finish(learner.predict_tiles(painted.image, axes=painted.axes))
-            break
-    return time.perf_counter() - started
+    update = learner.update()
+    next(event for event in update if isinstance(event, HeadFitted))
+    labels, candidate = _overlay(learner, painted)
+    seconds = time.perf_counter() - started
+    scores = {"same": score_labels(painted.truth, labels, learner.class_values)}
+    if "other" in pictures:
+        labels, _ = _overlay(learner, pictures["other"])
+        truth = pictures["other"].truth
+        scores["other"] = score_labels(truth, labels, learner.class_values)
+    update.close()
+    return {"overlay_s": seconds, "overlay": candidate, "overlay_scores": scores}
+
+
+def _overlay(learner: Learner, picture: Picture) -> tuple[NDArray[Any], str]:
+    """Return labels and the candidate they are from, with the model as it is."""
+    labels, candidate = np.zeros_like(picture.truth), ""
+    for event in learner.predict_tiles(picture.image, axes=picture.axes):
+        if isinstance(event, TilePredicted):
+            height, width = event.labels.shape
+            rows, columns = (
+                slice(event.y, event.y + height),
+                slice(event.x, event.x + width),
+            )
+            labels[rows, columns] = event.labels
+            candidate = event.candidate
+    return labels, candidate
 
 
 def warm_up(config: LearnerConfig) -> None:
