@@ -58,7 +58,7 @@ def main() -> int:
     dock.learning.learn.click()
     wait_until(lambda: session.seconds >= args.seconds, args.seconds * 4 + 60)
     for name, score in sorted(session.scores.items()):
-        print(f"{name:20s} held-out IoU {score.mean_iou} (n = {score.n_px} px)")
+        print(f"{name:20s} {score.text or 'no score'}")
     print(f"showing {session.shown} after {session.step} steps")
     shoot(viewer, args.out, "learning", args.themes)
     dock.learning.learn.click()

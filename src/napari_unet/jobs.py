@@ -27,6 +27,7 @@ __all__ = [
     "StepDone",
     "TilePredicted",
     "finish",
+    "held_out_text",
 ]
 
 T = TypeVar("T")
@@ -113,6 +114,12 @@ class AnnotationTaken(JobEvent):
     """Annotated pixels over all images and classes."""
 
 
+def held_out_text(n_px: int, n_strokes: int) -> str:
+    """Return how much a score rests on: "412 px of 9 strokes held out"."""
+    strokes = "1 stroke" if n_strokes == 1 else f"{n_strokes:,} strokes"
+    return f"{n_px:,} px of {strokes} held out"
+
+
 @dataclass(frozen=True)
 class Score:
     """Held-out score of one candidate.
@@ -129,6 +136,14 @@ class Score:
     n_px: int = 0
     n_strokes: int = 0
     per_stroke: tuple[float, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The score and what it rests on, for people to read; '' without a score."""
+        if self.mean_iou is None:
+            return ""
+        held_out = held_out_text(self.n_px, self.n_strokes)
+        return f"IoU {self.mean_iou:.2f} ({held_out})"
 
 
 @dataclass(frozen=True)

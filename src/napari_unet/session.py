@@ -68,17 +68,17 @@ class Curve:
             self._stride *= 2
 
     def csv(self) -> str:
-        """Return the curves as text: kind, seconds, class, value, held-out pixels."""
-        rows = ["kind,seconds,candidate,class,value,n_px"]
-        rows += [f"loss,{s:.3f},,,{loss:.6g}," for s, loss in self.losses]
+        """Return the curves as text; scores come with the held-out px and strokes."""
+        rows = ["kind,seconds,candidate,class,value,n_px,n_strokes"]
+        rows += [f"loss,{s:.3f},,,{loss:.6g},," for s, loss in self.losses]
         for point in self.scores:
             start = f"{point.seconds:.3f},{point.candidate}"
-            n_px = point.score.n_px
+            n = f"{point.score.n_px},{point.score.n_strokes}"
             rows += [
-                f"iou,{start},{value},{iou:.6g},{n_px}"
+                f"iou,{start},{value},{iou:.6g},{n}"
                 for value, iou in sorted(point.score.iou.items())
             ]
-        rows += [f"round,{s:.3f},,,," for s in self.rounds]
+        rows += [f"round,{s:.3f},,,,," for s in self.rounds]
         return "\n".join(rows) + "\n"
 
 

@@ -179,9 +179,9 @@ def test_curves_as_a_table():
     session.apply(Scored({"forest": score}, "forest", "", 1, 2.0, True))
     session.apply(AnnotationTaken(2, 5, 50))
     assert session.curve.csv().splitlines() == [
-        "kind,seconds,candidate,class,value,n_px",
-        "loss,2.000,,,0.25,",
-        "iou,2.000,forest,1,0.75,33",
-        "iou,2.000,forest,2,0.5,33",
-        "round,2.000,,,,",
+        "kind,seconds,candidate,class,value,n_px,n_strokes",
+        "loss,2.000,,,0.25,,",
+        "iou,2.000,forest,1,0.75,33,4",
+        "iou,2.000,forest,2,0.5,33,4",
+        "round,2.000,,,,,",
     ]

@@ -32,7 +32,7 @@ def test_lines_have_the_classes_colours_and_n(learned, qtbot):
     assert [s.name for s in iou.series] == ["background", "object"]
     assert iou.series[1].colour == learned.state.classes.get(2).colour
     assert iou.series[1].points[-1][1] == 0.5
-    assert "n = 120 px" in iou.note
+    assert iou.note.startswith("120 px of 4 strokes held out")
     assert list(iou.marks) == [29.5]
 
 

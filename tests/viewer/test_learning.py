@@ -59,7 +59,7 @@ def test_the_card_names_candidate_score_n_and_age(painted, qtbot):
     case.dock.refresh()
     card = case.dock.learning
     assert card.shown.text() == "Instant network"
-    assert card.score.text() == "held-out IoU 0.80  (n = 40 px)"
+    assert card.score.text() == "IoU 0.80 (40 px of 4 strokes held out)"
     assert card.others.text() == "forest 0.70"
     assert card.age.text() == "42 s old"
 

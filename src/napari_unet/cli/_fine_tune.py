@@ -25,7 +25,7 @@ def fine_tune(
     session: Session | None = None,
 ) -> Session:
     """Fine-tune with a progress bar; return the session with the curves."""
-    from napari_unet.session import CANDIDATE_NAMES, Session
+    from napari_unet.session import Session
 
     session = session or Session()
     first: int | None = None
@@ -38,15 +38,9 @@ def fine_tune(
                 bar.update(min(done, bar.total or done) - bar.n)
                 bar.set_postfix_str(f"{event.steps_per_s:.1f} steps/s", refresh=False)
             elif isinstance(event, Scored) and session.score is not None:
-                bar.set_description_str(
-                    f"{CANDIDATE_NAMES.get(event.chosen, event.chosen)}, held-out IoU "
-                    f"{_number(session.score.mean_iou)} "
-                )
+                score = session.score.text or "no score yet"
+                bar.set_description_str(f"{event.chosen}: {score} ")
             elif isinstance(event, Notice):
                 bar.clear()
                 complain(event.message)
     return session
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"

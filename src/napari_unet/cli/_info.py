@@ -10,6 +10,7 @@ from typing import Any
 from napari_unet.cli._console import naming, seconds_text, write_json
 from napari_unet.cli._options import add_json
 from napari_unet.errors import FileError
+from napari_unet.jobs import held_out_text
 
 __all__ = ["add_parser", "run"]
 
@@ -83,7 +84,7 @@ def _print(header: Mapping[str, Any]) -> None:
         ("classes", _classes_text(header)),
         ("painted", _painted_text(header)),
         ("fine-tuned", _tuned_text(header)),
-        ("held-out IoU", _scores_text(header)),
+        ("IoU", _scores_text(header)),
     ]
     for name, text in rows:
         if text:
@@ -130,9 +131,14 @@ def _tuned_text(header: Mapping[str, Any]) -> str:
 
 
 def _scores_text(header: Mapping[str, Any]) -> str:
-    parts = []
+    """Return the scores; those on the same held-out strokes name them once."""
+    parts: dict[str, list[str]] = {}
     for name, score in _mapping(header.get("scores")).items():
-        value = _mapping(score).get("mean_iou")
+        found = _mapping(score)
+        value, n_px, n_strokes = map(found.get, ("mean_iou", "n_px", "n_strokes"))
         if isinstance(value, int | float):
-            parts.append(f"{name} {value:.3f}")
-    return ", ".join(parts)
+            held_out = ""
+            if isinstance(n_px, int) and isinstance(n_strokes, int):
+                held_out = f" ({held_out_text(n_px, n_strokes)})"
+            parts.setdefault(held_out, []).append(f"{name} {value:.2f}")
+    return "; ".join(", ".join(mine) + held_out for held_out, mine in parts.items())

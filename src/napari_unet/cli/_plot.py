@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from napari_unet.jobs import held_out_text
 from napari_unet.session import CANDIDATE_NAMES
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def curves_picture(
     values = [v for p in (*scores.values(), shown) for _, v in p]
     low = math.floor(min([0.9, *values]) * 10) / 10
     below = _Panel(draw, (middle + 16, _SIZE[1] - _GAP), end, (low, 1.0))
-    below.frame("mean IoU", curve.rounds)
+    below.frame(_score_title(curve), curve.rounds)
     below.line(shown, _LOSS_COLOUR)
     below.legend(0, "shown, held-out strokes", _LOSS_COLOUR)
     for number, (name, points) in enumerate(scores.items(), 1):
@@ -76,6 +77,14 @@ def curves_picture(
         below.legend(number, f"{CANDIDATE_NAMES.get(name, name)}, truth", colour)
     below.text(_SIZE[0] // 2 - 60, _SIZE[1] - 22, "seconds of training")
     return np.asarray(image.resize(_SIZE, Image.Resampling.LANCZOS), np.uint8)
+
+
+def _score_title(curve: Curve) -> str:
+    """Return the lower diagram's title, with what the newest score rests on."""
+    newest = curve.scores[-1].score if curve.scores else None
+    if newest is None or newest.mean_iou is None:
+        return "mean IoU"
+    return f"mean IoU (shown: {held_out_text(newest.n_px, newest.n_strokes)})"
 
 
 def _smooth(points: Points, n: int = 150) -> Points:

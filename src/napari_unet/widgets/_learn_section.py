@@ -16,7 +16,7 @@ __all__ = ["LearnSection", "age_text", "others_text", "score_text", "status_text
 _SCORE_TIP = (
     "Held-out IoU: whole strokes are left out in rotation, and the overlap between "
     "what they say and what was predicted there is measured, 0 to 1, mean over the "
-    "classes. n is the number of held-out pixels: with few, the score is rough."
+    "classes. With few pixels or strokes held out, the score is rough."
 )
 _HINT = "One stroke of each class brings the overlay; a second one brings its score."
 _NO_CLASSES = "Paint strokes of at least two classes first."
@@ -49,10 +49,10 @@ def age_text(session: Session, is_coming: bool = True) -> str:
 
 
 def score_text(score: Score | None) -> str:
-    """Return a score with its n, or why there is none."""
-    if score is None or score.mean_iou is None:
+    """Return a score with what was held out for it, or why there is none."""
+    if score is None or not score.text:
         return "no score yet: it takes two strokes of each class"
-    return f"held-out IoU {score.mean_iou:.2f}  (n = {score.n_px:,} px)"
+    return score.text
 
 
 def others_text(session: Session) -> str:
