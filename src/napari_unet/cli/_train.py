@@ -116,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
     if token.cancelled:
         complain("training was interrupted; what was learned so far is kept")
     learner.save(args.out)
+    learner.check_collapse()
     if args.curves:
         with replace_file(args.curves) as temporary:
             temporary.write_text(session.curve.csv(), encoding="utf-8")
@@ -223,11 +224,10 @@ def _report(args: argparse.Namespace, learner: Learner) -> None:
         return
     from napari_unet.session import CANDIDATE_NAMES
 
-    score = status.score
     print(f"model      {args.out}")
     print(f"uses       {CANDIDATE_NAMES.get(status.chosen, status.chosen)}")
-    if score is not None and score.mean_iou is not None:
-        print(f"held-out   IoU {score.mean_iou:.3f} (n = {score.n_px} px)")
+    if status.score is not None and status.score.text:
+        print(f"score      {status.score.text}")
     print(f"fine-tuned {status.step} steps in {seconds_text(status.seconds)}")
     print(f"painted    {status.n_px} px in {status.n_strokes} strokes")
     if status.reason:

@@ -18,6 +18,7 @@ from napari_unet.errors import ConfigError
 from napari_unet.inference.predict import label_dtype, predict_planes
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, JobEvent, finish
+from napari_unet.learning.collapse import CollapseWatch, tiles_to_check
 from napari_unet.learning.fine_tune import fine_tune
 from napari_unet.learning.images import ImageRegistry, check_channels
 from napari_unet.learning.persistence import read_learner, restore, save_learner
@@ -49,6 +50,7 @@ class Learner:
         self.class_names: dict[int, str] = {}
         self._state = State(self.config)
         self._images = ImageRegistry()
+        self._collapse = CollapseWatch()
         self._lock = threading.Lock()
 
     def annotate(
@@ -112,10 +114,12 @@ class Learner:
             self._state.remember_folds()
             self._state.annotations = self._state.annotations.without(key)
             self._images.forget(key)
+            self._collapse.forget(key)
 
     def reset(self) -> None:
         """Forget what was learned, but not what is painted; give its memory back."""
         self._state.reset()
+        self._collapse.reset()
 
     def update(self) -> Generator[JobEvent, None, None]:
         """Fit the instant stage to the newest annotation, then let the gate judge.
@@ -251,7 +255,7 @@ class Learner:
             else:
                 result[where] = labels
 
-        yield from predict_planes(
+        job = predict_planes(
             predictor,
             source,
             range(stack.n_planes),
@@ -259,6 +263,9 @@ class Learner:
             store=store,
             token=token,
         )
+        if predictor.name == state.model.chosen:
+            job = self._collapse.follow(job, state.annotations, predictor.values)
+        yield from job
         return result
 
     def predict_tiles(
@@ -281,7 +288,7 @@ class Learner:
             return False
         source = self._images.find(image, key, axes, model.n_channels)
         planes = range(source.stack.n_planes)
-        done = yield from predict_planes(
+        job = predict_planes(
             model.predictor(),
             source,
             planes if index is None else [source.stack.plane_of(index)],
@@ -289,7 +296,26 @@ class Learner:
             region=region,
             token=token,
         )
+        annotations = self._state.annotations
+        done = yield from self._collapse.follow(job, annotations, model.values)
         return done
+
+    def check_collapse(self, max_tiles: int = 12) -> None:
+        """Predict a few tiles with strokes, so that `status` can tell of a collapse.
+
+        Who predicts what is painted need not ask: each prediction is watched. No more
+        than ``max_tiles`` tiles, or one of each class, are predicted.
+        """
+        state, model = self._state, self._state.model
+        if model is None:
+            return
+        for image, plane, tile in tiles_to_check(
+            state.annotations, state.tile_px, max_tiles
+        ):
+            job = predict_planes(
+                model.predictor(), image.source, [plane], state.tile_px, region=tile
+            )
+            finish(self._collapse.follow(job, state.annotations, model.values))
 
     @property
     def n_channels(self) -> int | None:
@@ -341,7 +367,10 @@ class Learner:
             annotation_version=annotations.version,
             n_px=annotations.n_px,
             n_strokes=len(annotations.strokes),
-            advice=state.advice(self.class_names),
+            advice=state.advice(
+                self.class_names,
+                self._collapse.advice(annotations.values, self.class_names),
+            ),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

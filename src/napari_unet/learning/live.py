@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from napari_unet.config import LearnerConfig
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import (
+    AnnotationTaken,
     CancelToken,
     HeadFitted,
     JobEvent,
@@ -64,6 +65,7 @@ class _Loop:
         self.images: dict[str, Annotated] = {}
         self.shown: tuple[int, int] = (-1, -1)  # view number, generation
         self.failed_version = -1
+        self.told = ""  # the newest advice
         self.training: Generator[JobEvent, None, LearnerStatus] | None = None
         self.training_token = CancelToken()
         self.whole: Generator[JobEvent, None, None] | None = None
@@ -122,7 +124,13 @@ class _Loop:
             yield Notice(str(error), "warning")
 
     def _advice(self) -> Notice:
-        return Notice(self.learner.status.advice, "advice")
+        self.told = self.learner.status.advice
+        return Notice(self.told, "advice")
+
+    def _new_advice(self) -> Generator[JobEvent, None, None]:
+        """Say what a prediction has shown, or that it is no longer so."""
+        if self.learner.status.advice != self.told:
+            yield self._advice()
 
     @property
     def _can_learn(self) -> bool:
@@ -161,6 +169,7 @@ class _Loop:
         except NapariUnetError as error:
             yield Notice(str(error), "warning")
         self.shown = now
+        yield from self._new_advice()
 
     def _predict(
         self,
@@ -215,6 +224,7 @@ class _Loop:
                 yield Notice(f"Predicted the whole image in {spent:.1f} s.")
             else:
                 yield Notice("Stopped predicting; the finished part stays.")
+            yield from self._new_advice()
         except NapariUnetError as error:
             yield Notice(str(error), "warning")
 
@@ -238,6 +248,8 @@ class _Loop:
             return
         if event is not None:
             yield event
+            if isinstance(event, AnnotationTaken):  # which takes older advice back
+                yield self._advice()
         else:
             self.inbox.learn(False)
             yield from self._stop_training("")

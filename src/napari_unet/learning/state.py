@@ -162,8 +162,8 @@ class State:
         if self.trainer is not None or self.tuned is not None:
             self.remembered_folds = self.folds
 
-    def advice(self, names: Mapping[int, str]) -> str:
-        """Say what to paint next; '' when nothing is missing."""
+    def advice(self, names: Mapping[int, str], collapse: str = "") -> str:
+        """Say what to paint next, ``collapse`` first of all; '' if nothing is amiss."""
         missing = advise_missing_class(self.annotations.values, names)
         if missing or self._samples is None:
             return missing
@@ -174,7 +174,7 @@ class State:
                     "a number), so there is nothing to tell classes apart by: check "
                     "that it is the right image."
                 )
-        return advise(
+        return collapse or advise(
             self._samples, self.verdict.scores.get(self.verdict.chosen), names
         )
 

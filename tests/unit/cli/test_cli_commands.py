@@ -1,6 +1,7 @@
 """`train`, `evaluate`, `simulate`, `info`: results on stdout, as text and as JSON."""
 
 import json
+import re
 
 import imageio.v3 as iio
 import numpy as np
@@ -10,6 +11,7 @@ import tifffile
 from napari_unet.annotation.simulate import simulate_strokes
 from napari_unet.cli._evaluate import mean_scores
 from napari_unet.core.metrics import evaluate
+from napari_unet.inference.predict import _Frugal
 from napari_unet.learning import load
 
 
@@ -29,6 +31,11 @@ def test_train_reports_in_words_and_in_json(cli, folder, tmp_path):
     assert result.err == ""
     assert f"model      {model}\n" in result.out
     assert "fine-tuned 2 steps in " in result.out
+    held_out = re.search(
+        r"score      (IoU \d\.\d\d \(.+ strokes held out\))", result.out
+    )
+    assert held_out is not None
+    assert "advice" not in result.out
     lines = curves.read_text().splitlines()
     assert lines[0].startswith("kind,seconds")
     assert sum(line.startswith("loss") for line in lines) == 2
@@ -38,6 +45,7 @@ def test_train_reports_in_words_and_in_json(cli, folder, tmp_path):
     assert report["step"] == 0
     assert report["classes"] == {"1": None, "2": None}
     assert set(report["scores"]) >= {"forest", "instant"}
+    assert report["score"]["n_px"] > report["score"]["n_strokes"] >= 2
 
 
 def test_options_win_over_the_config_file(cli, folder, tmp_path):
@@ -84,7 +92,7 @@ def test_progress_bar_of_training(cli, folder, tmp_path):
     options = ("--out", tmp_path / "m", "--config", folder / "small.json")
     result = train(cli, folder, *options, "--steps", 3, "--progress")
     assert "steps/s" in result.err
-    assert "held-out IoU" in result.err
+    assert "strokes held out)" in result.err
 
 
 def test_evaluate(cli, folder, tmp_path):
@@ -168,3 +176,26 @@ def test_info_of_the_bundled_weights(cli, folder, monkeypatch):
         lambda name: model if name == "compact" else None,
     )
     assert str(model) in cli("info", "bundled").out
+
+
+def test_train_says_when_everything_becomes_one_class(
+    cli, folder, tmp_path, monkeypatch
+):
+    def all_of_the_first(self, plane, tile):
+        return np.stack([np.ones(tile.shape), np.zeros(tile.shape)])
+
+    monkeypatch.setattr(_Frugal, "predict", all_of_the_first)
+    options = ("--out", tmp_path / "m", "--config", folder / "small.json")
+    classes = ("--classes", "1=ground", "2=right")
+    result = train(cli, folder, *options, "--steps", 0, *classes)
+    said = "advice     Almost everything is predicted as 'ground': paint a few more"
+    assert said in result.out
+    report = json.loads(train(cli, folder, *options, "--steps", 0, "--json").out)
+    assert "of class 2" in report["advice"]
+
+
+def test_info_names_what_was_held_out_once(cli, folder):
+    text = cli("info", folder / "model.safetensors").out
+    (line,) = (line for line in text.splitlines() if line.startswith("IoU "))
+    assert re.search(r"forest \d\.\d\d.* \([\d,]+ px of \d+ strokes held out\)$", line)
+    assert line.count("held out") == 1
