@@ -76,7 +76,9 @@ def _head(records: Sequence[Record]) -> str:
 def _methods(records: Sequence[Record], has_candidates: bool) -> dict[str, str]:
     """Return the methods to show and their titles."""
     titles: dict[str, str] = {}
-    for key in records[0]["scores"]:
+    # cases may differ in how long they were fine-tuned
+    longest = max(records, key=lambda r: len(r["scores"]))
+    for key in longest["scores"]:
         name, _, seconds = key.partition("@")
         if key == "forest":
             titles[key] = "forest"
@@ -147,7 +149,8 @@ def _worst(
                         by_set(pick(records, n), method, where, score),
                         by_set(pick(records, n), "forest", where, score),
                     )
-                    parts.append(f"{name} {loss:+.3f}" if loss < 0 else "none")
+                    lost = f"{name} {loss:+.3f}" if loss < 0 else "none"
+                    parts.append(lost if name else "-")
                 cells.append(" / ".join(parts))
             rows.append([f"{n}, {title}", *cells])
     return table(["strokes per class", *shown.values()], rows)

@@ -49,8 +49,8 @@ def times_table(records: Sequence[Record], strokes: list[int]) -> list[str]:
         shown = [
             f"{at} s: "
             + ", ".join(f"{name} {count}" for name, count in counts.most_common())
-            for at in mine[0]["shown"]
-            for counts in [Counter(r["shown"][at] for r in mine)]
+            for at in max((r["shown"] for r in mine), key=len)
+            for counts in [Counter(r["shown"][at] for r in mine if at in r["shown"])]
         ]
         rows.append(
             [

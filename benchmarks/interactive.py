@@ -41,7 +41,7 @@ def main() -> int:
     """Run what is not done yet, then print the tables and draw the curve."""
     args = parse_arguments()
     limit_threads(args.threads)
-    settings = {**base_settings(args), "times_s": args.times}
+    settings = base_settings(args)
     n_failed = 0 if args.report else run(args, settings)
     records = [
         record
@@ -81,7 +81,8 @@ def parse_arguments() -> argparse.Namespace:
         nargs="*",
         type=float,
         default=[2, 10, 60],
-        help="seconds of fine-tuning, since its start, after which to look",
+        help="seconds of fine-tuning, since its start, after which to look; a file may "
+        "hold longer runs of some cases",
     )
     parser.add_argument(
         "--parts",
