@@ -237,20 +237,29 @@ class InstantConfig(_Settings):
     """The instant stage: closed-form head and forest, and the gate's hold-out."""
 
     n_feature_levels: int = Field(
-        3,
+        4,
         ge=1,
         le=6,
         title="Feature levels",
         description="Decoder levels, finest first, whose maps feed the closed-form "
-        "head. 3 reach from edges to surroundings; coarser maps add time and little "
-        "detail.",
+        "head. 4 reach from edges to surroundings, and are what the bundled weights "
+        "were trained for.",
     )
-    ridge_strengths: tuple[float, ...] = Field(
-        (1e-2, 1e-1, 1.0),
+    n_scales: int = Field(
+        2,
+        ge=1,
+        le=4,
+        title="Scales",
+        description="How many sizes of the image the network sees: 1 full size, 2 also "
+        "half (default: for objects of 5 to 200 px), 3 also a quarter: for larger "
+        "ones.",
+    )
+    ridge_factors: tuple[float, ...] = Field(
+        (1.0, 0.1, 10.0),
         min_length=1,
         title="Ridge strengths",
-        description="Candidates for the head's regularisation relative to the mean "
-        "feature variance; held-out strokes choose.",
+        description="Candidates for the head's regularisation, as multiples of the "
+        "usual one; the first is used until held-out strokes choose.",
     )
     n_trees: int = Field(
         50,
@@ -269,11 +278,11 @@ class InstantConfig(_Settings):
         "size, and keeps it from learning every pixel by heart.",
     )
     max_training_px: int = Field(
-        20_000,
+        8_000,
         ge=100,
         le=10_000_000,
         title="Pixels at most",
-        description="Annotated pixels used by the instant stage; beyond 20,000, a "
+        description="Annotated pixels used by the instant stage; beyond 8,000, a "
         "balanced sample is drawn, so that its time does not grow with the painting.",
     )
     n_folds: int = Field(

@@ -61,12 +61,12 @@ def _unet(architecture, depth, n_channels):
     return UNet(config).eval().requires_grad_(False)
 
 
-def _predict(unet, source, head, tiles):
+def _predict(unet, source, head, tiles, n_scales):
     """Return the network's and the closed-form head's logits of a plane."""
     shape = source.stack.plane_shape
     own, instant = np.full((3, *shape), np.nan), np.full((3, *shape), np.nan)
     for tile in tiles:
-        maps = compute_maps(unet, source, 0, tile, unet.config.depth + 1)
+        maps = compute_maps(unet, source, 0, tile, unet.config.depth + 1, n_scales)
         where = (slice(None), slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
         with torch.inference_mode():
             own[where] = unet.head(maps.finest()[None])[0].numpy()
@@ -80,22 +80,25 @@ def _predict(unet, source, head, tiles):
     n_channels=st.sampled_from([1, 3]),
     shape=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     n_cells=st.integers(2, 6),
+    n_scales=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
 @settings(max_examples=40, deadline=None)
-def test_tiled_equals_untiled(architecture, depth, n_channels, shape, n_cells, seed):
+def test_tiled_equals_untiled(
+    architecture, depth, n_channels, shape, n_cells, n_scales, seed
+):
     rng = np.random.default_rng(seed)
     image = rng.normal(size=(n_channels, *shape)).astype(np.float32)
     source = ImageSource("image", PlaneStack(image, "CYX"))
     unet = _unet(architecture, depth, n_channels)
-    n_features = sum(unet.config.channels) + n_channels
+    n_features = n_scales * sum(unet.config.channels) + n_channels
     head = RidgeHead(
         rng.normal(size=(n_features, 3)).astype(np.float32),
         rng.normal(size=3).astype(np.float32),
         1.0,
     )
     tiles = plan_tiles(shape, 8 * n_cells)  # on the pooling grid of depth 3
-    tiled = _predict(unet, source, head, tiles)
-    untiled = _predict(unet, source, head, [Tile(0, shape[0], 0, shape[1])])
+    tiled = _predict(unet, source, head, tiles, n_scales)
+    untiled = _predict(unet, source, head, [Tile(0, shape[0], 0, shape[1])], n_scales)
     for of_tiles, of_whole in zip(tiled, untiled, strict=True):
         np.testing.assert_allclose(of_tiles, of_whole, rtol=0, atol=1e-4)

@@ -6,12 +6,14 @@ the overlay at once (Bertinetto et al. 2019, arXiv:1805.08136).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RidgeHead", "softmax"]
+__all__ = ["HeadPrior", "RidgeHead", "softmax"]
 
 Floats = NDArray[np.float32]
 
@@ -37,6 +39,7 @@ class RidgeHead:
         sample_weights: Floats,
         strength: float,
         temperature: float = 6.0,
+        scale: Floats | None = None,
     ) -> RidgeHead:
         """Solve weighted ridge regression onto one-hot targets.
 
@@ -51,22 +54,29 @@ class RidgeHead:
         sample_weights
             Shape (n,), not negative, not all 0.
         strength
-            Regularisation per standardised feature, as a share of the total weight.
+            Regularisation per scaled feature, as a share of the total weight.
         temperature
             Factor on the scores before the softmax.
+        scale
+            Shape (F,), factors on the features, how much each is trusted; None: they
+            are standardised.
         """
         x = features.astype(np.float64)
         w = sample_weights.astype(np.float64) / sample_weights.sum()
         mean = w @ x
-        scale = np.sqrt(w @ (x - mean) ** 2)
-        scale = np.where(scale > 1e-6 * (1 + np.abs(mean)), scale, np.inf)
-        z = (x - mean) / scale
+        if scale is None:
+            deviation = np.sqrt(w @ (x - mean) ** 2)
+            is_flat = deviation <= 1e-6 * (1 + np.abs(mean))
+            factors = 1 / np.where(is_flat, np.inf, deviation)
+        else:
+            factors = scale.astype(np.float64)
+        z = (x - mean) * factors
         one_hot = np.eye(n_classes)[targets]
         prior = w @ one_hot
         gram = (z * w[:, None]).T @ z
         gram[np.diag_indices_from(gram)] += strength
         weights = np.linalg.solve(gram, (z * w[:, None]).T @ (one_hot - prior))
-        weights /= scale[:, None]
+        weights *= factors[:, None]
         return cls(
             weights.astype(np.float32),
             (prior - mean @ weights).astype(np.float32),
@@ -77,6 +87,66 @@ class RidgeHead:
         """Map features (n, F) to logits (n, K)."""
         scores: Floats = features @ self.weights + self.bias
         return scores * np.float32(self.temperature)
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPrior:
+    """What pretraining found out about the head, besides the network's weights.
+
+    Attributes
+    ----------
+    scales
+        A factor on each feature: of the maps, scale by scale and finest first, and of
+        the image's channels as the bundled network takes them.
+    sizes
+        Features of each map, and last the image's channels.
+    n_levels
+        Maps per scale.
+    strength, temperature
+        Each is exp(a + b log(number of strokes)).
+    """
+
+    scales: Floats
+    sizes: tuple[int, ...]
+    n_levels: int
+    strength: tuple[float, float]
+    temperature: tuple[float, float]
+
+    def scale(
+        self, n_levels: int, n_scales: int, mixing: NDArray[np.floating]
+    ) -> Floats:
+        """Return a factor per feature of the ``n_levels`` finest maps of each scale.
+
+        ``mixing`` (n_channels, n_slots) says how the image's channels enter the bundled
+        network.
+        """
+        *of_maps, of_image = np.split(self.scales, np.cumsum(self.sizes)[:-1])
+        parts = [
+            of_maps[scale * self.n_levels + level]
+            for scale in range(n_scales)
+            for level in range(n_levels)
+        ]
+        image = np.sqrt(mixing.astype(np.float64) ** 2 @ of_image**2)
+        return np.concatenate([*parts, image]).astype(np.float32)
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but the array, fit for JSON."""
+        facts = asdict(self)
+        del facts["scales"]
+        return facts
+
+    def covers(self, n_levels: int, n_scales: int) -> bool:
+        """Whether it knows so many levels at so many scales."""
+        n_known_scales = (len(self.sizes) - 1) // self.n_levels
+        return n_levels <= self.n_levels and n_scales <= n_known_scales
+
+    def strength_for(self, n_strokes: int) -> float:
+        """Return the ridge strength for so many strokes."""
+        return math.exp(self.strength[0] + self.strength[1] * math.log(n_strokes))
+
+    def temperature_for(self, n_strokes: int) -> float:
+        """Return the temperature for so many strokes."""
+        return math.exp(self.temperature[0] + self.temperature[1] * math.log(n_strokes))
 
 
 def softmax(logits: Floats, axis: int = -1) -> Floats:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from napari_unet.config import UNetConfig
 from napari_unet.core.checkpoint import load_tensors
+from napari_unet.core.head import HeadPrior
 from napari_unet.core.inflate import inflate
 from napari_unet.core.unet import UNet
 from napari_unet.errors import ConfigError
 
-__all__ = ["bundled_path", "make_network", "spread_channels", "to_bundled_channels"]
+__all__ = [
+    "bundled_path",
+    "make_network",
+    "read_prior",
+    "spread_channels",
+    "to_bundled_channels",
+]
 
 _FOLDER = Path(__file__).parent / "bundled"
 
@@ -63,7 +71,7 @@ def make_network(
     loaded = {
         name: torch.from_numpy(array).float()
         for name, array in arrays.items()
-        if not name.startswith("head.")
+        if not name.startswith(("head.", "prior."))
     }
     first = "down.0.0.weight"
     if first in loaded:
@@ -78,6 +86,31 @@ def make_network(
         return unet, False
     unet.load_state_dict({**own, **loaded})
     return unet, True
+
+
+def read_prior(architecture: str) -> HeadPrior | None:
+    """Return what the bundled file says about the closed-form head, None without one.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged.
+    """
+    path = bundled_path(architecture)
+    if path is None:
+        return None
+    arrays, header = load_tensors(path)
+    if "prior.log_scale" not in arrays:
+        return None
+    n_levels, n_scales = header["n_levels"], header["n_scales"]
+    config = UNetConfig.model_validate(header["unet"])
+    return HeadPrior(
+        scales=np.exp(arrays["prior.log_scale"].astype(np.float32)),
+        sizes=(*config.channels[:n_levels] * n_scales, config.in_channels),
+        n_levels=n_levels,
+        strength=tuple(header["strength"]),
+        temperature=tuple(header["temperature"]),
+    )
 
 
 def spread_channels(weight: Tensor, n_channels: int) -> Tensor:

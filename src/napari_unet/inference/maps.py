@@ -33,16 +33,19 @@ class TileMaps:
     tile
         The rectangle without halo.
     maps
-        Per level, finest first, shape (C_l, H_l, W_l), on the network's device; a
+        Per scale and level, finest first, shape (C, H, W), on the network's device; a
         little wider than the tile, as far as interpolation reaches.
+    cells
+        Per map, the side of its pixels in pixels of the image.
     corners
-        Per level, the tile's corner in the map upsampled to full resolution (px).
+        Per map, the tile's corner in the map upsampled to full resolution (px).
     image
         The tile's normalised image, shape (C, h, w).
     """
 
     tile: Tile
     maps: tuple[Tensor, ...]
+    cells: tuple[int, ...]
     corners: tuple[tuple[int, int], ...]
     image: Tensor
 
@@ -55,25 +58,25 @@ class TileMaps:
         """Return the finest map cut to the tile, shape (C_0, h, w)."""
         return self._cut(self.maps[0], 0)
 
-    def _cut(self, upsampled: Tensor, level: int) -> Tensor:
-        (y, x), (height, width) = self.corners[level], self.tile.shape
+    def _cut(self, upsampled: Tensor, number: int) -> Tensor:
+        (y, x), (height, width) = self.corners[number], self.tile.shape
         return upsampled[..., y : y + height, x : x + width]
 
     def project(self, head: RidgeHead) -> Tensor:
         """Return the head's logits, shape (K, h, w).
 
-        The head is applied at each level's own resolution and its scores are upsampled:
+        The head is applied at each map's own resolution and its scores are upsampled:
         the same numbers as upsampling the features, for a tenth of the work.
         """
         device = self.image.device
         weights = torch.from_numpy(head.weights).to(device)  # (F, K)
         bias = torch.from_numpy(head.bias).to(device)
         sizes = [m.shape[0] for m in (*self.maps, self.image)]
-        *per_level, of_image = torch.split(weights, sizes)
+        *per_map, of_image = torch.split(weights, sizes)
         scores = torch.einsum("fk,fhw->khw", of_image, self.image) + bias[:, None, None]
-        for level, (level_map, w) in enumerate(zip(self.maps, per_level, strict=True)):
-            coarse = torch.einsum("fk,fhw->khw", w, level_map)
-            scores += self._cut(_upsample(coarse, level), level)
+        for number, (feature_map, w) in enumerate(zip(self.maps, per_map, strict=True)):
+            coarse = torch.einsum("fk,fhw->khw", w, feature_map)
+            scores += self._cut(_upsample(coarse, self.cells[number]), number)
         return scores * head.temperature
 
     def sample(self, yx: Tensor) -> Tensor:
@@ -87,23 +90,33 @@ class TileMaps:
         Returns
         -------
         Tensor
-            Shape (n, F): all levels, finest first, then the image's channels.
+            Shape (n, F): all maps, finest first, then the image's channels.
         """
         local = yx.to(self.image.device) - torch.tensor(
             [self.tile.y0, self.tile.x0], device=self.image.device
         )
         parts = [
-            _interpolate(level_map, local, self.corners[level], level)
-            for level, level_map in enumerate(self.maps)
+            _interpolate(feature_map, local, corner, cell)
+            for feature_map, corner, cell in zip(
+                self.maps, self.corners, self.cells, strict=True
+            )
         ]
         parts.append(self.image[:, local[:, 0], local[:, 1]].T)
         return torch.cat(parts, dim=1)
 
 
 def compute_maps(
-    unet: UNet, source: ImageSource, plane: int, tile: Tile, n_levels: int
+    unet: UNet,
+    source: ImageSource,
+    plane: int,
+    tile: Tile,
+    n_levels: int,
+    n_scales: int = 1,
 ) -> TileMaps:
     """Run the network on a tile with its halo and keep its ``n_levels`` finest maps.
+
+    With ``n_scales`` above 1 the same weights also see the image at half, quarter, ...
+    size, and so as much more of the surroundings.
 
     Raises
     ------
@@ -111,37 +124,89 @@ def compute_maps(
         Left to the caller, who knows what can be made smaller.
     """
     device = next(unet.parameters()).device
-    spans = [
-        _input_span(unet, start, stop, n)
-        for start, stop, n in zip(
-            (tile.y0, tile.x0),
-            (tile.y1, tile.x1),
-            source.stack.plane_shape,
-            strict=True,
-        )
-    ]
-    (y0, y1), (x0, x1) = spans
-    pixels = torch.from_numpy(source.read(plane, y0, y1, x0, x1))
-    batch = pixels[None].to(device, memory_format=torch.channels_last)
-    with torch.inference_mode(), autocast(device):
-        levels = [m[0].float() for m in unet.features(batch)[:n_levels]]
-    maps, corners = [], []
-    for level, level_map in enumerate(levels):
-        # full-resolution px from the map's first pixel to the tile's corner
-        outset = _outset_px(unet, level)
-        corner = (tile.y0 - y0 - outset, tile.x0 - x0 - outset)
-        cut, corner = _trim(level_map, level, corner, tile.shape)
-        maps.append(cut)
-        corners.append(corner)
+    windows = [_Window.of(unet, source, tile, 2**scale) for scale in range(n_scales)]
+    # one read for all scales
+    y0, x0 = (min(w.low[axis] for w in windows) for axis in (0, 1))
+    y1, x1 = (max(w.high[axis] for w in windows) for axis in (0, 1))
+    pixels = torch.from_numpy(source.read(plane, y0, y1, x0, x1)).to(device)
+    maps: list[Tensor] = []
+    cells: list[int] = []
+    corners: list[tuple[int, int]] = []
+    with torch.inference_mode(), autocast(device), unet.standardised_once():
+        for window in windows:
+            part = pixels[None, :, *window.within(y0, x0)]
+            if window.scale > 1:
+                part = F.avg_pool2d(part, window.scale)
+            batch = part.contiguous(memory_format=torch.channels_last)
+            for level, level_map in enumerate(unet.features(batch)[:n_levels]):
+                cell = 2**level * window.scale
+                corner = window.corner(unet, level)
+                cut, corner = _trim(level_map[0].float(), cell, corner, tile.shape)
+                maps.append(cut)
+                cells.append(cell)
+                corners.append(corner)
     top, left = tile.y0 - y0, tile.x0 - x0
     height, width = tile.shape
-    image = batch[0, :, top : top + height, left : left + width].contiguous()
-    return TileMaps(tile, tuple(maps), tuple(corners), image)
+    image = pixels[:, top : top + height, left : left + width].contiguous()
+    return TileMaps(tile, tuple(maps), tuple(cells), tuple(corners), image)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What the network must see of a plane (px) to compute a tile at some scale."""
+
+    tile: Tile
+    scale: int
+    low: tuple[int, int]
+    high: tuple[int, int]
+
+    @classmethod
+    def of(cls, unet: UNet, source: ImageSource, tile: Tile, scale: int) -> _Window:
+        """Return the window of a tile; ``scale`` 2 is half the size."""
+        # a padded network's halo has room for the neighbours that interpolation takes
+        rim = 1 if scale > 1 and not unet.is_padded else 0
+        spans = [
+            _input_span(
+                unet, start // scale - rim, -(-stop // scale) + rim, -(-n // scale)
+            )
+            for start, stop, n in zip(
+                (tile.y0, tile.x0),
+                (tile.y1, tile.x1),
+                source.stack.plane_shape,
+                strict=True,
+            )
+        ]
+        low, high = zip(*spans, strict=True)
+        return cls(
+            tile,
+            scale,
+            (low[0] * scale, low[1] * scale),
+            (high[0] * scale, high[1] * scale),
+        )
+
+    def within(self, y0: int, x0: int) -> tuple[slice, slice]:
+        """Return the window in an array whose first pixel is (y0, x0)."""
+        return (
+            slice(self.low[0] - y0, self.high[0] - y0),
+            slice(self.low[1] - x0, self.high[1] - x0),
+        )
+
+    def corner(self, unet: UNet, level: int) -> tuple[int, int]:
+        """Return the distance from a map's first pixel to the tile's corner (px)."""
+        outset = _outset_px(unet, level) * self.scale
+        return (
+            self.tile.y0 - self.low[0] - outset,
+            self.tile.x0 - self.low[1] - outset,
+        )
 
 
 def _input_span(unet: UNet, start: int, stop: int, n: int) -> tuple[int, int]:
-    """Return the input interval (px) that an output interval of an axis needs."""
+    """Return the input interval that an output interval of an axis of n px needs.
+
+    It begins on the pooling grid of the plane, wherever the tile does.
+    """
     grid = unet.grid_px
+    start = start // grid * grid
     if not unet.is_padded:
         n_in, n_out = unet.valid_input_px(stop - start)
         return start - (n_in - n_out) // 2, start - (n_in - n_out) // 2 + n_in
@@ -152,7 +217,7 @@ def _input_span(unet: UNet, start: int, stop: int, n: int) -> tuple[int, int]:
 
 
 def _outset_px(unet: UNet, level: int) -> int:
-    """How far inside the input a level's map begins (px at full resolution)."""
+    """How far inside the input a level's map begins (px at the input's scale)."""
     if unet.is_padded:
         return 0
     n_in, n_out = unet.valid_input_px(1)
@@ -160,42 +225,41 @@ def _outset_px(unet: UNet, level: int) -> int:
 
 
 def _trim(
-    level_map: Tensor, level: int, corner: tuple[int, int], shape: tuple[int, int]
+    feature_map: Tensor, cell: int, corner: tuple[int, int], shape: tuple[int, int]
 ) -> tuple[Tensor, tuple[int, int]]:
     """Cut a map to the tile and two coarse pixels around it."""
-    cell = 2**level
     bounds, corners = [], []
-    for start, size, n in zip(corner, shape, level_map.shape[1:], strict=True):
+    for start, size, n in zip(corner, shape, feature_map.shape[1:], strict=True):
         first = max(start // cell - 2, 0)
         last = min(-(-(start + size) // cell) + 2, n)
         bounds.append(slice(first, last))
         corners.append(start - first * cell)
-    cut = level_map[:, bounds[0], bounds[1]].contiguous()
+    cut = feature_map[:, bounds[0], bounds[1]].contiguous()
     return cut, (corners[0], corners[1])
 
 
-def _upsample(coarse: Tensor, level: int) -> Tensor:
-    """Upsample (K, h, w) bilinearly by 2**level."""
-    if level == 0:
+def _upsample(coarse: Tensor, cell: int) -> Tensor:
+    """Upsample (K, h, w) bilinearly, each pixel to ``cell`` by ``cell``."""
+    if cell == 1:
         return coarse
     return F.interpolate(
-        coarse[None], scale_factor=2**level, mode="bilinear", align_corners=False
+        coarse[None], scale_factor=cell, mode="bilinear", align_corners=False
     )[0]
 
 
 def _interpolate(
-    level_map: Tensor, local: Tensor, corner: tuple[int, int], level: int
+    feature_map: Tensor, local: Tensor, corner: tuple[int, int], cell: int
 ) -> Tensor:
     """Return what `_upsample` has at tile-local pixels (n, 2), shape (n, C)."""
-    if level == 0:
+    if cell == 1:
         y, x = local[:, 0] + corner[0], local[:, 1] + corner[1]
-        return level_map[:, y, x].T
-    size = torch.tensor(level_map.shape[1:], device=local.device)
+        return feature_map[:, y, x].T
+    size = torch.tensor(feature_map.shape[1:], device=local.device)
     place = local + torch.tensor(corner, device=local.device) + 0.5
     # grid_sample wants x before y, in -1..1 over the whole map
-    grid = (place / (size * 2**level) * 2 - 1).flip(1).to(level_map.dtype)
+    grid = (place / (size * cell) * 2 - 1).flip(1).to(feature_map.dtype)
     return F.grid_sample(
-        level_map[None],
+        feature_map[None],
         grid[None, None],
         mode="bilinear",
         padding_mode="border",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.head import RidgeHead, softmax
+from napari_unet.core.head import HeadPrior, RidgeHead
 from napari_unet.core.source import ImageSource
+from napari_unet.core.start import to_bundled_channels
 from napari_unet.core.unet import UNet
 from napari_unet.inference.filters import compute_filters
 from napari_unet.inference.maps import TileMaps, compute_maps
@@ -25,7 +27,6 @@ __all__ = [
     "FeatureCache",
     "ForestCandidate",
     "Network",
-    "NetworkCandidate",
     "RidgeCandidate",
 ]
 
@@ -73,12 +74,14 @@ class FeatureCache:
         return result
 
     def maps(
-        self, network: Network, source: ImageSource, plane: int, tile: Tile, n: int
+        self, network: Network, source: ImageSource, plane: int, tile: Tile
     ) -> TileMaps:
-        """Return the network's ``n`` finest maps of a tile."""
+        """Return a network's maps of a tile."""
         result: TileMaps = self.get(
-            ("maps", network.uid, n, source.uid, plane, tile),
-            lambda: compute_maps(network.unet, source, plane, tile, n),
+            ("maps", network.uid, source.uid, plane, tile),
+            lambda: compute_maps(
+                network.unet, source, plane, tile, network.n_levels, network.n_scales
+            ),
             lambda maps: maps.n_bytes,
         )
         return result
@@ -86,9 +89,24 @@ class FeatureCache:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network with frozen weights; ``uid`` names these weights in the cache."""
+    """A network with frozen weights, as the head sees it.
+
+    Attributes
+    ----------
+    unet
+        The network.
+    n_levels, n_scales
+        Which of its maps feed the head: the finest levels, at full, half, ... size.
+    prior
+        What pretraining found out about the head; None for random weights.
+    uid
+        Names these weights in the cache.
+    """
 
     unet: UNet
+    n_levels: int
+    n_scales: int
+    prior: HeadPrior | None = None
     uid: int = field(default_factory=lambda: next(_uids))
 
     @property
@@ -96,15 +114,33 @@ class Network:
         """Where the weights are."""
         return next(self.unet.parameters()).device
 
+    @property
+    def n_features(self) -> int:
+        """Features of a pixel: of all maps, and the image's channels."""
+        config = self.unet.config
+        of_maps = self.n_scales * sum(config.channels[: self.n_levels])
+        return of_maps + config.in_channels
+
+    @cached_property
+    def feature_scale(self) -> Floats | None:
+        """How much each feature is trusted, shape (F,); None: they are standardised."""
+        if self.prior is None or not self.prior.covers(self.n_levels, self.n_scales):
+            return None
+        mixing = to_bundled_channels(self.unet.config.in_channels, self.prior.sizes[-1])
+        return self.prior.scale(self.n_levels, self.n_scales, mixing.numpy())
+
+    def with_weights(self, unet: UNet) -> Network:
+        """Return other weights with the same maps and prior."""
+        return Network(unet, self.n_levels, self.n_scales, self.prior)
+
 
 @dataclass(frozen=True, eq=False)
 class RidgeCandidate:
-    """The closed-form head on the network's features and the image."""
+    """The closed-form head on a network's features and the image."""
 
     network: Network
     head: RidgeHead
     values: tuple[int, ...]
-    n_levels: int
     cache: FeatureCache
     generation: int = 0
     name: str = "instant"
@@ -116,52 +152,9 @@ class RidgeCandidate:
 
     def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
         """Return shape (K, h, w)."""
-        maps = self.cache.maps(self.network, source, plane, tile, self.n_levels)
+        maps = self.cache.maps(self.network, source, plane, tile)
         with torch.inference_mode():
             return maps.project(self.head).softmax(dim=0).cpu().numpy()
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkCandidate:
-    """The fine-tuned network with its own head.
-
-    ``outputs`` are the class values of its channels, of which ``values`` are in use.
-    """
-
-    network: Network
-    outputs: tuple[int, ...]
-    values: tuple[int, ...]
-    cache: FeatureCache
-    generation: int = 0
-    name: str = "fine-tuned"
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self.network.device
-
-    def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
-        """Return shape (K, h, w)."""
-        maps = self.cache.maps(self.network, source, plane, tile, 1)
-        channels = [self.outputs.index(value) for value in self.values]
-        with torch.inference_mode():
-            logits = self.network.unet.head(maps.finest()[None])[0][channels]
-            result: Floats = logits.softmax(dim=0).cpu().numpy()
-            return result
-
-    def at_pixels(
-        self, source: ImageSource, plane: int, tile: Tile, yx: NDArray[np.integer]
-    ) -> Floats:
-        """Return probabilities (n, K) at pixels (n, 2) of the plane within the tile."""
-        maps = compute_maps(self.network.unet, source, plane, tile, 1)
-        channels = [self.outputs.index(value) for value in self.values]
-        weight = self.network.unet.head.weight[:, :, 0, 0]
-        bias = self.network.unet.head.bias
-        assert bias is not None
-        with torch.inference_mode():
-            features = maps.sample(torch.from_numpy(yx.astype(np.int64)))
-            logits = features[:, : weight.shape[1]] @ weight.T + bias
-        return softmax(logits[:, channels].cpu().numpy())
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +184,7 @@ class ForestCandidate:
 class Blend:
     """The plain mean of other candidates' probabilities."""
 
-    parts: Sequence[RidgeCandidate | NetworkCandidate | ForestCandidate]
+    parts: Sequence[RidgeCandidate | ForestCandidate]
     generation: int = 0
 
     @property

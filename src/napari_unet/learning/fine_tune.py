@@ -50,11 +50,11 @@ def _take_annotations(
     """Hand the newest strokes to the trainer and to the instant stage."""
     annotations = state.annotations
     annotations.require_two_classes()
-    trainer.take(annotations)
+    yield from state.update()
+    trainer.take(annotations, state.head_to_train)
     yield AnnotationTaken(
         annotations.version, len(annotations.strokes), annotations.n_px
     )
-    yield from state.update()
 
 
 class _Clock:

@@ -11,10 +11,12 @@ from napari_unet.core.metrics import confusion_matrix, dice_per_class, iou_per_c
 from napari_unet.jobs import Score
 from napari_unet.learning.samples import Samples
 
-__all__ = ["ORDER", "choose", "log_loss", "score_candidate"]
+__all__ = ["ORDER", "PRETRAINED_ORDER", "choose", "log_loss", "score_candidate"]
 
 ORDER = ("forest", "instant", "instant+forest", "fine-tuned", "fine-tuned+forest")
 """Candidates, simpler first: a tie goes to the earlier one."""
+PRETRAINED_ORDER = ("instant", "instant+forest", "forest", *ORDER[3:])
+"""The order with pretrained weights, which are to be trusted before the forest."""
 
 
 def score_candidate(

@@ -235,6 +235,8 @@ class Learner:
         if state.model is None or len(state.annotations.values) >= 2:
             yield from state.update()
         assert state.model is not None
+        if candidate is not None:
+            state.complete()
         predictor = state.model.predictor(candidate)
         source = self._images.find(image, key, axes, state.model.n_channels)
         stack = source.stack
@@ -386,6 +388,7 @@ class Learner:
         state = self._state
         if state.model is None or len(state.annotations.values) >= 2:
             finish(state.update())
+        state.complete()  # an update may have been broken off, and strokes erased
         save_learner(state, self.class_names, self._images.axes, path)
 
     @classmethod

@@ -13,7 +13,6 @@ from napari_unet.learning.candidates import (
     FeatureCache,
     ForestCandidate,
     Network,
-    NetworkCandidate,
     RidgeCandidate,
 )
 from napari_unet.learning.forest import Forest
@@ -29,14 +28,14 @@ _generations = count(1)
 class Model:
     """What predicts: fitted candidates and the name of the chosen one.
 
+    The forest is missing until it is fitted, after the first overlay.
     ``generation`` is a new number whenever predictions may differ.
     """
 
     values: tuple[int, ...]
-    n_levels: int
     start: Network
     head: RidgeHead
-    forest: Forest
+    forest: Forest | None
     tuned: Tuned | None
     chosen: str
     cache: FeatureCache
@@ -73,30 +72,25 @@ class Model:
             raise ConfigError(
                 f"there is no candidate '{name}': choose one of {', '.join(ORDER)}"
             )
-        if name.startswith("fine-tuned") and self.tuned is None:
+        is_ready = self.tuned is not None and self.tuned.head is not None
+        if name.startswith("fine-tuned") and not is_ready:
             raise ConfigError("no network is fine-tuned yet: call fine_tune first")
         parts = [self._part(part) for part in name.split("+")]
         return parts[0] if len(parts) == 1 else Blend(parts, self.generation)
 
-    def _part(self, name: str) -> RidgeCandidate | NetworkCandidate | ForestCandidate:
+    def _part(self, name: str) -> RidgeCandidate | ForestCandidate:
         if name == "forest":
+            assert self.forest is not None
             return ForestCandidate(
                 self.forest, self.values, self.cache, self.generation
             )
-        if name == "instant":
-            return RidgeCandidate(
-                self.start,
-                self.head,
-                self.values,
-                self.n_levels,
-                self.cache,
-                self.generation,
+        network, head, cache = self.start, self.head, self.cache
+        if name == "fine-tuned":
+            assert self.tuned is not None
+            assert self.tuned.head is not None
+            network, head, cache = (
+                self.tuned.network,
+                self.tuned.head,
+                self.tuned.cache,
             )
-        assert self.tuned is not None
-        return NetworkCandidate(
-            self.tuned.network,
-            self.tuned.outputs,
-            self.values,
-            self.cache,
-            self.generation,
-        )
+        return RidgeCandidate(network, head, self.values, cache, self.generation, name)

@@ -23,7 +23,7 @@ from napari_unet.config import SCHEMA_VERSION, LearnerConfig, UNetConfig
 from napari_unet.core._weights import unet_from_tensors
 from napari_unet.core.arrays import check_axes
 from napari_unet.core.checkpoint import load_tensors, save_tensors
-from napari_unet.core.head import RidgeHead
+from napari_unet.core.head import HeadPrior, RidgeHead
 from napari_unet.core.unet import UNet
 from napari_unet.errors import CheckpointError
 from napari_unet.inference.filters import count_filters
@@ -38,6 +38,7 @@ from napari_unet.learning.state import LearnedFrom, State
 __all__ = ["Header", "Parts", "read_learner", "restore", "save_learner"]
 
 ClassValue = Annotated[int, Field(ge=1, le=MAX_VALUE)]
+Finite = Annotated[float, Field(ge=-50, le=50, allow_inf_nan=False)]
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -46,11 +47,10 @@ class Parts:
     """A model as read from disk, on the CPU."""
 
     values: tuple[int, ...]
-    n_levels: int
-    start: UNet
-    tuned: UNet | None
-    outputs: tuple[int, ...]
+    start: Network
     head: RidgeHead
+    tuned: Network | None
+    tuned_head: RidgeHead | None
     forest: Forest
     chosen: str
 
@@ -58,11 +58,11 @@ class Parts:
         """Return the model on a device."""
         tuned = None
         if self.tuned is not None:
-            tuned = Tuned(Network(_frozen(self.tuned, device)), self.outputs)
+            network = self.tuned.with_weights(_frozen(self.tuned.unet, device))
+            tuned = Tuned(network, self.tuned_head)
         return Model(
             values=self.values,
-            n_levels=self.n_levels,
-            start=Network(_frozen(self.start, device)),
+            start=self.start.with_weights(_frozen(self.start.unet, device)),
             head=self.head,
             forest=self.forest,
             tuned=tuned,
@@ -80,15 +80,23 @@ def save_learner(
     """Write a model and its history; an older file stays if this fails."""
     model = state.model
     assert model is not None
+    assert model.forest is not None
+    prior, tuned = model.start.prior, model.tuned
     tensors: dict[str, Any] = {
         "head.weights": model.head.weights,
         "head.bias": model.head.bias,
         **_prefixed("start", model.start.unet.state_dict()),
         **_prefixed("forest", model.forest.to_arrays()),
     }
-    tuned = model.tuned.network.unet if model.tuned else None
+    temperatures = [model.head.temperature]
+    if prior is not None:
+        tensors["prior.scales"] = prior.scales
     if tuned is not None:
-        tensors |= _prefixed("tuned", tuned.state_dict())
+        assert tuned.head is not None
+        tensors["tuned_head.weights"] = tuned.head.weights
+        tensors["tuned_head.bias"] = tuned.head.bias
+        tensors |= _prefixed("tuned", tuned.network.unet.state_dict())
+        temperatures.append(tuned.head.temperature)
     header = {
         "schema_version": SCHEMA_VERSION,
         "kind": "learner",
@@ -96,12 +104,12 @@ def save_learner(
         "class_names": {str(value): name for value, name in class_names.items()},
         "axes": axes,
         "values": list(model.values),
-        "n_levels": model.n_levels,
+        "n_levels": model.start.n_levels,
+        "n_scales": model.start.n_scales,
         "chosen": model.chosen,
-        "temperature": model.head.temperature,
+        "temperatures": temperatures,
         "start": model.start.unet.config.model_dump(mode="json"),
-        "tuned": tuned.config.model_dump(mode="json") if tuned else None,
-        "outputs": list(model.tuned.outputs) if model.tuned else [],
+        "prior": prior.facts() if prior else None,
         **_history(state),
     }
     save_tensors(path, tensors, header)
@@ -133,6 +141,24 @@ def restore(state: State, header: Header, parts: Parts) -> None:
     state.remembered_folds = dict(header.folds)
 
 
+class PriorFacts(BaseModel):
+    """A `HeadPrior` without its array."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    sizes: tuple[Annotated[int, Field(ge=1, le=100_000)], ...]
+    n_levels: Annotated[int, Field(ge=1)]
+    strength: Annotated[tuple[Finite, Finite], Field()]
+    temperature: Annotated[tuple[Finite, Finite], Field()]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> PriorFacts:
+        n_maps = len(self.sizes) - 1
+        if n_maps < 1 or n_maps % self.n_levels:
+            raise ValueError("the prior has maps of no whole scale")
+        return self
+
+
 class Header(BaseModel):
     """What a learner's file says beside its tensors, as far as reading needs it."""
 
@@ -144,11 +170,15 @@ class Header(BaseModel):
     is_pretrained: bool
     values: Annotated[tuple[ClassValue, ...], Field(min_length=2)]
     n_levels: Annotated[int, Field(ge=1)]
+    n_scales: Annotated[int, Field(ge=1, le=4)]
     chosen: str
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    # of the instant head, and of the fine-tuned one where there is one
+    temperatures: Annotated[
+        tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],
+        Field(min_length=1, max_length=2),
+    ]
     start: UNetConfig
-    tuned: UNetConfig | None
-    outputs: tuple[ClassValue, ...]
+    prior: PriorFacts | None
     scores: dict[str, Score]
     reason: str
     step: Annotated[int, Field(ge=0)]
@@ -157,26 +187,29 @@ class Header(BaseModel):
     n_strokes: Annotated[int, Field(ge=0)]
     folds: dict[str, Annotated[int, Field(ge=0)]]
 
+    @property
+    def has_tuned(self) -> bool:
+        """Whether there is a fine-tuned network."""
+        return len(self.temperatures) == 2
+
     @model_validator(mode="after")
     def _fits_together(self) -> Header:
         """Check what no single entry can tell."""
-        for name, config in (("start", self.start), ("tuned", self.tuned)):
-            if config is None:
-                continue
-            wanted = self.config.unet_config(self.start.in_channels, config.n_classes)
-            if config != wanted:
-                raise ValueError(f"the network '{name}' is not as the settings say")
+        wanted = self.config.unet_config(self.start.in_channels, self.start.n_classes)
+        if self.start != wanted:
+            raise ValueError("the network is not as the settings say")
         if len(set(self.values)) != len(self.values):
             raise ValueError("a class occurs twice")
-        n_outputs = self.tuned.n_classes if self.tuned else 0
-        if not len(set(self.outputs)) == len(self.outputs) == n_outputs:
-            raise ValueError("the network's outputs are not its classes")
         if self.chosen not in ORDER:
             raise ValueError("there is no candidate of the chosen name")
-        if "fine-tuned" in self.chosen and not set(self.values) <= set(self.outputs):
-            raise ValueError("the chosen candidate does not know all classes")
+        if "fine-tuned" in self.chosen and not self.has_tuned:
+            raise ValueError("the chosen candidate is missing")
         if self.n_levels > self.config.depth + 1:
             raise ValueError("the network has fewer levels")
+        if self.prior is not None:
+            maps, n_levels = self.prior.sizes[:-1], self.prior.n_levels
+            if maps != self.start.channels[:n_levels] * (len(maps) // n_levels):
+                raise ValueError("the prior is of another network")
         if self.axes is not None:
             check_axes(self.axes)
         return self
@@ -209,34 +242,74 @@ def read_learner(path: str | os.PathLike[str]) -> tuple[Header, Parts]:
 
 
 def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Parts:
-    start = unet_from_tensors(header.start, _part(arrays, "start"), path)
+    config = header.start
+    unet = unet_from_tensors(config, _part(arrays, "start"), path)
+    prior = _prior(arrays, header, path)
+    start = Network(unet, header.n_levels, header.n_scales, prior)
+    heads = [_head(arrays, "head", start, header, header.temperatures[0], path)]
     tuned = None
-    if header.tuned is not None:
-        tuned = unet_from_tensors(header.tuned, _part(arrays, "tuned"), path)
-    forest = Forest.from_arrays(_part(arrays, "forest"))
-    n_channels, n_classes = header.start.in_channels, len(header.values)
-    n_features = sum(header.start.channels[: header.n_levels]) + n_channels
-    weights, bias = (_floats(arrays.get(f"head.{n}")) for n in ("weights", "bias"))
-    if (
-        weights.shape != (n_features, n_classes)
-        or bias.shape != (n_classes,)
-        or not (np.isfinite(weights).all() and np.isfinite(bias).all())
-        or forest.n_classes != n_classes
-        or forest.n_features != count_filters(n_channels)
-    ):
-        raise CheckpointError(
-            f"the model file '{path}' is damaged: its head or forest does not fit its "
-            "network and classes; train and save again"
+    if header.has_tuned:
+        tuned = start.with_weights(
+            unet_from_tensors(config, _part(arrays, "tuned"), path)
         )
+        heads.append(
+            _head(arrays, "tuned_head", tuned, header, header.temperatures[1], path)
+        )
+    forest = Forest.from_arrays(_part(arrays, "forest"))
+    if (forest.n_classes, forest.n_features) != (
+        len(header.values),
+        count_filters(config.in_channels),
+    ):
+        raise _misfit(path, "forest")
     return Parts(
         values=header.values,
-        n_levels=header.n_levels,
         start=start,
+        head=heads[0],
         tuned=tuned,
-        outputs=header.outputs,
-        head=RidgeHead(weights, bias, header.temperature),
+        tuned_head=heads[1] if tuned else None,
         forest=forest,
         chosen=header.chosen,
+    )
+
+
+def _head(
+    arrays: Arrays,
+    name: str,
+    network: Network,
+    header: Header,
+    temperature: float,
+    path: str | os.PathLike[str],
+) -> RidgeHead:
+    n_classes = len(header.values)
+    weights, bias = (_floats(arrays.get(f"{name}.{n}")) for n in ("weights", "bias"))
+    if (
+        weights.shape != (network.n_features, n_classes)
+        or bias.shape != (n_classes,)
+        or not (np.isfinite(weights).all() and np.isfinite(bias).all())
+    ):
+        raise _misfit(path, "head")
+    return RidgeHead(weights, bias, temperature)
+
+
+def _prior(
+    arrays: Arrays, header: Header, path: str | os.PathLike[str]
+) -> HeadPrior | None:
+    facts = header.prior
+    if facts is None:
+        return None
+    scales = _floats(arrays.get("prior.scales"))
+    if (
+        scales.shape != (sum(facts.sizes),)
+        or not (np.isfinite(scales) & (scales > 0)).all()
+    ):
+        raise _misfit(path, "prior")
+    return HeadPrior(scales, **facts.model_dump())
+
+
+def _misfit(path: str | os.PathLike[str], name: str) -> CheckpointError:
+    return CheckpointError(
+        f"the model file '{path}' is damaged: its {name} does not fit its network and "
+        "classes; train and save again"
     )
 
 

@@ -1,8 +1,8 @@
-"""Features at annotated pixels: what the instant stage is fitted to."""
+"""Annotated pixels and their features: what the instant stage is fitted to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +31,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """n annotated pixels with their class, stroke, fold, weight and features.
+    """n annotated pixels with their class, stroke, fold and weight.
 
     Attributes
     ----------
@@ -42,10 +42,8 @@ class Samples:
     weights
         Shape (n,). A stroke counts with the square root of its length, so that a long
         one does not drown the others; classes have the same sum.
-    network, filters
-        Features, shapes (n, F) and (n, G).
     groups
-        Where the samples are.
+        Where the samples are, by tile.
     """
 
     values: tuple[int, ...]
@@ -53,9 +51,42 @@ class Samples:
     strokes: NDArray[np.intp]
     folds: NDArray[np.intp]
     weights: Floats
-    network: Floats
-    filters: Floats
     groups: tuple[Group, ...]
+
+    def of_network(self, network: Network, cache: FeatureCache) -> Floats:
+        """Return a network's features, shape (n, F)."""
+        return self._gather(lambda group: _read_network(group, network, cache))
+
+    def of_filters(self, cache: FeatureCache) -> Floats:
+        """Return the filter features, shape (n, G)."""
+        return self._gather(lambda group: _read_filters(group, cache))
+
+    def _gather(self, read: Callable[[Group], Floats]) -> Floats:
+        """Return each group's features, in the order of the samples."""
+        parts = [read(group) for group in self.groups]
+        result = np.empty((len(self.targets), parts[0].shape[1]), np.float32)
+        for group, part in zip(self.groups, parts, strict=True):
+            result[group.rows] = part
+        return result
+
+    def only(self, groups: tuple[Group, ...]) -> Samples:
+        """Return the samples that lie in some of the tiles."""
+        rows = np.sort(np.concatenate([group.rows for group in groups]))
+        moved = tuple(
+            replace(group, rows=np.searchsorted(rows, group.rows)) for group in groups
+        )
+        return replace(
+            self,
+            targets=self.targets[rows],
+            strokes=self.strokes[rows],
+            folds=self.folds[rows],
+            weights=_balanced(self.weights[rows], self.targets[rows]),
+            groups=moved,
+        )
+
+    def count_strokes(self, rows: NDArray[np.bool_] | slice = slice(None)) -> int:
+        """Return how many strokes some of the samples belong to."""
+        return len(np.unique(self.strokes[rows]))
 
     def in_tiles(self, tile_px: int) -> Samples:
         """Return the same samples, dealt to other tiles."""
@@ -68,18 +99,9 @@ class Samples:
 
 
 def collect_samples(
-    annotations: AnnotationSet,
-    network: Network,
-    cache: FeatureCache,
-    *,
-    n_levels: int,
-    tile_px: int,
-    max_px: int,
+    annotations: AnnotationSet, *, tile_px: int, max_px: int
 ) -> Samples:
-    """Read the features at the annotated pixels, or at an even part of them.
-
-    Tiles that have not changed since the last call come out of the cache.
-    """
+    """Return the annotated pixels, or an even part of each stroke's, by tile."""
     values = annotations.values
     cap = max(4, max_px // max(1, len(annotations.strokes)))
     columns: dict[str, list[NDArray[np.generic]]] = {
@@ -112,20 +134,22 @@ def collect_samples(
     ]
     targets = np.concatenate(columns["targets"])
     weights = np.concatenate(columns["weights"]).astype(np.float32)
-    for index in range(len(values)):
-        weights[targets == index] /= weights[targets == index].sum()
-    features = [_read(group, network, cache, n_levels) for group in groups]
-    order = np.argsort(np.concatenate([group.rows for group in groups]))
     return Samples(
         values=values,
         targets=targets,
         strokes=np.concatenate(columns["strokes"]),
         folds=np.concatenate(columns["folds"]),
-        weights=weights,
-        network=np.concatenate([f[0] for f in features])[order],
-        filters=np.concatenate([f[1] for f in features])[order],
+        weights=_balanced(weights, targets),
         groups=tuple(groups),
     )
+
+
+def _balanced(weights: Floats, targets: NDArray[np.intp]) -> Floats:
+    """Give all classes the same sum."""
+    weights = weights.copy()
+    for index in np.unique(targets):
+        weights[targets == index] /= weights[targets == index].sum()
+    return weights
 
 
 def _tiles(
@@ -145,24 +169,41 @@ def _tiles(
         yield Group(image, plane, tile, rows[mine], yx[mine])
 
 
-def _read(
-    group: Group, network: Network, cache: FeatureCache, n_levels: int
-) -> tuple[Floats, Floats]:
-    """Return network (n, F) and filter features (n, G) of a group's pixels."""
-    source, plane, tile, yx = group.image.source, group.plane, group.tile, group.yx
+def _read_network(group: Group, network: Network, cache: FeatureCache) -> Floats:
+    source, plane, tile = group.image.source, group.plane, group.tile
 
-    def sample() -> tuple[Floats, Floats]:
-        maps = cache.maps(network, source, plane, tile, n_levels)
+    def sample() -> Floats:
+        maps = cache.maps(network, source, plane, tile)
         with torch.inference_mode():
-            deep = maps.sample(torch.from_numpy(yx.astype(np.int64))).cpu().numpy()
-        filters = cache.filters(source, plane, tile)
-        local = yx - (tile.y0, tile.x0)
-        return deep, np.ascontiguousarray(filters[:, local[:, 0], local[:, 1]].T)
+            return (
+                maps.sample(torch.from_numpy(group.yx.astype(np.int64))).cpu().numpy()
+            )
 
-    pixels = yx.tobytes()
-    result: tuple[Floats, Floats] = cache.get(
-        ("samples", network.uid, n_levels, source.uid, plane, tile, pixels),
+    return _remember(cache, ("network", network.uid), group, sample)
+
+
+def _read_filters(group: Group, cache: FeatureCache) -> Floats:
+    source, plane, tile = group.image.source, group.plane, group.tile
+
+    def sample() -> Floats:
+        filters = cache.filters(source, plane, tile)
+        local = group.yx - (tile.y0, tile.x0)
+        return np.ascontiguousarray(filters[:, local[:, 0], local[:, 1]].T)
+
+    return _remember(cache, ("filters",), group, sample)
+
+
+def _remember(
+    cache: FeatureCache,
+    what: tuple[str | int, ...],
+    group: Group,
+    sample: Callable[[], Floats],
+) -> Floats:
+    """Return a group's features (n, F) out of the cache, or sample them."""
+    pixels = group.yx.tobytes()
+    result: Floats = cache.get(
+        ("samples", *what, group.image.source.uid, group.plane, group.tile, pixels),
         sample,
-        lambda pair: pair[0].nbytes + pair[1].nbytes + len(pixels),
+        lambda features: features.nbytes + len(pixels),
     )
     return result

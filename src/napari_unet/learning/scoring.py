@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,28 +11,47 @@ from numpy.typing import NDArray
 from napari_unet.annotation.annotations import name_class
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
+from napari_unet.core.head import RidgeHead, softmax
 from napari_unet.jobs import CANDIDATE_NAMES, Score
-from napari_unet.learning.candidates import FeatureCache, Network, NetworkCandidate
-from napari_unet.learning.gate import ORDER, choose, log_loss, score_candidate
-from napari_unet.learning.instant import CrossValidation, cross_validate
+from napari_unet.learning.candidates import FeatureCache, Network
+from napari_unet.learning.gate import (
+    ORDER,
+    PRETRAINED_ORDER,
+    choose,
+    log_loss,
+    score_candidate,
+)
+from napari_unet.learning.instant import (
+    CrossValidation,
+    cross_validate,
+    fit_head,
+    held_out,
+)
 from napari_unet.learning.samples import Samples
 
 __all__ = ["Tuned", "Verdict", "advise", "judge"]
 
 Floats = NDArray[np.float32]
-_MAX_SCORED_TILES = 12
+_MAX_TUNED_TILES = 24
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """A snapshot of the fine-tuned network; ``outputs`` are its channels' values."""
+    """A snapshot of the fine-tuned network, and the head fitted to its features.
+
+    The cache is its own, so that its maps go with it.
+    """
 
     network: Network
-    outputs: tuple[int, ...]
+    head: RidgeHead | None = None
+    cache: FeatureCache = field(default_factory=FeatureCache)
 
-    def knows(self, values: tuple[int, ...]) -> bool:
-        """Whether it has a channel for each of these values."""
-        return set(values) <= set(self.outputs)
+    def fitted(self, samples: Samples, factor: float) -> Tuned:
+        """Return it with the head fitted to the samples of a bounded part of tiles."""
+        part, _ = _within_few_tiles(samples)
+        features = part.of_network(self.network, self.cache)
+        head = fit_head(part, features, self.network, factor)
+        return replace(self, head=head)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +61,7 @@ class Verdict:
     scores: dict[str, Score] = field(default_factory=dict)
     chosen: str = ""
     reason: str = ""
-    strength: float = 0.0
+    factor: float = 0.0
     validation: CrossValidation | None = None
     tuned_at_samples: Floats | None = None
 
@@ -51,6 +70,7 @@ def judge(
     samples: Samples,
     previous: Verdict | None,
     *,
+    start: Network,
     candidate: Tuned | None,
     current: Tuned | None,
     cache: FeatureCache,
@@ -60,31 +80,44 @@ def judge(
     """Score the candidates on strokes that none of them has seen, and choose.
 
     The instant candidates are compared over all folds. The network is trained without
-    one fold, and is compared with them on that fold alone.
+    one fold, and is compared with them on that fold alone, its head fitted without it.
 
     Parameters
     ----------
     samples
-        Annotated pixels with features.
+        Annotated pixels.
     previous
         The last verdict on the same annotation; None when the annotation is new.
+    start
+        The network whose features the instant stage uses.
     candidate
         The newest snapshot of the network, None when it never trained.
     current
-        The snapshot in use; it stays unless the newest is at least as good.
+        The snapshot in use; it stays unless the newest is better.
+    cache
+        Of the start network's features.
+    config
+        Settings.
+    is_pretrained
+        Whether the start network is, and so is to be trusted before the forest.
 
     Returns
     -------
     Verdict
     Tuned or None
-        The snapshot to keep.
+        The snapshot to keep, its head fitted to the samples.
     """
     validation = previous.validation if previous else None
     if validation is None:
-        validation = cross_validate(samples, config.instant, config.seed)
-    order = ORDER
-    if is_pretrained:
-        order = ("instant", "instant+forest", "forest", *ORDER[3:])
+        validation = cross_validate(
+            samples,
+            samples.of_network(start, cache),
+            samples.of_filters(cache),
+            start,
+            config.instant,
+            config.seed,
+        )
+    order = PRETRAINED_ORDER if is_pretrained else ORDER
     both = (validation.head + validation.forest) / np.float32(2)
     instant = {"forest": validation.forest, "instant": validation.head}
     instant["instant+forest"] = both
@@ -92,13 +125,13 @@ def judge(
     scores = _score_all(samples, instant, validation.mask)
     chosen = best = choose(scores, gain, order)
     tuned, tuned_at_samples = candidate, None
-    if candidate is not None and candidate.knows(samples.values):
-        mask = validation.mask & (samples.folds == HELD_OUT_FOLD)
-        mask &= _within_scored_tiles(samples, mask)
+    if candidate is not None:
+        mask = _tuned_mask(samples) & validation.mask
         known = previous.tuned_at_samples if previous else None
         tuned, tuned_at_samples = _keep_better(
-            samples, mask, cache, candidate, current, known
+            samples, mask, candidate, current, known, validation.factor
         )
+        tuned = tuned.fitted(samples, validation.factor)
         network = {
             "fine-tuned": tuned_at_samples,
             "fine-tuned+forest": (tuned_at_samples + validation.forest) / np.float32(2),
@@ -109,7 +142,7 @@ def judge(
         scores=scores,
         chosen=chosen,
         reason=_reason(scores, chosen),
-        strength=validation.strength,
+        factor=validation.factor,
         validation=validation,
         tuned_at_samples=tuned_at_samples,
     )
@@ -128,19 +161,21 @@ def _score_all(
 def _keep_better(
     samples: Samples,
     mask: NDArray[np.bool_],
-    cache: FeatureCache,
     newest: Tuned,
     current: Tuned | None,
     known: Floats | None,
+    factor: float,
 ) -> tuple[Tuned, Floats]:
     """Return the better snapshot and its probabilities (n, K) at the samples.
 
     ``known`` are the current one's probabilities, where they are known already.
     """
-    new = _at_samples(newest, samples, mask, cache)
-    if current is None or current is newest or not current.knows(samples.values):
+    new = _held_out_probabilities(newest, samples, factor)
+    if current is None or current is newest:
         return newest, new
-    old = known if known is not None else _at_samples(current, samples, mask, cache)
+    old = known
+    if old is None:
+        old = _held_out_probabilities(current, samples, factor)
     return (current, old) if _is_better(samples, old, new, mask) else (newest, new)
 
 
@@ -154,30 +189,41 @@ def _is_better(
     return log_loss(samples, old, mask) < log_loss(samples, new, mask)
 
 
-def _within_scored_tiles(
-    samples: Samples, mask: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Limit scoring to a few tiles, so that its time is bounded."""
-    rows = [group.rows[mask[group.rows]] for group in samples.groups]
-    rows = sorted((r for r in rows if len(r)), key=len, reverse=True)
-    kept = np.zeros_like(mask)
-    for part in rows[:_MAX_SCORED_TILES]:
-        kept[part] = True
-    return kept
+def _within_few_tiles(samples: Samples) -> tuple[Samples, NDArray[np.intp]]:
+    """Return the samples of a few tiles and their rows, so that time is bounded.
+
+    The tiles with most samples, and of each class at least one.
+    """
+    if len(samples.groups) <= _MAX_TUNED_TILES:
+        return samples, np.arange(len(samples.targets))
+    groups = sorted(samples.groups, key=lambda group: -len(group.rows))
+    chosen = groups[:_MAX_TUNED_TILES]
+    for index in range(len(samples.values)):
+        with_class = (g for g in groups if (samples.targets[g.rows] == index).any())
+        first = next(with_class)
+        if not any((samples.targets[g.rows] == index).any() for g in chosen):
+            chosen.append(first)
+    rows = np.sort(np.concatenate([group.rows for group in chosen]))
+    return samples.only(tuple(chosen)), rows
 
 
-def _at_samples(
-    tuned: Tuned, samples: Samples, mask: NDArray[np.bool_], cache: FeatureCache
-) -> Floats:
-    """Return the network's probabilities (n, K) at the samples of ``mask``."""
+def _tuned_mask(samples: Samples) -> NDArray[np.bool_]:
+    """Return the samples (n,) at which the network's held-out score is measured."""
+    part, rows = _within_few_tiles(samples)
+    mask = np.zeros(len(samples.targets), bool)
+    mask[rows] = held_out(part, HELD_OUT_FOLD)
+    return mask
+
+
+def _held_out_probabilities(tuned: Tuned, samples: Samples, factor: float) -> Floats:
+    """Return probabilities (n, K) at the fold that the network has not seen, else 0."""
+    part, rows = _within_few_tiles(samples)
+    test = held_out(part, HELD_OUT_FOLD)
     result = np.zeros((len(samples.targets), len(samples.values)), np.float32)
-    candidate = NetworkCandidate(tuned.network, tuned.outputs, samples.values, cache)
-    for group in samples.groups:
-        wanted = mask[group.rows]
-        if wanted.any():
-            result[group.rows[wanted]] = candidate.at_pixels(
-                group.image.source, group.plane, group.tile, group.yx[wanted]
-            )
+    if test.any():
+        features = part.of_network(tuned.network, tuned.cache)
+        head = fit_head(part, features, tuned.network, factor, ~test)
+        result[rows[test]] = softmax(head.logits(features[test]))
     return result
 
 
@@ -189,7 +235,7 @@ def _reason(scores: dict[str, Score], chosen: str) -> str:
         return f"Showing the {name}; too few strokes to compare it with the others."
     others = {n: s.mean_iou or 0.0 for n, s in scores.items() if n != chosen}
     rival = max(others, key=lambda n: others[n])
-    shown = f"Showing the {name}: held-out IoU {score.mean_iou:.2f} on {score.n_px} px"
+    shown = f"Showing the {name}: {score.text}"
     if others[rival] <= score.mean_iou:
         return f"{shown}, next best {CANDIDATE_NAMES[rival]} {others[rival]:.2f}."
     return (

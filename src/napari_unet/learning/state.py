@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
@@ -19,11 +18,12 @@ from napari_unet.core.device import (
     free_memory,
     out_of_memory_errors,
 )
-from napari_unet.core.start import make_network
-from napari_unet.core.unet import UNet
+from napari_unet.core.head import RidgeHead
+from napari_unet.core.start import make_network, read_prior
 from napari_unet.errors import OutOfMemoryError
 from napari_unet.jobs import HeadFitted, JobEvent, Notice, Scored
 from napari_unet.learning.candidates import FeatureCache, Network
+from napari_unet.learning.forest import Forest
 from napari_unet.learning.instant import fit_forest, fit_head
 from napari_unet.learning.model import Model
 from napari_unet.learning.samples import Samples, collect_samples
@@ -189,35 +189,28 @@ class State:
             return
         annotations.require_two_classes()
         started = time.monotonic()
-        samples = self.within_memory(lambda: self._collect(annotations))
-        self._samples = samples
+        self.model = self.within_memory(lambda: self._fit(annotations))
         yield from self.take_notices()
-        config = self.config.instant
-        strength = self.verdict.strength or config.ridge_strengths[0]
-        assert self.start is not None
-        self.model = Model(
-            values=samples.values,
-            n_levels=self.n_levels,
-            start=self.start,
-            head=fit_head(samples, slice(None), strength),
-            forest=fit_forest(samples, slice(None), config, self.config.seed),
-            tuned=self.tuned,
-            chosen=self._provisional(samples),
-            cache=self.cache,
-        )
         yield HeadFitted(annotations.version, time.monotonic() - started)
+        # filter features take longer than all else: only now, or where they are shown
+        self.complete()
         scored = self.within_memory(
             lambda: self._judge(self.tuned, annotations.version)
         )
         yield from self.take_notices()
         yield scored
 
+    def complete(self) -> None:
+        """Fit the forest, where it is still missing."""
+        if self.model is not None and self.model.forest is None:
+            forest = self.within_memory(self._fit_forest)
+            self.model = replace(self.model, forest=forest)
+
     def judge_network(self, trainer: Trainer) -> Generator[JobEvent, None, None]:
         """Let the gate judge the network as it is now, on the known annotation."""
 
         def work() -> Scored:
-            tuned = Tuned(trainer.snapshot(), trainer.outputs)
-            return self._judge(tuned, self.judged_version)
+            return self._judge(Tuned(trainer.snapshot()), self.judged_version)
 
         scored = self.within_memory(work)
         yield from self.take_notices()
@@ -228,18 +221,21 @@ class State:
         samples, model = self._samples, self.model
         assert samples is not None
         assert model is not None
+        assert self.start is not None
         before = self.verdict
         self.verdict, self.tuned = judge(
             samples,
             before if version == self.judged_version else None,
+            start=self.start,
             candidate=tuned,
             current=self.tuned,
             cache=self.cache,
             config=self.config,
             is_pretrained=self.is_pretrained,
         )
-        if self.verdict.strength != before.strength:
-            head = fit_head(samples, slice(None), self.verdict.strength)
+        if self.verdict.factor != (before.factor or self._first_factor):
+            deep = samples.of_network(self.start, self.cache)
+            head = fit_head(samples, deep, self.start, self.verdict.factor)
             model = model.with_head(head)
         model = model.using(self.tuned, self.verdict.chosen)
         is_changed = self.model is None or model.generation != self.model.generation
@@ -256,21 +252,43 @@ class State:
             is_changed=is_changed,
         )
 
-    def _collect(self, annotations: AnnotationSet) -> Samples:
-        return collect_samples(
+    @property
+    def _first_factor(self) -> float:
+        """On the ridge strength, before held-out strokes choose."""
+        return self.config.instant.ridge_factors[0]
+
+    def _fit(self, annotations: AnnotationSet) -> Model:
+        """Fit what is shown first to the newest annotation."""
+        start = self._start_network(annotations)
+        self._samples = samples = collect_samples(
             annotations,
-            self._start_network(annotations),
-            self.cache,
-            n_levels=self.n_levels,
             tile_px=self.tile_px,
             max_px=self.config.instant.max_training_px,
         )
+        factor = self.verdict.factor or self._first_factor
+        chosen = self._provisional()
+        if self.tuned is not None and chosen.startswith("fine-tuned"):
+            self.tuned = self.tuned.fitted(samples, factor)
+        deep = samples.of_network(start, self.cache)
+        return Model(
+            values=samples.values,
+            start=start,
+            head=fit_head(samples, deep, start, factor),
+            forest=self._fit_forest() if "forest" in chosen else None,
+            tuned=self.tuned,
+            chosen=chosen,
+            cache=self.cache,
+        )
 
-    def _provisional(self, samples: Samples) -> str:
+    def _fit_forest(self) -> Forest:
+        assert self._samples is not None
+        filters = self._samples.of_filters(self.cache)
+        return fit_forest(self._samples, filters, self.config.instant, self.config.seed)
+
+    def _provisional(self) -> str:
         """Name what to show until the gate has judged."""
         chosen = self.verdict.chosen
-        knows_all = self.tuned is not None and self.tuned.knows(samples.values)
-        if chosen and (knows_all or not chosen.startswith("fine-tuned")):
+        if chosen and (self.tuned is not None or not chosen.startswith("fine-tuned")):
             return chosen
         return "instant" if self.is_pretrained else "forest"
 
@@ -283,8 +301,19 @@ class State:
             )
             unet = unet.to(self.device).requires_grad_(False)
             unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self.start = Network(unet)
+            prior = read_prior(self.config.architecture) if self.is_pretrained else None
+            n_scales = self.config.instant.n_scales
+            self.start = Network(unet, self.n_levels, n_scales, prior)
         return self.start
+
+    @property
+    def head_to_train(self) -> RidgeHead:
+        """The head that the network's training goes on from."""
+        assert self.model is not None
+        tuned = self.model.tuned
+        if tuned is not None and tuned.head is not None:
+            return tuned.head
+        return self.model.head
 
     def ensure_trainer(self) -> Trainer:
         """Return the trainer; it goes on where it was paused or loaded."""
@@ -292,20 +321,9 @@ class State:
             rate = self.config.fine_tune.learning_rate
             if self.is_pretrained or self.tuned is not None:
                 rate *= _PRETRAINED_RATE
-            unet, outputs = self._trainable()
+            network = self.tuned.network if self.tuned else self.start
+            assert network is not None
             self.trainer = self.within_memory(
-                lambda: Trainer(unet, outputs, self.config, rate, self.device)
+                lambda: Trainer(network, self.config, rate, self.device)
             )
         return self.trainer
-
-    def _trainable(self) -> tuple[UNet, tuple[int, ...]]:
-        """Return the network to train and the class value of each of its outputs."""
-        if self.tuned is not None:
-            return self.tuned.network.unet, self.tuned.outputs
-        assert self.model is not None
-        unet, values = copy.deepcopy(self.model.start.unet), self.model.values
-        # classes may have come and gone since the start network was made
-        config = self.config.unet_config(self.model.n_channels, len(values))
-        fresh, _ = make_network(config, start="scratch", seed=self.config.seed)
-        unet.head, unet.config = fresh.head.to(self.device), fresh.config
-        return unet, values

@@ -15,12 +15,13 @@ from napari_unet.annotation.patches import PatchSampler
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
 from napari_unet.core.device import autocast, free_memory, out_of_memory_errors
+from napari_unet.core.head import RidgeHead
+from napari_unet.core.hypercolumn import hypercolumn, patch_sizes, project
 from napari_unet.core.losses import (
     IGNORE_INDEX,
     balanced_class_weights,
     sparse_loss,
 )
-from napari_unet.core.unet import UNet
 from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.learning.candidates import Network
 from napari_unet.learning.optimizer import AdamW
@@ -37,10 +38,8 @@ class Trainer:
 
     Parameters
     ----------
-    unet
+    network
         Start weights; copied.
-    outputs
-        Class value of each output channel. Channels are only ever added.
     config
         Settings.
     learning_rate
@@ -51,17 +50,17 @@ class Trainer:
 
     def __init__(
         self,
-        unet: UNet,
-        outputs: tuple[int, ...],
+        network: Network,
         config: LearnerConfig,
         learning_rate: float,
         device: torch.device,
     ) -> None:
         self.config, self.device = config, device
-        self.unet = copy.deepcopy(unet).to(device).requires_grad_(True)
+        self._network = network
+        self.unet = copy.deepcopy(network.unet).to(device).requires_grad_(True)
         self.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
-        self.outputs = outputs
+        self.values: tuple[int, ...] = ()
         self.n_steps = 0
         self.version = -1
         self.batch_size = config.fine_tune.batch_size
@@ -71,23 +70,33 @@ class Trainer:
         self._is_short_of_memory = False
         self._rng = np.random.default_rng(config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._optimizer = AdamW(self.unet, config.fine_tune.weight_decay)
+        self._head = _LinearHead(network.n_features)
+        self._optimizer = AdamW(
+            nn.ModuleDict({"unet": self.unet, "head": self._head}),
+            config.fine_tune.weight_decay,
+        )
+        self._pull = {n: p.detach().clone() for n, p in self.unet.named_parameters()}
         self._sampler: PatchSampler | None = None
         self._annotations: AnnotationSet | None = None
 
-    def take(self, annotations: AnnotationSet) -> None:
-        """Train on this annotation from the next step on; new classes get a channel."""
-        added = [v for v in annotations.values if v not in self.outputs]
-        if added:
-            self._add_outputs(tuple(added))
-        self._annotations = annotations
+    def take(self, annotations: AnnotationSet, head: RidgeHead) -> None:
+        """Train on this annotation from the next step on.
+
+        ``head`` is the closed-form head fitted to it, for the same classes: training
+        goes on from its weights.
+        """
+        self._head.start_from(head, self.device)
+        self.values = annotations.values
+        self._annotations, self._ridge = annotations, head
         self.version = annotations.version
         if not self._is_short_of_memory:  # else a batch may lack some of the classes
             n_classes = len(annotations.values)
             self.batch_size = max(self.config.fine_tune.batch_size, n_classes)
-        image_px, target_px = self.unet.valid_input_px(self.patch_px)
+        image_px, target_px = patch_sizes(
+            self.unet, self.patch_px, self._network.n_scales
+        )
         self._sampler = PatchSampler(
-            annotations, self.outputs, image_px, target_px, self._rng
+            annotations, self.values, image_px, target_px, self._rng
         )
         counts = [
             sum(
@@ -95,7 +104,7 @@ class Trainer:
                 for _, s in annotations.strokes
                 if s.value == value and s.fold != HELD_OUT_FOLD
             )
-            for value in self.outputs
+            for value in self.values
         ]
         weights = balanced_class_weights(counts)
         self._class_weights = torch.from_numpy(weights).to(self.device)
@@ -137,7 +146,7 @@ class Trainer:
         self.unet.train()
         images = images.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
-            logits = self.unet(images)
+            logits = self._logits(images)
         loss = sparse_loss(
             logits.float(),
             targets,
@@ -159,6 +168,14 @@ class Trainer:
         self._update_average()
         return value
 
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (B, K, H', W'): as the closed-form head would, on all its maps."""
+        network = self._network
+        maps = hypercolumn(self.unet, images, network.n_levels, network.n_scales)
+        weight, bias = self._head.weight, self._head.bias
+        n = len(images)
+        return project(maps, weight.expand(n, -1, -1), bias.expand(n, -1))
+
     def _augment(
         self, images: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -174,7 +191,7 @@ class Trainer:
 
     def snapshot(self) -> Network:
         """Return a frozen copy of the averaged weights."""
-        return Network(copy.deepcopy(self.average))
+        return self._network.with_weights(copy.deepcopy(self.average))
 
     def _update_average(self) -> None:
         # early on, the average follows at once: a long memory would hold random weights
@@ -212,11 +229,20 @@ class Trainer:
                 "programs or images, or choose fewer base channels"
             ) from error
         self.patch_px = smaller
-        self.take(self._annotations)
+        self.take(self._annotations, self._ridge)
 
-    def _add_outputs(self, values: tuple[int, ...]) -> None:
-        """Give new classes a channel each; what was learned stays as it is."""
-        self.outputs += values
-        for unet in (self.unet, self.average):
-            unet.widen_head(len(self.outputs))
-        self.average.requires_grad_(False)
+
+class _LinearHead(nn.Module):
+    """The head while it is trained: scores of F features for K classes."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_features, 0))
+        self.bias = nn.Parameter(torch.zeros(0))
+
+    def start_from(self, head: RidgeHead, device: torch.device) -> None:
+        """Take the closed-form head's weights."""
+        weight = torch.from_numpy(head.weights * np.float32(head.temperature))
+        bias = torch.from_numpy(head.bias * np.float32(head.temperature))
+        self.weight = nn.Parameter(weight.to(device))
+        self.bias = nn.Parameter(bias.to(device))

@@ -12,10 +12,10 @@ from napari_unet.inference.tiles import Tile, plan_tiles
 BOTH = pytest.mark.parametrize("architecture", ["compact", "unet2015"])
 
 
-def _head(unet, n_levels, n_classes=3):
+def _head(unet, n_levels, n_classes=3, n_scales=1):
     rng = np.random.default_rng(1)
     config = unet.config
-    n_features = sum(config.channels[:n_levels]) + config.in_channels
+    n_features = n_scales * sum(config.channels[:n_levels]) + config.in_channels
     return RidgeHead(
         rng.normal(size=(n_features, n_classes)).astype(np.float32) / 4,
         rng.normal(size=n_classes).astype(np.float32),
@@ -54,14 +54,19 @@ def test_the_middle_is_what_the_plain_network_gives(
 
 
 @BOTH
-def test_sampling_equals_projecting(make_unet, make_source, architecture):
+@pytest.mark.parametrize("n_scales", [1, 2, 3])
+def test_sampling_equals_projecting(make_unet, make_source, architecture, n_scales):
     unet, source = make_unet(architecture=architecture), make_source((50, 70))
-    head = _head(unet, 3)
+    head = _head(unet, 3, n_scales=n_scales)
     for tile in plan_tiles((50, 70), 32):
-        maps = compute_maps(unet, source, 0, tile, 3)
+        maps = compute_maps(unet, source, 0, tile, 3, n_scales)
+        cells = [
+            2 ** (scale + level) for scale in range(n_scales) for level in range(3)
+        ]
+        assert list(maps.cells) == cells
         yx = np.argwhere(np.ones(tile.shape)) + np.array([tile.y0, tile.x0])
         features = maps.sample(torch.from_numpy(yx)).numpy()
-        assert features.shape == (len(yx), 4 + 8 + 16 + 1)
+        assert features.shape == (len(yx), n_scales * (4 + 8 + 16) + 1)
         projected = maps.project(head).flatten(1).T.numpy()
         np.testing.assert_allclose(head.logits(features), projected, atol=2e-4)
 
@@ -115,3 +120,40 @@ def test_the_image_goes_on_mirrored_beyond_its_border(make_unet, architecture):
         maps = compute_maps(unet, small, 0, tile, 3)
         same = compute_maps(unet, large, 0, moved, 3)
         torch.testing.assert_close(maps.finest(), same.finest(), rtol=0, atol=1e-5)
+
+
+# -- scales --------------------------------------------------------------------------
+
+
+def test_another_scale_is_the_network_on_the_smaller_image(make_unet, make_source):
+    unet, source = make_unet(), make_source((200, 200))
+    maps = compute_maps(unet, source, 0, Tile(96, 104, 96, 104), 2, 2)
+    small = F.avg_pool2d(torch.from_numpy(source.read(0, 0, 200, 0, 200))[None], 2)
+    with torch.inference_mode():
+        levels = [m[0] for m in unet.features(small)[:2]]
+    yx = torch.tensor([[96, 96], [99, 103], [103, 97]])
+    features = maps.sample(yx)[:, 12:24]
+    expected = [
+        F.interpolate(
+            m[None], scale_factor=2 ** (n + 1), mode="bilinear", align_corners=False
+        )[0][:, yx[:, 0], yx[:, 1]].T
+        for n, m in enumerate(levels)
+    ]
+    torch.testing.assert_close(features, torch.cat(expected, dim=1), rtol=0, atol=1e-4)
+
+
+def test_more_scales_leave_the_others_as_they_are(make_unet, make_source):
+    unet, source = make_unet(), make_source((100, 90))
+    tile, yx = Tile(32, 64, 32, 64), torch.tensor([[32, 33], [50, 63]])
+    one, three = (compute_maps(unet, source, 0, tile, 3, n).sample(yx) for n in (1, 3))
+    torch.testing.assert_close(three[:, :28], one[:, :28], rtol=0, atol=1e-5)
+    torch.testing.assert_close(three[:, -1], one[:, -1], rtol=0, atol=0)
+
+
+def test_an_image_is_read_once_for_all_scales(make_unet, make_source, monkeypatch):
+    unet, source = make_unet(), make_source((300, 300))
+    read, n_read = source.stack.read, []
+    source.read(0, 0, 1, 0, 1)  # which reads the image to normalise it
+    monkeypatch.setattr(source.stack, "read", lambda *a: n_read.append(a) or read(*a))
+    compute_maps(unet, source, 0, Tile(128, 160, 128, 160), 3, 3)
+    assert len(n_read) == 1

@@ -4,13 +4,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_unet.config import (
     FineTuneConfig,
     InstantConfig,
     LearnerConfig,
     TilingConfig,
+    UNetConfig,
 )
+from napari_unet.core import start
+from napari_unet.core.checkpoint import save_tensors
+from napari_unet.core.unet import UNet
 from napari_unet.learning import Learner
 
 TINY = LearnerConfig(
@@ -20,7 +25,8 @@ TINY = LearnerConfig(
     depth=2,
     start="scratch",
     fine_tune=FineTuneConfig(patch_px=32, batch_size=2, score_every_s=3600),
-    instant=InstantConfig(n_trees=5, n_folds=2),
+    # features of random weights at a second scale tell little of a square of 16 px
+    instant=InstantConfig(n_trees=5, n_folds=2, n_scales=1),
     tiling=TilingConfig(tile_px=32),
 )
 
@@ -41,10 +47,57 @@ def make_strokes(shape=(48, 48)):
     return annotation
 
 
+# as most people use it: weights in the package, two scales
+PRETRAINED = TINY.model_copy(
+    update={
+        "start": "bundled",
+        "instant": TINY.instant.model_copy(update={"n_scales": 2}),
+    }
+)
+
+
+def write_bundle(folder):
+    """Write a bundled file for the tiny network, of random weights."""
+    torch.manual_seed(7)
+    config = UNetConfig(base_channels=4, depth=2, in_channels=3)
+    state = UNet(config).state_dict()
+    tensors = {n: t for n, t in state.items() if not n.startswith("head.")}
+    sizes = (*config.channels * 2, 3)
+    of_maps = [np.full(n, -0.5 * np.log(n * len(sizes))) for n in sizes]
+    tensors["prior.log_scale"] = np.concatenate(of_maps).astype(np.float32)
+    header = {
+        "schema_version": 1,
+        "kind": "bundled",
+        "unet": config.model_dump(mode="json"),
+        "n_levels": 3,
+        "n_scales": 2,
+        "strength": [-3.0, -0.5],
+        "temperature": [1.7, 0.1],
+    }
+    save_tensors(folder / "compact.safetensors", tensors, header)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """Let the package carry weights for the tiny network, where it is called."""
+    folder = tmp_path_factory.mktemp("bundled")
+    write_bundle(folder)
+    return lambda monkeypatch: monkeypatch.setattr(start, "_FOLDER", folder)
+
+
+@pytest.fixture
+def pretrained(bundle, monkeypatch):
+    """A learner that starts from weights in the package, at two scales."""
+    bundle(monkeypatch)
+    return Learner(PRETRAINED)
+
+
 @pytest.fixture(scope="session")
 def scene():
     """Settings, and functions that make images and strokes of any size."""
-    return SimpleNamespace(config=TINY, image=make_image, strokes=make_strokes)
+    return SimpleNamespace(
+        config=TINY, pretrained=PRETRAINED, image=make_image, strokes=make_strokes
+    )
 
 
 @pytest.fixture

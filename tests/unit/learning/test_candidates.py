@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unet.core.head import softmax
+from napari_unet.inference.maps import compute_maps
 from napari_unet.inference.tiles import Tile
+from napari_unet.learning.candidates import Network
 from napari_unet.learning.gate import ORDER
 
 TILE = Tile(0, 48, 0, 48)
@@ -45,17 +48,23 @@ def test_together_is_the_plain_mean(model, source, name):
     np.testing.assert_array_equal(both, again)
 
 
-def test_the_network_at_pixels_is_the_network_in_the_tile(model, source):
+def test_fine_tuned_is_a_head_on_the_tuned_network_s_features(model, source):
     candidate = model.predictor("fine-tuned")
-    whole = candidate.probabilities(source, 0, Tile(0, 32, 32, 48))
-    yx = np.array([[0, 32], [31, 47], [7, 40]], np.int32)
-    at_pixels = candidate.at_pixels(source, 0, Tile(0, 32, 32, 48), yx)
-    np.testing.assert_allclose(
-        at_pixels, whole[:, yx[:, 0], yx[:, 1] - 32].T, atol=1e-5
-    )
+    network, head = model.tuned.network, model.tuned.head
+    assert network.uid != model.start.uid
+    maps = compute_maps(network.unet, source, 0, TILE, network.n_levels)
+    yx = np.argwhere(np.ones(TILE.shape))
+    with torch.inference_mode():
+        features = maps.sample(torch.from_numpy(yx)).numpy()
+    expected = softmax(head.logits(features)).T.reshape(2, *TILE.shape)
+    actual = candidate.probabilities(source, 0, TILE)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+    # and not those of the start weights
+    instant = model.predictor("instant").probabilities(source, 0, TILE)
+    assert np.abs(actual - instant).max() > 1e-3
 
 
-def test_channels_of_classes_that_are_not_in_use_are_left_out(trained, image, strokes):
+def test_classes_that_are_not_in_use_are_left_out(trained, image, strokes):
     strokes[40, 2:12] = 9
     trained.annotate(image, strokes)
     for _ in trained.fine_tune(steps=1):
@@ -64,17 +73,40 @@ def test_channels_of_classes_that_are_not_in_use_are_left_out(trained, image, st
     trained.annotate(image, strokes)
     trained.predict(image)
     model = trained._state.model
-    source = trained._state.annotations.images[0].source
-    assert model.tuned.outputs == (1, 2, 9)
-    candidate = model.predictor("fine-tuned")
-    assert candidate.values == (1, 9)
-    unet = model.tuned.network.unet
-    with torch.inference_mode():
-        logits = unet(torch.from_numpy(source.read(0, -32, 80, -32, 80))[None])
-    expected = logits[0, [0, 2], 32:80, 32:80].softmax(0).numpy()
-    np.testing.assert_allclose(
-        candidate.probabilities(source, 0, TILE), expected, atol=1e-4
-    )
+    for name in ORDER:
+        candidate = model.predictor(name)
+        assert candidate.values == (1, 9)
+        source = trained._state.annotations.images[0].source
+        assert candidate.probabilities(source, 0, TILE).shape == (2, 48, 48)
+    assert model.tuned.head.weights.shape[1] == 2
+
+
+# -- what a network's features are worth -----------------------------------------------
+
+
+def test_without_a_prior_features_are_standardised(model):
+    assert model.start.prior is None
+    assert model.start.feature_scale is None
+
+
+def test_with_a_prior_each_feature_has_its_factor(pretrained, image, strokes):
+    pretrained.annotate(image, strokes)
+    pretrained.predict(image)
+    network = pretrained._state.start
+    assert network.n_features == 2 * (4 + 8 + 16) + 1
+    assert network.feature_scale.shape == (network.n_features,)
+    other = network.with_weights(network.unet)
+    assert other.uid != network.uid
+    assert other.prior is network.prior
+    np.testing.assert_array_equal(other.feature_scale, network.feature_scale)
+
+
+def test_a_prior_is_left_alone_where_it_knows_too_little(pretrained, image, strokes):
+    pretrained.annotate(image, strokes)
+    pretrained.predict(image)
+    network = pretrained._state.start
+    wide = Network(network.unet, network.n_levels, 3, network.prior)
+    assert wide.feature_scale is None
 
 
 # -- generations ---------------------------------------------------------------------

@@ -1,30 +1,37 @@
 import numpy as np
 import pytest
 
-from napari_unet.config import InstantConfig
+from napari_unet.config import InstantConfig, UNetConfig
+from napari_unet.core.head import HeadPrior, RidgeHead
+from napari_unet.core.unet import UNet
 from napari_unet.learning import instant
-from napari_unet.learning.instant import cross_validate
+from napari_unet.learning.candidates import Network
+from napari_unet.learning.instant import cross_validate, fit_head, held_out
 from napari_unet.learning.samples import Samples
 
 CONFIG = InstantConfig(n_trees=5)
+NETWORK = Network(None, 1, 1)  # only its prior is asked for, and it has none
 
 
-def _samples(strokes, features, values=(1, 2)):
-    """Make samples of strokes ``(target, fold, n_px)`` with features (n, F)."""
+def _samples(strokes, values=(1, 2)):
+    """Make samples of strokes ``(target, fold, n_px)``."""
     targets = np.repeat([t for t, _, _ in strokes], [n for _, _, n in strokes])
     numbers = np.repeat(np.arange(len(strokes)), [n for _, _, n in strokes])
     folds = np.array([fold for _, fold, _ in strokes])[numbers]
-    features = np.asarray(features, np.float32)
     return Samples(
         values=values,
         targets=targets,
         strokes=numbers,
         folds=folds,
         weights=np.ones(len(targets), np.float32),
-        network=features,
-        filters=features,
         groups=(),
     )
+
+
+def _validate(samples, features, config=CONFIG, seed=0):
+    """Cross-validate with the same features (n, F) for head and forest."""
+    features = np.asarray(features, np.float32)
+    return cross_validate(samples, features, features, NETWORK, config, seed)
 
 
 def _pattern(strokes, seed=0, n_features=20):
@@ -41,8 +48,8 @@ def _pattern(strokes, seed=0, n_features=20):
 def test_held_out_means_never_seen():
     """With pixels of one stroke on both sides, everything would be right."""
     strokes = [(i % 2, (i // 2) % 4, 20) for i in range(64)]
-    samples = _samples(strokes, _pattern(strokes))
-    validation = cross_validate(samples, CONFIG, 0)
+    samples = _samples(strokes)
+    validation = _validate(samples, _pattern(strokes))
     assert validation.mask.all()
     for probabilities in (validation.head, validation.forest):
         right = probabilities.argmax(1) == samples.targets
@@ -52,15 +59,15 @@ def test_held_out_means_never_seen():
 def test_what_can_be_told_is_told():
     strokes = [(i % 2, (i // 2) % 2, 10) for i in range(8)]
     features = np.repeat([t for t, _, _ in strokes], 10)[:, None] + np.zeros((80, 2))
-    validation = cross_validate(_samples(strokes, features), CONFIG, 0)
+    validation = _validate(_samples(strokes), features)
     for probabilities in (validation.head, validation.forest):
         assert (probabilities.argmax(1) == features[:, 0]).all()
 
 
 def test_a_class_with_all_strokes_in_one_fold_is_trained_on_but_not_scored():
     strokes = [(0, 0, 5), (0, 1, 5), (1, 1, 5), (1, 1, 5)]
-    samples = _samples(strokes, _pattern(strokes))
-    validation = cross_validate(samples, CONFIG, 0)
+    samples = _samples(strokes)
+    validation = _validate(samples, _pattern(strokes))
     np.testing.assert_array_equal(validation.mask, samples.targets == 0)
     # it was known to the fits: none of them gives a certain answer
     assert (validation.head[validation.mask][:, 1] > 0).all()
@@ -68,28 +75,28 @@ def test_a_class_with_all_strokes_in_one_fold_is_trained_on_but_not_scored():
 
 def test_with_single_strokes_nothing_is_held_out():
     strokes = [(0, 1, 5), (1, 1, 5)]
-    validation = cross_validate(_samples(strokes, _pattern(strokes)), CONFIG, 0)
+    validation = _validate(_samples(strokes), _pattern(strokes))
     assert not validation.mask.any()
-    assert validation.strength in CONFIG.ridge_strengths
+    assert validation.factor == CONFIG.ridge_factors[0]
 
 
 def test_held_out_strokes_choose_the_strength():
     strokes = [(i % 2, (i // 2) % 4, 5) for i in range(32)]
     noise = _pattern(strokes, n_features=60)
     signal = np.repeat([t for t, _, _ in strokes], 5)[:, None]
-    config = InstantConfig(n_trees=1, ridge_strengths=(1e-6, 30.0))
-    noisy = cross_validate(_samples(strokes, noise), config, 0)
-    assert noisy.strength == 30  # what tells nothing is held down
-    clear = cross_validate(_samples(strokes, signal), config, 0)
-    assert clear.strength == 1e-6
+    config = InstantConfig(n_trees=1, ridge_factors=(1e-5, 300.0))
+    noisy = _validate(_samples(strokes), noise, config)
+    assert noisy.factor == 300  # what tells nothing is held down
+    clear = _validate(_samples(strokes), signal, config)
+    assert clear.factor == 1e-5
 
 
 def test_thinning_for_the_forest_leaves_every_stroke_something(monkeypatch):
     monkeypatch.setattr(instant, "_MAX_FOREST_PX", 20)
     strokes = [(t, f, 1 if t else 150) for f in (0, 1) for t in (0, 1, 0)]
     features = np.repeat([t for t, _, _ in strokes], [n for _, _, n in strokes])
-    samples = _samples(strokes, features[:, None])
-    validation = cross_validate(samples, CONFIG, 0)
+    samples = _samples(strokes)
+    validation = _validate(samples, features[:, None])
     # the one pixel that is left of class 2 was in the forest
     assert (validation.forest[samples.targets == 1, 1] > 0).all()
 
@@ -97,6 +104,60 @@ def test_thinning_for_the_forest_leaves_every_stroke_something(monkeypatch):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_seed_decides(seed):
     strokes = [(i % 2, (i // 2) % 2, 10) for i in range(8)]
-    samples = _samples(strokes, _pattern(strokes))
-    first, again = (cross_validate(samples, CONFIG, seed) for _ in range(2))
+    samples, features = _samples(strokes), _pattern(strokes)
+    first, again = (_validate(samples, features, seed=seed) for _ in range(2))
     np.testing.assert_array_equal(first.forest, again.forest)
+
+
+# -- the head ------------------------------------------------------------------------
+
+
+def _pretrained():
+    """A network of one level with three channels, and what is known of its head."""
+    prior = HeadPrior(
+        scales=np.linspace(0.2, 2, 7).astype(np.float32),
+        sizes=(4, 3),
+        n_levels=1,
+        strength=(-2.0, -0.5),
+        temperature=(1.5, 0.2),
+    )
+    unet = UNet(UNetConfig(base_channels=4, depth=1, in_channels=3))
+    return Network(unet, 1, 1, prior)
+
+
+@pytest.mark.parametrize("factor", [1.0, 10.0])
+@pytest.mark.parametrize("n_strokes", [2, 6])
+def test_the_prior_says_how_to_fit_to_so_many_strokes(factor, n_strokes):
+    network = _pretrained()
+    strokes = [(i % 2, 0, 4) for i in range(8)]
+    samples, features = _samples(strokes), _pattern(strokes, n_features=7)
+    features = features.astype(np.float32)
+    rows = samples.strokes < n_strokes
+    head = fit_head(samples, features, network, factor, rows)
+    strength = np.exp(-2) * n_strokes**-0.5 * factor
+    expected = RidgeHead.fit(
+        features[rows],
+        samples.targets[rows],
+        2,
+        samples.weights[rows],
+        strength,
+        np.exp(1.5) * n_strokes**0.2,
+        network.prior.scales,
+    )
+    np.testing.assert_allclose(head.weights, expected.weights, rtol=1e-4, atol=1e-6)
+    assert head.temperature == pytest.approx(expected.temperature)
+
+
+def test_without_a_prior_the_factor_is_all_that_changes():
+    strokes = [(i % 2, 0, 4) for i in range(8)]
+    samples, features = _samples(strokes), _pattern(strokes).astype(np.float32)
+    loose, firm = (fit_head(samples, features, NETWORK, f) for f in (0.1, 10.0))
+    assert loose.temperature == firm.temperature
+    assert np.abs(firm.weights).sum() < np.abs(loose.weights).sum()
+
+
+def test_a_class_is_held_out_only_where_it_is_elsewhere_too():
+    samples = _samples([(0, 0, 2), (0, 1, 2), (1, 1, 3)])
+    assert held_out(samples, 0).sum() == 2
+    np.testing.assert_array_equal(held_out(samples, 1), samples.strokes == 1)
+    assert not held_out(samples, 2).any()

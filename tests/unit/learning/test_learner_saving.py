@@ -62,7 +62,7 @@ def test_a_loaded_model_goes_on_learning(trained, image, strokes, tmp_path):
     strokes[38, 2:14] = 9
     again.annotate(image, strokes)
     finish(again.fine_tune(steps=1))
-    assert again._state.tuned.outputs == (1, 2, 9)
+    assert again._state.tuned.head.weights.shape[1] == 3
     again.save(tmp_path / "model.safetensors")
     once_more = load(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(once_more.predict(image), again.predict(image))

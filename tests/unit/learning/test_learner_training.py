@@ -1,12 +1,14 @@
 """Fine-tuning through the learner, and classes that come later."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.errors import AnnotationError
+from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import (
     AnnotationTaken,
     CancelToken,
@@ -141,10 +143,13 @@ def test_strokes_that_come_meanwhile_are_taken_up_at_the_next_step(
     taken = [e for e in events if isinstance(e, AnnotationTaken)]
     assert [e.version for e in taken] == [1, 2]
     assert taken[-1].n_px == (painted > 0).sum()
-    assert events.index(taken[-1]) == events.index(steps[1]) + 1
+    # at once: the instant stage is fitted, and no step comes in between
+    before, after = (events.index(steps[n]) for n in (1, 2))
+    between = [type(e) for e in events[before + 1 : after]]
+    assert between == [HeadFitted, Scored, AnnotationTaken]
     # the instant stage knows the new class as well
     assert learner.class_values == (1, 2, 3)
-    assert learner._state.tuned.outputs == (1, 2, 3)
+    assert learner._state.tuned.head.weights.shape[1] == 3
 
 
 def test_strokes_that_come_with_the_last_step_lose_no_training(learner, image, strokes):
@@ -224,7 +229,7 @@ def test_a_class_can_come_later(learner, image, strokes, when):
     assert learner.class_values == (1, 2, 9)
     assert (labels[37:45, 31:45] == 9).mean() > 0.7
     events = list(learner.fine_tune(steps=2))
-    assert learner._state.tuned.outputs == (1, 2, 9)
+    assert learner._state.tuned.head.weights.shape[1] == 3
     assert set(events[-1].scores) == set(ORDER)
     assert learner.predict_probabilities(image).shape == (3, 48, 48)
 
@@ -246,18 +251,31 @@ def test_a_class_can_go_and_come_back(trained, image, strokes):
     for annotation in (strokes, two, strokes):
         trained.annotate(image, annotation)
         finish(trained.fine_tune(steps=1))
-    assert trained._state.tuned.outputs == (1, 2, 9)
+    assert trained._state.tuned.head.weights.shape[1] == 3
     assert trained.class_values == (1, 2, 9)
+    assert trained.predict(image, candidate="fine-tuned").shape == (48, 48)
     trained.annotate(image, two)
     assert set(np.unique(trained.predict(image, candidate="fine-tuned"))) <= {1, 2}
 
 
-def test_a_network_that_lacks_a_class_is_not_shown(trained, image, strokes, choose):
-    choose(trained, "fine-tuned")
+def test_a_shown_network_knows_a_new_class_at_once(trained, image, strokes):
+    """Its head is fitted anew, with no training and before the gate has judged."""
+    state = trained._state
+    state.verdict = replace(state.verdict, chosen="fine-tuned")
+    network = state.tuned.network
     strokes[38, 2:14] = 9
     trained.annotate(image, strokes)
-    trained.predict(image)
-    assert not trained.status.chosen.startswith("fine-tuned")
+    job = trained.update()
+    assert isinstance(next(job), HeadFitted)
+    assert state.model.chosen == "fine-tuned"
+    predictor = state.model.predictor()
+    assert predictor.network is network
+    assert predictor.values == (1, 2, 9)
+    source = state.annotations.images[0].source
+    probabilities = predictor.probabilities(source, 0, Tile(0, 48, 0, 48))
+    assert (probabilities.argmax(0)[38, 2:14] == 2).mean() > 0.5
+    finish(job)
+    assert {1, 2, 9} >= set(trained.status.score.iou)
 
 
 def test_reset_forgets_the_network_but_not_the_strokes(trained, image, strokes, truth):

@@ -24,10 +24,10 @@ def starve(monkeypatch):
     """Let feature maps of tiles above so many pixels a side not fit."""
 
     def make(max_px, error=torch.OutOfMemoryError):
-        def poor(unet, source, plane, tile, n_levels):
+        def poor(unet, source, plane, tile, n_levels, n_scales):
             if max(tile.shape) > max_px:
                 raise error("no more")
-            return maps.compute_maps(unet, source, plane, tile, n_levels)
+            return maps.compute_maps(unet, source, plane, tile, n_levels, n_scales)
 
         monkeypatch.setattr(candidates, "compute_maps", poor)
 

@@ -11,12 +11,14 @@ from napari_unet.learning.persistence import read_learner
 
 
 @pytest.fixture(scope="module")
-def saved(scene, tmp_path_factory):
-    """A learner's file: path, tensors and header."""
-    learner = Learner(scene.config)
-    learner.annotate(scene.image(), scene.strokes())
-    learner.class_names = {2: "square"}
-    finish(learner.fine_tune(steps=1))
+def saved(scene, bundle, tmp_path_factory):
+    """A learner's file with all that one can hold: path, tensors and header."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        bundle(monkeypatch)
+        learner = Learner(scene.pretrained)
+        learner.annotate(scene.image(), scene.strokes())
+        learner.class_names = {2: "square"}
+        finish(learner.fine_tune(steps=1))
     model = learner._state.model
     learner._state.model = model.using(model.tuned, "fine-tuned+forest")
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
@@ -61,12 +63,64 @@ def test_the_file_is_plain_numbers_and_text(saved):
     assert header["class_names"] == {"2": "square"}
     assert header["chosen"] == "fine-tuned+forest"
     assert header["step"] == 1
+    assert header["is_pretrained"]
+    assert (header["n_levels"], header["n_scales"]) == (3, 2)
+    assert len(header["temperatures"]) == 2
     json.dumps(header)
 
 
 def test_what_was_written_is_read(saved, rewrite):
     _predict(saved[0])
     _predict(rewrite())
+
+
+def test_prior_and_heads_are_as_they_were(saved, scene, bundle, monkeypatch, tmp_path):
+    bundle(monkeypatch)
+    learner = Learner(scene.pretrained)
+    learner.annotate(scene.image(), scene.strokes())
+    finish(learner.fine_tune(steps=1))
+    learner.save(tmp_path / "model.safetensors")
+    mine = learner._state.model
+    theirs = load(tmp_path / "model.safetensors")._state.model
+    assert theirs.start.prior.facts() == mine.start.prior.facts()
+    for a, b in [
+        (theirs.start.feature_scale, mine.start.feature_scale),
+        (theirs.tuned.network.feature_scale, mine.tuned.network.feature_scale),
+        (theirs.head.weights, mine.head.weights),
+        (theirs.tuned.head.weights, mine.tuned.head.weights),
+        (theirs.tuned.head.bias, mine.tuned.head.bias),
+    ]:
+        np.testing.assert_array_equal(a, b)
+    assert theirs.tuned.head.temperature == mine.tuned.head.temperature
+    assert theirs.head.temperature == mine.head.temperature
+
+
+def test_what_is_loaded_is_fitted_anew_as_before(saved, scene):
+    """With the file's own prior, whatever this version of the package carries."""
+    learner = load(saved[0])
+    learner.annotate(scene.image(), scene.strokes())
+    labels = learner.predict(scene.image(), candidate="fine-tuned")
+    first = load(saved[0])
+    np.testing.assert_array_equal(
+        labels, first.predict(scene.image(), candidate="fine-tuned")
+    )
+    np.testing.assert_allclose(
+        learner._state.model.head.weights, saved[1]["head.weights"], atol=1e-3
+    )
+
+
+def test_a_learner_from_scratch_has_no_prior(learner, image, strokes, tmp_path):
+    learner.annotate(image, strokes)
+    path = tmp_path / "model.safetensors"
+    learner.save(path)
+    tensors, header = load_tensors(path)
+    assert header["prior"] is None
+    assert len(header["temperatures"]) == 1
+    assert not [name for name in tensors if name.startswith(("prior.", "tuned"))]
+    again = load(path)
+    assert again._state.model.start.prior is None
+    assert again._state.tuned is None
+    np.testing.assert_array_equal(again.predict(image), learner.predict(image))
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
@@ -78,7 +132,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
 
 def test_a_bare_network_is_no_learner(saved, tmp_path):
     _, parts = read_learner(saved[0])
-    save_model(tmp_path / "network.safetensors", parts.start)
+    save_model(tmp_path / "network.safetensors", parts.start.unet)
     with pytest.raises(CheckpointError, match="load_model"):
         load(tmp_path / "network.safetensors")
 
@@ -98,11 +152,11 @@ NEEDED = [
     "is_pretrained",
     "values",
     "n_levels",
+    "n_scales",
     "chosen",
-    "temperature",
+    "temperatures",
     "start",
-    "tuned",
-    "outputs",
+    "prior",
 ]
 JUNK = [
     None,
@@ -147,20 +201,22 @@ def test_junk_in_an_entry_is_refused_or_harmless(rewrite, key):
         {"values": [1, 1]},
         {"values": [0, 1]},
         {"values": [1, 65536]},
-        {"values": [1, 9]},  # the fine-tuned network does not know 9
-        {"outputs": [1]},
-        {"outputs": [2, 2]},
-        {"outputs": [1, 2, 3]},
         {"chosen": "perceptron"},
         {"chosen": "forest+forest"},
-        {"tuned": None},  # but chosen is the fine-tuned network
+        {"temperatures": [6.0]},  # of the fine-tuned network, which is chosen, none
+        {"temperatures": [6.0, 6.0, 6.0]},
+        {"temperatures": []},
+        {"temperatures": [6.0, "nan"]},
+        {"temperatures": ["inf", 6.0]},
+        {"temperatures": [0, 6.0]},
+        {"temperatures": [6.0, -3]},
         {"n_levels": 0},
         {"n_levels": 2},
         {"n_levels": 99},
-        {"temperature": "nan"},
-        {"temperature": "inf"},
-        {"temperature": 0},
-        {"temperature": -3},
+        {"n_scales": 0},
+        {"n_scales": 1},
+        {"n_scales": 3},
+        {"n_scales": 99},
         {"axes": "ZZ"},
         {"axes": "XY"},
         {"class_names": {"two": "x"}},
@@ -171,7 +227,43 @@ def test_entries_that_do_not_fit_each_other_are_refused(rewrite, change):
         load(rewrite(change))
 
 
-@pytest.mark.parametrize("part", ["start", "tuned"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sizes": []},
+        {"sizes": [59]},
+        {"sizes": [4, 8, 16, 4, 8, 16]},
+        {"sizes": [4, 8, 16, 4, 8, 16, 3, 3]},
+        {"sizes": [8, 4, 16, 4, 8, 16, 3]},  # as many in all, but other maps
+        {"sizes": [4, 8, 16, 4, 8, 16, 0]},
+        {"sizes": [4, 8, 16, 4, 8, 16, -3]},
+        {"sizes": [4, 8, 16, 4, 8, 10**9, 3]},
+        {"sizes": "484"},
+        {"n_levels": 0},
+        {"n_levels": 2},
+        {"n_levels": 6},
+        {"strength": [-3.0]},
+        {"strength": [-3.0, "nan"]},
+        {"strength": [-3000.0, 0.0]},
+        {"temperature": [1.7, 0.1, 0.1]},
+        {"temperature": [1.7, 3000.0]},
+        {"temperature": None},
+        {"surprise": 1},
+    ],
+)
+def test_a_prior_that_does_not_fit_is_refused(saved, rewrite, change):
+    with pytest.raises(CheckpointError):
+        load(rewrite({"prior": {**saved[2]["prior"], **change}}))
+
+
+@pytest.mark.parametrize("value", [0, -1, np.nan, np.inf])
+def test_strange_factors_are_refused(saved, rewrite, value):
+    scales = saved[1]["prior.scales"].copy()
+    scales[5] = value
+    with pytest.raises(CheckpointError):
+        load(rewrite((), {"prior.scales": scales}))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -186,10 +278,10 @@ def test_entries_that_do_not_fit_each_other_are_refused(rewrite, change):
         {"surprise": 1},
     ],
 )
-def test_settings_that_do_not_fit_the_weights_are_refused(saved, rewrite, part, change):
-    config = {**saved[2][part], **change}
+def test_settings_that_do_not_fit_the_weights_are_refused(saved, rewrite, change):
+    config = {**saved[2]["start"], **change}
     with pytest.raises(CheckpointError):
-        load(rewrite({part: config}))
+        load(rewrite({"start": config}))
 
 
 @pytest.mark.parametrize(
@@ -220,14 +312,14 @@ def test_a_volume_network_is_no_learner_s(saved, rewrite):
         load(rewrite({"start": config.model_dump(mode="json")}, state))
 
 
-@pytest.mark.parametrize("key", ["values", "outputs", "n_levels", "temperature"])
+@pytest.mark.parametrize("key", ["values", "n_levels", "n_scales", "temperatures"])
 def test_infinity_is_refused(saved, tmp_path, key, monkeypatch):
     """JSON knows 1e999, which Python reads as infinity."""
     from napari_unet.learning import persistence
 
     _, tensors, header = saved
     value = float("inf")
-    header = {**header, key: [1, value] if key in ("values", "outputs") else value}
+    header = {**header, key: [1, value] if isinstance(header[key], list) else value}
     monkeypatch.setattr(persistence, "load_tensors", lambda path: (tensors, header))
     with pytest.raises(CheckpointError):
         load(tmp_path / "any.safetensors")
@@ -244,7 +336,15 @@ def test_missing_or_strange_tensors_are_refused(saved, rewrite):
     changes = [lambda a: None, lambda a: a[..., None], lambda a: a.ravel()[:-1]]
     for number, (name, array) in enumerate(sorted(tensors.items())):
         mine = [changes[number % 3]]  # each kind of change often, not all of all
-        if name in ("head.weights", "head.bias", "start.up.0.bias", "tuned.head.bias"):
+        if name in (
+            "head.weights",
+            "head.bias",
+            "prior.scales",
+            "start.up.0.bias",
+            "tuned.head.bias",
+            "tuned_head.weights",
+            "tuned_head.bias",
+        ):
             mine = [*changes, infinite]
         for change in mine:
             with pytest.raises(CheckpointError):

@@ -18,7 +18,8 @@ from napari_unet.learning.samples import collect_samples
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return Network(UNet(UNetConfig(base_channels=4, depth=2)).requires_grad_(False))
+    unet = UNet(UNetConfig(base_channels=4, depth=2)).requires_grad_(False)
+    return Network(unet, n_levels=3, n_scales=2)
 
 
 @pytest.fixture
@@ -54,30 +55,34 @@ def _strokes():
     return annotation
 
 
-def _collect(annotations, network, cache=None, max_px=10_000):
-    cache = FeatureCache() if cache is None else cache
-    return collect_samples(
-        annotations, network, cache, n_levels=3, tile_px=32, max_px=max_px
-    )
+def _collect(annotations, max_px=10_000):
+    return collect_samples(annotations, tile_px=32, max_px=max_px)
+
+
+def _read(annotations, network, cache):
+    """Return the features of the samples of an annotation."""
+    samples = _collect(annotations)
+    return samples.of_network(network, cache), samples.of_filters(cache)
 
 
 def test_each_painted_pixel_is_a_sample_with_its_features(network):
     annotations = _set(_strokes(), _strokes().T.copy())
-    samples = _collect(annotations, network)
+    samples = _collect(annotations)
     n = annotations.n_px
+    deep, shallow = _read(annotations, network, FeatureCache())
     assert samples.values == (1, 3)
-    assert samples.network.shape == (n, 4 + 8 + 16 + 1)
-    assert samples.filters.shape == (n, count_filters(1))
+    assert deep.shape == (n, 2 * (4 + 8 + 16) + 1) == (n, network.n_features)
+    assert shallow.shape == (n, count_filters(1))
     seen = np.zeros(n, int)
     for group in samples.groups:
         tile, source = group.tile, group.image.source
-        maps = compute_maps(network.unet, source, group.plane, tile, 3)
+        maps = compute_maps(network.unet, source, group.plane, tile, 3, 2)
         with torch.inference_mode():
             expected = maps.sample(torch.from_numpy(group.yx.astype(int))).numpy()
-        np.testing.assert_allclose(samples.network[group.rows], expected, atol=1e-5)
+        np.testing.assert_allclose(deep[group.rows], expected, atol=1e-5)
         filters = compute_filters(source, group.plane, tile)
         y, x = (group.yx - [tile.y0, tile.x0]).T
-        np.testing.assert_allclose(samples.filters[group.rows], filters[:, y, x].T)
+        np.testing.assert_allclose(shallow[group.rows], filters[:, y, x].T)
         painted = group.image.annotation[tuple(group.yx.T)]
         values = np.array(samples.values)[samples.targets[group.rows]]
         np.testing.assert_array_equal(values, painted)
@@ -85,8 +90,8 @@ def test_each_painted_pixel_is_a_sample_with_its_features(network):
     assert (seen == 1).all()
 
 
-def test_strokes_weigh_as_the_root_of_their_length_and_classes_the_same(network):
-    samples = _collect(_set(_strokes()), network)
+def test_strokes_weigh_as_the_root_of_their_length_and_classes_the_same():
+    samples = _collect(_set(_strokes()))
     for index in (0, 1):
         assert samples.weights[samples.targets == index].sum() == pytest.approx(1)
     sums = [samples.weights[samples.strokes == s].sum() for s in (0, 1)]
@@ -94,11 +99,11 @@ def test_strokes_weigh_as_the_root_of_their_length_and_classes_the_same(network)
     assert set(samples.folds[samples.strokes == 0]) == {1}
 
 
-def test_much_painting_is_thinned_evenly(network):
+def test_much_painting_is_thinned_evenly():
     annotation = np.zeros((70, 80), np.uint8)
     annotation[2:40] = 1
     annotation[60, 3:7] = 2
-    samples = _collect(_set(annotation), network, max_px=200)
+    samples = _collect(_set(annotation), max_px=200)
     of_region = samples.targets == 0
     assert of_region.sum() <= 200
     assert (~of_region).sum() == 4
@@ -112,31 +117,86 @@ def test_much_painting_is_thinned_evenly(network):
 def test_only_tiles_with_new_strokes_are_read_again(network, computed):
     cache = FeatureCache()
     annotations = _set(_strokes())
-    first = _collect(annotations, network, cache)
+    first, _ = _read(annotations, network, cache)
     tiles = {tile for _, tile in computed}
     assert len(tiles) == 3
     assert len(computed) == 2 * len(tiles)
     computed.clear()
-    again = _collect(annotations, network, cache)
+    again, _ = _read(annotations, network, cache)
     assert computed == []
-    np.testing.assert_array_equal(again.network, first.network)
+    np.testing.assert_array_equal(again, first)
     grown = _strokes()
     grown[40, 70] = 3  # in a tile that had no stroke
     source = annotations.images[0].source
-    _collect(annotations.with_image(source, grown, 4), network, cache)
+    _read(annotations.with_image(source, grown, 4), network, cache)
     assert {tile for _, tile in computed} == {Tile(32, 64, 64, 80)}
     computed.clear()
     grown[2, 7] = 1  # a new pixel in a known tile: its maps are kept
-    _collect(annotations.with_image(source, grown, 4), network, cache)
+    _read(annotations.with_image(source, grown, 4), network, cache)
     assert computed == []
 
 
 def test_other_weights_or_another_image_are_read_anew(network, computed):
     cache = FeatureCache()
-    _collect(_set(_strokes()), network, cache)
+    _read(_set(_strokes()), network, cache)
     computed.clear()
-    _collect(_set(_strokes()), Network(network.unet), cache)
+    _read(_set(_strokes()), network.with_weights(network.unet), cache)
     assert {name for name, _ in computed} == {"compute_maps", "compute_filters"}
+
+
+# -- a part of them --------------------------------------------------------------------
+
+
+def test_only_some_tiles_have_only_their_samples(network):
+    cache = FeatureCache()
+    samples = _collect(_set(_strokes(), _strokes().T.copy()))
+    deep = samples.of_network(network, cache)
+    chosen = samples.groups[1::2]
+    rows = np.sort(np.concatenate([group.rows for group in chosen]))
+    assert 0 < len(rows) < len(samples.targets)
+    part = samples.only(chosen)
+    assert part.values == samples.values
+    for name in ("targets", "strokes", "folds"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(samples, name)[rows])
+    # and their features, in the same order
+    np.testing.assert_array_equal(part.of_network(network, cache), deep[rows])
+    np.testing.assert_array_equal(
+        part.of_filters(cache), samples.of_filters(cache)[rows]
+    )
+
+
+def test_classes_weigh_the_same_in_a_part_too():
+    samples = _collect(_set(_strokes()))
+    with_both = next(  # a tile of a long stroke of 1, and one of 3
+        (g, h)
+        for g in samples.groups
+        for h in samples.groups
+        if set(samples.targets[g.rows]) == {0} and set(samples.targets[h.rows]) >= {1}
+    )
+    part = samples.only(with_both)
+    for index in (0, 1):
+        assert part.weights[part.targets == index].sum() == pytest.approx(1)
+
+
+def test_strokes_are_counted():
+    samples = _collect(_set(_strokes()))
+    assert samples.count_strokes() == 3
+    assert samples.count_strokes(samples.targets == 0) == 2
+    assert samples.count_strokes(np.zeros(len(samples.targets), bool)) == 0
+
+
+@pytest.mark.parametrize("tile_px", [16, 64])
+def test_other_tiles_hold_the_same_samples(network, tile_px):
+    samples = _collect(_set(_strokes(), _strokes().T.copy()))
+    other = samples.in_tiles(tile_px)
+    assert max(max(g.tile.shape) for g in other.groups) <= tile_px
+    for name in ("targets", "strokes", "folds", "weights"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(samples, name))
+    np.testing.assert_allclose(
+        other.of_network(network, FeatureCache()),
+        samples.of_network(network, FeatureCache()),
+        atol=1e-4,
+    )
 
 
 # -- the cache -------------------------------------------------------------------------

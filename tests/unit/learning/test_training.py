@@ -6,11 +6,15 @@ from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import FineTuneConfig
 from napari_unet.core.arrays import PlaneStack
+from napari_unet.core.head import RidgeHead
 from napari_unet.core.losses import IGNORE_INDEX
 from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.learning import training
+from napari_unet.learning.candidates import FeatureCache, Network
+from napari_unet.learning.instant import fit_head
+from napari_unet.learning.samples import collect_samples
 from napari_unet.learning.training import Trainer
 
 CPU = torch.device("cpu")
@@ -21,17 +25,27 @@ def _annotate(image, strokes):
     return AnnotationSet().with_image(source, strokes, 4)
 
 
+def _head(network, annotations):
+    """Fit the closed-form head, as the learner does before training."""
+    samples = collect_samples(annotations, tile_px=32, max_px=10_000)
+    return fit_head(samples, samples.of_network(network, FeatureCache()), network, 1.0)
+
+
+def _take(trainer, annotations):
+    trainer.take(annotations, _head(trainer._network, annotations))
+
+
 @pytest.fixture
 def make_trainer(config, image, strokes):
-    def make(annotations=None, outputs=(1, 2), architecture="compact", **fine_tune):
+    def make(annotations=None, architecture="compact", n_scales=1, **fine_tune):
         fine_tune = FineTuneConfig(**{"patch_px": 32, "batch_size": 2, **fine_tune})
         settings = config.model_copy(
             update={"fine_tune": fine_tune, "architecture": architecture}
         )
         torch.manual_seed(0)
-        unet = UNet(settings.unet_config(1, len(outputs)))
-        trainer = Trainer(unet, outputs, settings, 1e-2, CPU)
-        trainer.take(annotations or _annotate(image, strokes))
+        unet = UNet(settings.unet_config(1, 2)).requires_grad_(False)
+        trainer = Trainer(Network(unet, 3, n_scales), settings, 1e-2, CPU)
+        _take(trainer, annotations or _annotate(image, strokes))
         return trainer
 
     return make
@@ -47,25 +61,30 @@ def _state(unet):
 
 
 def _starve(trainer, max_px, error=torch.OutOfMemoryError):
-    """Let the network's forward pass run out of memory above so many pixels."""
-    forward, sizes = trainer.unet.forward, []
+    """Let the network's passes run out of memory above so many pixels."""
+    features, sizes = trainer.unet.features, []
 
     def poor(x):
         sizes.append(tuple(x.shape))
         if x.numel() > max_px:
             raise error("no more")
-        return forward(x)
+        return features(x)
 
-    trainer.unet.forward = poor
+    trainer.unet.features = poor
     return sizes
 
 
 # -- steps ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("n_scales", [1, 2])
 @pytest.mark.parametrize("architecture", ["compact", "unet2015"])
-def test_the_loss_falls(make_trainer, architecture):
-    losses, notices = _steps(make_trainer(architecture=architecture), 30)
+def test_the_loss_falls(make_trainer, architecture, n_scales):
+    trainer = make_trainer(architecture=architecture, n_scales=n_scales)
+    head = trainer._ridge  # from one that knows nothing, there is much to learn
+    blank = RidgeHead(0 * head.weights, 0 * head.bias, 1.0)
+    trainer.take(trainer._annotations, blank)
+    losses, notices = _steps(trainer, 30)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert notices == []
 
@@ -77,8 +96,8 @@ def test_the_same_seed_gives_the_same_steps(make_trainer):
 def test_the_start_weights_stay_as_they_were(config, image, strokes):
     unet = UNet(config.unet_config(1, 2)).requires_grad_(False)
     before = _state(unet)
-    trainer = Trainer(unet, (1, 2), config, 1e-2, CPU)
-    trainer.take(_annotate(image, strokes))
+    trainer = Trainer(Network(unet, 3, 2), config, 1e-2, CPU)
+    _take(trainer, _annotate(image, strokes))
     _steps(trainer, 2)
     assert all((unet.state_dict()[n] == t).all() for n, t in before.items())
     assert not unet.head.weight.requires_grad
@@ -98,13 +117,15 @@ def test_a_snapshot_is_frozen_and_apart(make_trainer):
 
 def test_averaged_weights_follow_the_trained_ones(make_trainer):
     trainer = make_trainer(average_decay=0.5)
-    expected = _state(trainer.unet)["head.weight"]
+    name = "merge.0.2.weight"
+    expected = _state(trainer.unet)[name]
     for step in range(1, 25):
         _steps(trainer, 1)
         decay = min(0.5, step / (step + 9))
-        fast = trainer.unet.state_dict()["head.weight"]
+        fast = trainer.unet.state_dict()[name]
         expected = decay * expected + (1 - decay) * fast
-        torch.testing.assert_close(trainer.average.head.weight, expected)
+        torch.testing.assert_close(trainer.average.state_dict()[name], expected)
+    assert (expected != fast).any()
 
 
 def test_held_out_strokes_are_never_trained_on(
@@ -143,8 +164,7 @@ def test_every_class_is_in_every_batch(make_trainer, image, n_classes, monkeypat
         return real(logits, targets, *rest)
 
     monkeypatch.setattr(training, "sparse_loss", note)
-    values = tuple(range(1, n_classes + 1))
-    _steps(make_trainer(_annotate(image, strokes), values), 5)
+    _steps(make_trainer(_annotate(image, strokes)), 5)
     assert seen == [set(range(n_classes))] * 5
 
 
@@ -169,15 +189,24 @@ def test_many_classes_do_not_keep_the_batch_large(make_trainer, image):
     strokes = np.zeros((48, 48), np.uint8)
     for value in range(1, 9):
         strokes[5 * value, 5:40] = value
-    trainer = make_trainer(_annotate(image, strokes), tuple(range(1, 9)), batch_size=2)
+    trainer = make_trainer(_annotate(image, strokes), batch_size=2)
     sizes = _starve(trainer, 2 * 32 * 32)
     _, notices = _steps(trainer, 2)
     assert [s[0] for s in sizes] == [8, 4, 2, 2]
     assert "2 patches" in notices[-1]
     # new strokes do not bring back what did not fit
-    trainer.take(trainer._annotations)
+    trainer.take(trainer._annotations, trainer._ridge)
     _steps(trainer, 1)
     assert sizes[-1][0] == 2
+
+
+@pytest.mark.parametrize("architecture", ["compact", "unet2015"])
+@pytest.mark.parametrize("patch_px", [16, 48])
+def test_any_patch_fits_the_network_at_all_scales(make_trainer, architecture, patch_px):
+    trainer = make_trainer(architecture=architecture, n_scales=3, patch_px=patch_px)
+    losses, notices = _steps(trainer, 2)
+    assert np.isfinite(losses).all()
+    assert notices == []
 
 
 def test_a_failed_attempt_changes_nothing(make_trainer):
@@ -269,50 +298,71 @@ def test_a_bad_gradient_of_a_good_loss_does_not_reach_the_weights(
     assert np.isfinite(losses).all()
 
 
-# -- new classes --------------------------------------------------------------------
+# -- the head, and new classes -------------------------------------------------------
+
+
+def test_training_goes_on_from_the_closed_form_head(make_trainer, image, strokes):
+    """Before the first step, it gives the same scores."""
+    # far from the border, where a tile sees zeros sooner than a patch does
+    wide, middle = np.tile(image, (4, 4)), np.zeros((192, 192), np.uint8)
+    middle[72:120, 72:120] = strokes
+    annotations = _annotate(wide, middle)
+    trainer = make_trainer(annotations, n_scales=2)
+    samples = collect_samples(annotations, tile_px=48, max_px=10_000)
+    network = trainer._network
+    head = _head(network, annotations)
+    source = annotations.images[0].source
+    pixels = torch.from_numpy(source.read(0, 0, 192, 0, 192))[None]
+    with torch.no_grad():
+        logits = trainer._logits(pixels)[0].numpy()
+    expected = head.logits(samples.of_network(network, FeatureCache()))
+    for group in samples.groups:
+        y, x = group.yx.T
+        np.testing.assert_allclose(logits[:, y, x].T, expected[group.rows], atol=1e-3)
 
 
 def test_a_new_class_keeps_what_was_learned(make_trainer, image, strokes):
     trainer = make_trainer()
     _steps(trainer, 5)
-    body = {n: t for n, t in _state(trainer.unet).items() if "head" not in n}
-    head = trainer.unet.head.weight.clone()
-    averaged = trainer.average.head.weight.clone()
-    moments = trainer._optimizer._moments["down.0.0.weight"].mean.clone()
+    before, averaged = _state(trainer.unet), _state(trainer.average)
+    (key,) = (k for k in trainer._optimizer._moments if "down.0.0.weight" in k)
+    moments = trainer._optimizer._moments[key].mean.clone()
     assert moments.abs().sum() > 0
     strokes[40, 2:20] = 7
-    trainer.take(_annotate(image, strokes))
-    assert trainer.outputs == (1, 2, 7)
-    assert all((trainer.unet.state_dict()[n] == t).all() for n, t in body.items())
-    assert (trainer.unet.head.weight[:2] == head).all()
-    assert (trainer.average.head.weight[:2] == averaged).all()
-    kept = trainer._optimizer._moments["down.0.0.weight"]
+    _take(trainer, _annotate(image, strokes))
+    assert trainer.values == (1, 2, 7)
+    assert all((trainer.unet.state_dict()[n] == t).all() for n, t in before.items())
+    assert all(
+        (trainer.average.state_dict()[n] == t).all() for n, t in averaged.items()
+    )
+    kept = trainer._optimizer._moments[key]
     assert (kept.mean == moments).all()
     assert float(kept.step) == 5
     losses, _ = _steps(trainer, 20)
     assert np.isfinite(losses).all()
     assert trainer.n_steps == 25
-    # the new class is learned; the average has no gradients of its own
-    assert trainer.unet.head.weight[2].abs().sum() > 0
     assert not any(p.requires_grad for p in trainer.average.parameters())
 
 
-def test_a_value_between_the_old_ones_comes_last(make_trainer, image):
+@pytest.mark.parametrize("value", [3, 9])
+def test_classes_are_in_the_order_of_their_values(make_trainer, image, value):
     strokes = np.zeros((48, 48), np.uint8)
     strokes[5, 5:30], strokes[20, 5:30] = 1, 5
-    trainer = make_trainer(_annotate(image, strokes), (1, 5))
-    strokes[35, 5:30] = 3
-    trainer.take(_annotate(image, strokes))
-    assert trainer.outputs == (1, 5, 3)  # channels stay where they are
-    _steps(trainer, 2)
+    trainer = make_trainer(_annotate(image, strokes))
+    strokes[35, 5:30] = value
+    _take(trainer, _annotate(image, strokes))
+    assert trainer.values == tuple(sorted((1, 5, value)))
+    losses, _ = _steps(trainer, 2)
+    assert np.isfinite(losses).all()
 
 
-def test_a_class_that_is_erased_keeps_its_channel(make_trainer, image, strokes):
+def test_a_class_can_take_the_place_of_another(make_trainer, image, strokes):
     trainer = make_trainer()
+    _steps(trainer, 1)
     fewer = strokes.copy()
     fewer[fewer == 2] = 9
-    trainer.take(_annotate(image, fewer))
-    assert trainer.outputs == (1, 2, 9)
+    _take(trainer, _annotate(image, fewer))
+    assert trainer.values == (1, 9)
     losses, _ = _steps(trainer, 3)
     assert np.isfinite(losses).all()
 

@@ -1,0 +1,115 @@
+"""The hypercolumn of a batch of patches: differentiable, for training.
+
+The same features as `napari_unet.inference.maps` has for tiles of an image: decoder
+maps of several levels at several scales, bilinearly upsampled, and the image.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_unet.core.unet import UNet
+
+__all__ = ["hypercolumn", "patch_sizes", "project", "sample"]
+
+
+def patch_sizes(unet: UNet, output_px: int, n_scales: int) -> tuple[int, int]:
+    """Return the sides (image, output) of patches for at least ``output_px`` of output.
+
+    Padded: both are the next multiple of the pooling grid at the smallest scale.
+    Unpadded: the image is as much wider as the smallest scale needs.
+    """
+    if unet.is_padded:
+        grid = unet.grid_px * 2 ** (n_scales - 1)
+        side = math.ceil(output_px / grid) * grid
+        return side, side
+    image_px = max(_input_px(unet, output_px, scale) for scale in range(n_scales))
+    return image_px, _output_px(unet, image_px, n_scales)
+
+
+def _input_px(unet: UNet, output_px: int, scale: int) -> int:
+    """Return what an unpadded network must see (px) at a scale; always even."""
+    rim = 2 if scale else 0  # for the neighbours that interpolation takes
+    side: int = unet.valid_input_px(math.ceil(output_px / 2**scale) + rim)[0]
+    return side << scale
+
+
+def _output_px(unet: UNet, image_px: int, n_scales: int) -> int:
+    """Return the largest output (px) of an unpadded network for an image."""
+    fits = 0
+    side = unet.valid_input_px(1)[1]
+    while all(_input_px(unet, side, s) <= image_px for s in range(n_scales)):
+        fits, side = side, side + unet.grid_px
+    return fits
+
+
+def hypercolumn(
+    unet: UNet, images: Tensor, n_levels: int, n_scales: int
+) -> list[tuple[Tensor, int]]:
+    """Return maps (B, C, h, w) with their cell size (px), finest first, image last.
+
+    The network sees the image at full, half, quarter ... size with the same weights.
+    The images are square, of a side that `patch_sizes` gives. Maps share their centre;
+    those of an unpadded network are wider than its output, to which the image is cut.
+    """
+    output_px = images.shape[-1]
+    if not unet.is_padded:
+        output_px = _output_px(unet, output_px, n_scales)
+    maps: list[tuple[Tensor, int]] = []
+    with unet.standardised_once():
+        for scale in range(n_scales):
+            seen = images
+            if not unet.is_padded:
+                seen = _centre(images, _input_px(unet, output_px, scale))
+            small = F.avg_pool2d(seen, 2**scale) if scale else seen
+            levels = unet.features(small)[:n_levels]
+            maps += [(m, 2 ** (level + scale)) for level, m in enumerate(levels)]
+    return [*maps, (_centre(images, output_px).to(maps[0][0].dtype), 1)]
+
+
+def _centre(x: Tensor, side: int) -> Tensor:
+    """Cut the central square out of (..., H, W)."""
+    top, left = ((n - side) // 2 for n in x.shape[-2:])
+    return x[..., top : top + side, left : left + side]
+
+
+def sample(maps: list[tuple[Tensor, int]], item: int, yx: Tensor) -> Tensor:
+    """Return the features (n, F) of one item of the batch at pixels (n, 2).
+
+    Bilinear between the centres of a map's cells, as `project` upsamples.
+    """
+    parts = []
+    output_px = maps[-1][0].shape[-1]
+    for level_map, cell in maps:
+        size = torch.tensor(level_map.shape[2:], device=yx.device)
+        border = (size * cell - output_px) / 2
+        place = ((yx + border + 0.5) / cell - 0.5).clamp(min=0)
+        low = torch.minimum(place.long(), size - 1)
+        high = torch.minimum(low + 1, size - 1)
+        (fy, fx) = (place - low).T[:, :, None].float()
+        (y0, x0), (y1, x1) = low.T, high.T
+        one = level_map[item]
+        top = one[:, y0, x0].T * (1 - fx) + one[:, y0, x1].T * fx
+        bottom = one[:, y1, x0].T * (1 - fx) + one[:, y1, x1].T * fx
+        parts.append(top * (1 - fy) + bottom * fy)
+    return torch.cat(parts, dim=1)
+
+
+def project(maps: list[tuple[Tensor, int]], beta: Tensor, bias: Tensor) -> Tensor:
+    """Apply heads (B, F, K), (B, K) to all pixels; returns scores (B, K, H, W)."""
+    output_px = maps[-1][0].shape[-1]
+    parts = torch.split(beta, [m.shape[1] for m, _ in maps], dim=1)
+    total = bias[:, :, None, None].expand(-1, -1, output_px, output_px)
+    for (level_map, cell), part in zip(maps, parts, strict=True):
+        scores = torch.einsum("bfk,bfhw->bkhw", part.to(level_map.dtype), level_map)
+        scores = scores.float()
+        if cell > 1:
+            scores = F.interpolate(
+                scores, scale_factor=cell, mode="bilinear", align_corners=False
+            )
+        total = total + _centre(scores, output_px)
+    return total
