@@ -79,7 +79,11 @@ def _print(header: Mapping[str, Any]) -> None:
         ("file", f"{header['file']} ({header['n_bytes'] / 1e6:.1f} MB)"),
         ("holds", f"{header.get('kind')}, schema {header.get('schema_version')}"),
         ("written by", header.get("program")),
-        ("network", _network_text(_mapping(header.get("start", header.get("config"))))),
+        ("network", _network_text(_mapping(_first(header, "start", "unet", "config")))),
+        ("features", _features_text(header)),
+        ("licence", header.get("licence")),
+        ("data", _data_text(header.get("data"))),
+        ("pretrained", _pretrained_text(header)),
         ("uses", header.get("chosen")),
         ("classes", _classes_text(header)),
         ("painted", _painted_text(header)),
@@ -89,6 +93,11 @@ def _print(header: Mapping[str, Any]) -> None:
     for name, text in rows:
         if text:
             print(f"{name:12}  {text}")
+
+
+def _first(header: Mapping[str, Any], *names: str) -> Any:
+    """Return the first entry that a header has."""
+    return next((header[name] for name in names if name in header), None)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -105,6 +114,35 @@ def _network_text(config: Mapping[str, Any]) -> str:
         parts.append(f"{n} channel{'' if n == 1 else 's'}")
     parts.append(f"depth {config.get('depth')}")
     return ", ".join(parts)
+
+
+def _features_text(header: Mapping[str, Any]) -> str:
+    n_levels, n_scales = header.get("n_levels"), header.get("n_scales")
+    if not (isinstance(n_levels, int) and isinstance(n_scales, int)):
+        return ""
+    levels = f"{n_levels} level{'' if n_levels == 1 else 's'}"
+    return f"{levels} at {n_scales} scale{'' if n_scales == 1 else 's'}"
+
+
+def _data_text(data: Any) -> str:
+    return ", ".join(map(str, data)) if isinstance(data, list) else str(data or "")
+
+
+def _pretrained_text(header: Mapping[str, Any]) -> str:
+    n_steps = header.get("n_steps")
+    if not isinstance(n_steps, int):
+        return ""
+    parts = [f"{n_steps:,} steps"]
+    if isinstance(hours := header.get("hours"), int | float):
+        parts.append(f"in {hours:g} hours")
+    seed = _mapping(header.get("settings")).get("seed")
+    if seed is not None:
+        parts.append(f"with seed {seed}")
+    scores = _mapping(header.get("validation"))
+    ious = [f"{k} image {v:.2f}" for k, v in scores.items() if isinstance(v, float)]
+    if ious:
+        parts.append(f"(mean IoU in validation: {', '.join(ious)})")
+    return " ".join(parts)
 
 
 def _classes_text(header: Mapping[str, Any]) -> str:

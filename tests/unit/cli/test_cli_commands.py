@@ -10,6 +10,7 @@ import tifffile
 
 from napari_unet.annotation.simulate import simulate_strokes
 from napari_unet.cli._evaluate import mean_scores
+from napari_unet.core.checkpoint import save_tensors
 from napari_unet.core.metrics import evaluate
 from napari_unet.inference.predict import _Frugal
 from napari_unet.learning import load
@@ -176,6 +177,51 @@ def test_info_of_the_bundled_weights(cli, folder, monkeypatch):
         lambda name: model if name == "compact" else None,
     )
     assert str(model) in cli("info", "bundled").out
+
+
+def test_info_tells_where_bundled_weights_come_from(cli, tmp_path, monkeypatch):
+    path = tmp_path / "compact.safetensors"
+    header = {
+        "schema_version": 1,
+        "kind": "bundled",
+        "licence": "MIT",
+        "data": ["procedural", "cells"],
+        "unet": {"architecture": "compact", "in_channels": 3, "depth": 4},
+        "n_levels": 4,
+        "n_scales": 1,
+        "n_steps": 12345,
+        "hours": 0.5,
+        "settings": {"seed": 7},
+        "validation": {"same": 0.625, "other": 0.5},
+    }
+    save_tensors(path, {"a": np.zeros(3, np.float16)}, header)
+    monkeypatch.setattr(
+        "napari_unet.core.start.bundled_path",
+        lambda name: path if name == "compact" else None,
+    )
+    lines = [line.split(maxsplit=1) for line in cli("info", "bundled").out.splitlines()]
+    said = dict(lines)
+    assert said["holds"] == "bundled, schema 1"
+    assert said["network"] == "compact, 3 channels, depth 4"
+    assert said["features"] == "4 levels at 1 scale"
+    assert said["licence"] == "MIT"
+    assert said["data"] == "procedural, cells"
+    assert said["pretrained"] == (
+        "12,345 steps in 0.5 hours with seed 7 "
+        "(mean IoU in validation: same image 0.62, other image 0.50)"
+    )
+    assert json.loads(cli("info", "bundled", "--json").out)["compact"]["data"]
+
+
+def test_info_describes_the_weights_of_this_version(cli):
+    """Whatever their numbers are."""
+    text = cli("info", "bundled").out
+    assert "compact.safetensors" in text
+    assert re.search(r"^features +\d levels? at \d scales?$", text, re.MULTILINE)
+    assert re.search(r"^pretrained +[\d,]+ steps", text, re.MULTILINE)
+    report = json.loads(cli("info", "bundled", "--json").out)
+    assert report["compact"]["kind"] == "bundled"
+    assert report["unet2015"] is None
 
 
 def test_train_says_when_everything_becomes_one_class(
