@@ -19,7 +19,7 @@ import torch
 from tools.pretrain.episodes import Episode, EpisodeStream, draw_episode
 from tools.pretrain.export import export
 from tools.pretrain.procedural import draw_pair
-from tools.pretrain.real import RealImages
+from tools.pretrain.real import RealImages, set_names
 from tools.pretrain.training import Settings, Trainer, append
 
 _LOG_EVERY = 50
@@ -52,7 +52,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="makers of episodes")
     parser.add_argument("--threads", type=int, default=2, help="threads on a CPU")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu"
+    )
     return parser.parse_args()
 
 
@@ -106,12 +108,14 @@ def main() -> None:
             append(log, {"step": trainer.n_steps, "rate": rate, **means})
             recent = []
         if time.monotonic() - saved > _SAVE_EVERY_S:
-            save(trainer, args.out, validation)
+            save(trainer, args.out, validation, args.data)
             saved = time.monotonic()
-    save(trainer, args.out, validation)
+    save(trainer, args.out, validation, args.data)
 
 
-def save(trainer: Trainer, folder: Path, validation: list[Episode]) -> None:
+def save(
+    trainer: Trainer, folder: Path, validation: list[Episode], data: Path | None
+) -> None:
     """Validate and write state and package file."""
     scores = trainer.validate(validation)
     append(
@@ -123,7 +127,9 @@ def save(trainer: Trainer, folder: Path, validation: list[Episode]) -> None:
         },
     )
     trainer.save(folder / "state.pt")
-    export(trainer, folder / "compact.safetensors", {"validation": scores})
+    names = ["procedural", *(set_names(data) if data else [])]
+    described = {"data": names, "validation": scores}
+    export(trainer, folder / "compact.safetensors", described)
 
 
 if __name__ == "__main__":

@@ -214,7 +214,9 @@ class EpisodeStream:
                 return Episode(**self._queue.get(timeout=60))
             except queue.Empty:
                 if not any(worker.is_alive() for worker in self._workers):
-                    raise RuntimeError("the processes that make episodes died") from None
+                    raise RuntimeError(
+                        "the processes that make episodes died"
+                    ) from None
 
 
 def _work(

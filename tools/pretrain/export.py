@@ -25,6 +25,7 @@ def export(trainer: Trainer, path: Path, described: dict[str, Any]) -> None:
     header = {
         "schema_version": SCHEMA_VERSION,
         "kind": "bundled",
+        "licence": "BSD-3-Clause",  # the package's
         "unet": trainer.unet.config.model_dump(mode="json"),
         "n_levels": trainer.settings.n_levels,
         "n_scales": trainer.settings.n_scales,

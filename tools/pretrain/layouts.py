@@ -244,7 +244,7 @@ def _tree(rng: np.random.Generator) -> tuple[Layout, int]:
 
 
 def _regions(rng: np.random.Generator) -> tuple[Layout, int]:
-    """A patchwork of regions that differ in texture or brightness."""
+    """Return a patchwork of regions that differ in texture or brightness."""
     n_parts = int(rng.integers(2, 5))
     period = log_uniform(rng, 30, 220)
 

@@ -18,7 +18,7 @@ from napari_unet.core.source import Normaliser
 from tools.pretrain.fields import log_uniform
 from tools.pretrain.procedural import Pair, View
 
-__all__ = ["RealImages"]
+__all__ = ["RealImages", "set_names"]
 
 # shown as samples with the program: scores on them must stay honest
 SAMPLES = {
@@ -51,9 +51,8 @@ class RealImages:
 
     def __init__(self, folder: Path, *, validation: bool = False) -> None:
         self.sets: dict[str, list[_Picture]] = {}
-        with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        for name in sorted({row["set"] for row in rows}):
+        rows = _read_manifest(folder)
+        for name in set_names(folder):
             mine = sorted(
                 (row for row in rows if row["set"] == name), key=lambda r: r["name"]
             )
@@ -90,6 +89,16 @@ class RealImages:
             counts = np.bincount(views[0].truth.ravel(), minlength=5)[1:]
             if (counts > 0.004 * size**2).sum() >= 2:
                 return _compact(views, counts > 0.004 * size**2)
+
+
+def set_names(folder: Path) -> list[str]:
+    """Return the names of the sets in a folder."""
+    return sorted({row["set"] for row in _read_manifest(folder)})
+
+
+def _read_manifest(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def _read(folder: Path, row: dict[str, str], validation: bool) -> list[_Picture]:
@@ -179,7 +188,7 @@ def _crop(
     colours: NDArray[np.float32],
 ) -> View:
     height, width = picture.labels.shape
-    side = min(int(round(size / zoom)), height, width)
+    side = min(round(size / zoom), height, width)
     y, x = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
     window = (slice(y, y + side), slice(x, x + side))
     image = picture.image[:, *window].astype(np.float32)
@@ -194,7 +203,7 @@ def _crop(
 
 
 def _compact(views: list[View], is_present: NDArray[np.bool_]) -> Pair:
-    """Number the classes of the first view 1, 2, ...; others become unknown."""
+    """Return the views, classes of the first one numbered 1, 2, ...; others unknown."""
     table = np.zeros(len(is_present) + 1, np.uint8)
     table[1:][is_present] = np.arange(1, is_present.sum() + 1)
     known = [View(v.image, table[v.truth.clip(max=len(is_present))]) for v in views]

@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_unet.config import UNetConfig
+from napari_unet.core.hypercolumn import hypercolumn, project, sample
 from napari_unet.core.unet import UNet
 from tools.pretrain.episodes import MAX_CLASSES, Episode
-from tools.pretrain.features import Prior, hypercolumn, project, ridge, sample
+from tools.pretrain.head import Prior, ridge
 
 __all__ = ["Settings", "Trainer", "append"]
 

@@ -1,0 +1,213 @@
+"""Pretraining does what the product does, and leaves a file that it reads."""
+
+import json
+import math
+from contextlib import suppress
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.config import UNetConfig
+from napari_unet.core import start
+from napari_unet.core.checkpoint import read_header
+from napari_unet.core.head import HeadPrior, RidgeHead
+from napari_unet.core.hypercolumn import hypercolumn, sample
+from napari_unet.core.start import make_network, read_prior
+from tools.pretrain.__main__ import save
+from tools.pretrain.episodes import Episode, draw_episode
+from tools.pretrain.head import Prior, ridge
+from tools.pretrain.procedural import draw_pair
+from tools.pretrain.training import Settings, Trainer
+
+TINY = Settings(batch=2, crop_px=64, n_levels=3, base_channels=4, depth=2)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def episodes():
+    rng = np.random.default_rng(0)
+    drawn = (draw_episode(rng, draw_pair(seed, 96), 64) for seed in range(20))
+    return [episode for episode in drawn if episode is not None][:4]
+
+
+def _trained(episodes, n_steps=2):
+    trainer = Trainer(TINY, CPU)
+    logs = [trainer.step(episodes[:2], 1.0) for _ in range(n_steps)]
+    return trainer, logs
+
+
+# -- the twin of the product's head ----------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [8, 80])
+@pytest.mark.parametrize("strength", [0.003, 0.3])
+def test_the_ridge_fit_is_the_product_s(n, strength):
+    """It solves the dual form, the product the primal one."""
+    rng = np.random.default_rng(n)
+    features = rng.normal(size=(n, 20)).astype(np.float32) + 1
+    targets = np.arange(n) % 3
+    weights = rng.random(n).astype(np.float32)
+    weights /= weights.sum()
+    scale = rng.uniform(0.1, 1.5, 20).astype(np.float32)
+    beta, bias = ridge(
+        torch.from_numpy(features * scale),
+        torch.from_numpy(targets),
+        torch.from_numpy(weights),
+        3,
+        torch.tensor(strength),
+    )
+    head = RidgeHead.fit(features, targets, 3, weights, strength, 1.0, scale)
+    np.testing.assert_allclose(
+        beta.numpy() * scale[:, None], head.weights, rtol=1e-3, atol=1e-4
+    )
+    np.testing.assert_allclose(bias.numpy(), head.bias, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_strokes", [1, 5, 40])
+def test_strength_and_temperature_are_the_product_s(n_strokes):
+    prior = Prior([4, 8, 3])
+    with torch.no_grad():
+        prior.strength.copy_(torch.tensor([-2.5, -0.4]))
+        prior.temperature.copy_(torch.tensor([1.6, 0.2]))
+    prior.requires_grad_(False)
+    strength, temperature = (float(v) for v in prior.of(n_strokes))
+    other = HeadPrior(np.ones(15), (4, 8, 3), 1, (-2.5, -0.4), (1.6, 0.2))
+    assert strength == pytest.approx(other.strength_for(n_strokes), rel=1e-5)
+    assert temperature == pytest.approx(other.temperature_for(n_strokes), rel=1e-5)
+
+
+def test_at_first_each_map_counts_the_same():
+    prior = Prior([4, 16, 3]).requires_grad_(False)
+    sums = [float(part.sum()) for part in (2 * prior.log_scale).exp().split([4, 16, 3])]
+    np.testing.assert_allclose(sums, 1 / 3, rtol=1e-5)
+
+
+# -- training --------------------------------------------------------------------------
+
+
+def test_a_step_changes_network_and_prior(episodes):
+    trainer = Trainer(TINY, CPU)
+    before = {n: p.clone() for n, p in trainer.unet.named_parameters()}
+    scale, strength = trainer.prior.log_scale.clone(), trainer.prior.strength.clone()
+    log = trainer.step(episodes[:2], 1.0)
+    assert all(math.isfinite(value) for value in log.values())
+    assert trainer.n_steps == 1
+    for name, parameter in trainer.unet.named_parameters():
+        is_changed = bool((parameter != before[name]).any())
+        assert is_changed != name.startswith("head."), name
+    assert (trainer.prior.log_scale != scale).any()
+    assert (trainer.prior.strength != strength).any()
+
+
+def test_the_seed_decides_the_steps(episodes):
+    assert _trained(episodes)[1] == _trained(episodes)[1]
+
+
+def test_it_learns(episodes):
+    trainer, logs = _trained(episodes, 25)
+    assert logs[-1]["loss"] < 0.9 * logs[0]["loss"]
+    scores = trainer.validate(episodes)
+    assert set(scores) == {"same", "other"}
+    assert all(0 <= score <= 1 for score in scores.values())
+
+
+def test_a_step_that_is_no_number_is_left_out(episodes):
+    trainer, _ = _trained(episodes)
+    before = {n: p.clone() for n, p in trainer.unet.named_parameters()}
+    facts = {f.name: getattr(episodes[0], f.name) for f in fields(Episode)}
+    bad = Episode(**{**facts, "images": np.full_like(facts["images"], np.nan)})
+    # a fit to such numbers may be refused before
+    with suppress(torch.linalg.LinAlgError):
+        trainer.step([bad, episodes[1]], 1.0)
+    for name, parameter in trainer.unet.named_parameters():
+        assert (parameter == before[name]).all()
+
+
+def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(episodes, tmp_path):
+    trainer, _ = _trained(episodes)
+    trainer.save(tmp_path / "state.pt")
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+    other = Trainer(TINY, CPU)
+    other.resume(tmp_path / "state.pt")
+    assert (other.n_steps, other.seconds) == (2, trainer.seconds)
+    for _ in range(2):
+        mine, theirs = (t.step(episodes[2:], 0.5) for t in (trainer, other))
+        assert mine == theirs
+    for name, tensor in trainer.average.state_dict().items():
+        torch.testing.assert_close(other.average.state_dict()[name], tensor)
+
+
+# -- the file --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exported(episodes, tmp_path, monkeypatch):
+    """A trainer and the folder with what it saved, as the package's."""
+    trainer, _ = _trained(episodes)
+    save(trainer, tmp_path, episodes[:2], None)
+    monkeypatch.setattr(start, "_FOLDER", tmp_path)
+    return trainer, tmp_path
+
+
+def test_the_file_says_where_it_comes_from(exported):
+    _, folder = exported
+    header = read_header(folder / "compact.safetensors")
+    assert header["kind"] == "bundled"
+    assert header["data"] == ["procedural"]
+    assert header["licence"]
+    assert header["n_steps"] == 2
+    assert header["settings"]["crop_px"] == 64
+    assert (header["n_levels"], header["n_scales"]) == (3, 2)
+    assert 0 <= header["validation"]["same"] <= 1
+    (line,) = (folder / "log.jsonl").read_text().splitlines()
+    assert json.loads(line)["validation_same"] == header["validation"]["same"]
+
+
+def test_the_product_reads_the_file(exported):
+    trainer, _ = exported
+    config = UNetConfig(base_channels=4, depth=2, in_channels=3)
+    unet, is_pretrained = make_network(config)
+    assert is_pretrained
+    for name, tensor in trainer.average.state_dict().items():
+        if not name.startswith("head."):
+            torch.testing.assert_close(
+                unet.state_dict()[name], tensor, rtol=1e-3, atol=1e-5
+            )
+    prior = read_prior("compact")
+    assert prior.covers(3, 2)
+    scales = trainer.average_prior.log_scale.detach().exp().numpy()
+    np.testing.assert_allclose(prior.scales, scales, rtol=3e-3)
+    for n_strokes in (2, 9):
+        strength, temperature = trainer.average_prior.of(n_strokes)
+        assert prior.strength_for(n_strokes) == pytest.approx(float(strength), rel=1e-3)
+        assert prior.temperature_for(n_strokes) == pytest.approx(
+            float(temperature), rel=1e-3
+        )
+
+
+def test_the_product_s_head_is_that_of_training(exported, episodes):
+    """With the file's network and prior: the same logits at the same pixels."""
+    trainer, _ = exported
+    unet, _ = make_network(UNetConfig(base_channels=4, depth=2, in_channels=3))
+    prior, episode = read_prior("compact"), episodes[0]
+    with torch.inference_mode():
+        maps = hypercolumn(unet, torch.from_numpy(episode.images), 3, 2)
+        features = sample(maps, 0, torch.from_numpy(episode.yx)).numpy()
+        trained, _, _ = trainer._predict(
+            trainer.average, trainer.average_prior, [episode]
+        )
+    head = RidgeHead.fit(
+        features,
+        episode.targets,
+        episode.n_classes,
+        episode.weights,
+        prior.strength_for(episode.n_strokes),
+        prior.temperature_for(episode.n_strokes),
+        prior.scale(3, 2, np.eye(3)),
+    )
+    y, x = episode.yx.T
+    expected = trained[0, : episode.n_classes, y, x].T.numpy()
+    gap = np.abs(head.logits(features) - expected)
+    assert gap.mean() < 0.05  # training's arithmetic has half the digits
