@@ -141,13 +141,20 @@ class UNet(nn.Module):
         return int(2**self.config.depth)
 
     @property
+    def reach_px(self) -> int:
+        """How far an output pixel sees (px): two 3x3 convolutions a level and path.
+
+        92 px at the paper's depth of 4, of which 572 px of input lose 184.
+        """
+        return 6 * self.grid_px - 4
+
+    @property
     def halo_px(self) -> int:
         """How far an output pixel sees (px), rounded up to the pooling grid.
 
-        Two 3x3 convolutions a level and path reach ``6 * 2**depth - 4`` px; the pooling
-        cell that holds the pixel adds up to ``2**depth - 1``.
+        The pooling cell that holds the pixel adds up to ``2**depth - 1`` to its reach.
         """
-        reach = 6 * self.grid_px - 4 + self.grid_px - 1
+        reach = self.reach_px + self.grid_px - 1
         return math.ceil(reach / self.grid_px) * self.grid_px
 
     def feature_crop_px(self, level: int) -> int:
