@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_unet import Learner
 from napari_unet.core.metrics import confusion_matrix, iou_per_class
 from napari_unet.jobs import finish
+from napari_unet.learning.gate import mix
 
 __all__ = ["Judged", "score_labels"]
 
@@ -32,7 +33,7 @@ def score_labels(
 class Judged:
     """Scores candidates, each predicted once per look and picture.
 
-    A candidate named 'a+b' is the mean of the probabilities of a and b, as in the
+    A candidate named 'a+b' is put together of the probabilities of a and b, as in the
     learner: predicting the forest again for each would take longer than the learning.
 
     Attributes
@@ -75,8 +76,9 @@ class Judged:
 
     def labels(self, where: str, name: str) -> NDArray[np.integer]:
         """Return what a candidate predicts."""
-        parts = [self._parts[where, part] for part in name.split("+")]
-        total = parts[0] if len(parts) == 1 else sum(parts) / np.float32(len(parts))
+        total, *forest = (self._parts[where, part] for part in name.split("+"))
+        if forest:
+            total = mix(total, forest[0])
         values = np.array(self._learner.class_values, np.uint8)
         labels: NDArray[np.integer] = values[total.argmax(axis=0)]
         return labels

@@ -128,13 +128,13 @@ class AugmentationConfig(_Settings):
         "microscopy has no up and down; off where the image does.",
     )
     elastic_sigma_px: float = Field(
-        4.0,
+        0.0,
         ge=0,
         le=50,
         title="Elastic deformation (px)",
         description="Standard deviation of the displacement vectors on a coarse grid, "
-        "interpolated bicubically. The paper takes 10 px for 572 px tiles; 4 px suits "
-        "the 128 px patches of this program. 0 switches it off.",
+        "interpolated bicubically. The paper takes 10 px for 572 px tiles. 0, "
+        "because the pretrained network has seen many shapes already.",
     )
     elastic_grid: int = Field(
         3,
@@ -144,29 +144,30 @@ class AugmentationConfig(_Settings):
         description="Displacement vectors per axis; 3 as in the paper.",
     )
     contrast: float = Field(
-        0.2,
+        0.0,
         ge=0,
         le=1,
         title="Contrast",
         description="Patches are multiplied by a factor within 1 plus or minus this. "
-        "0.2 covers the usual differences between exposures; 0 switches it off.",
+        "0.2 covers the usual differences between exposures. 0, because it made "
+        "fine-tuning of the pretrained network worse.",
     )
     brightness: float = Field(
-        0.2,
+        0.0,
         ge=0,
         le=2,
         title="Brightness",
         description="Largest shift in normalised units, where the image spans about 2: "
-        "0.2 is a tenth of its range. 0 switches it off.",
+        "0.2 is a tenth of its range. 0 as for contrast.",
     )
     noise: float = Field(
-        0.05,
+        0.0,
         ge=0,
         le=1,
         title="Noise",
         description="Standard deviation of added Gaussian noise, in normalised units, "
-        "where the image spans about 2: 0.05 is a fortieth of its range. 0 switches it "
-        "off.",
+        "where the image spans about 2: 0.05 is a fortieth of its range. 0 as for "
+        "contrast.",
     )
 
 
@@ -204,24 +205,33 @@ class FineTuneConfig(_Settings):
         title="Weight decay",
         description="Share of each weight, times the learning rate, that a step of the "
         "optimiser (AdamW) takes off. 0.0001 only keeps weights from growing without "
-        "end; augmentation does the rest against overfitting.",
+        "end; staying near the start does the rest against overfitting.",
     )
     average_decay: float = Field(
-        0.98,
+        0.95,
         ge=0,
         lt=1,
         title="Averaging",
         description="Decay of the exponential moving average of the weights; the "
-        "averaged weights are what is scored and used. 0.98 averages about the last 50 "
+        "averaged weights are what is scored and used. 0.95 averages about the last 20 "
         "steps.",
     )
     dice_weight: float = Field(
-        0.5,
+        0.0,
         ge=0,
         le=10,
         title="Dice weight",
-        description="Weight of soft Dice beside cross-entropy in the loss. 0.5: rare "
-        "classes count, but single pixels still decide; 0: cross-entropy alone.",
+        description="Weight of soft Dice beside cross-entropy in the loss. 0: classes "
+        "are balanced already, and a few strokes have no shape to overlap with.",
+    )
+    stay_weight: float = Field(
+        0.5,
+        ge=0,
+        le=100,
+        title="Stay near the start",
+        description="Weight in the loss of staying near what the instant network "
+        "predicts where nothing is painted; only with pretrained weights. 0.5 gained "
+        "most, and lost least in the worst case; 0: only strokes count.",
     )
     score_every_s: float = Field(
         5.0,
@@ -245,14 +255,14 @@ class InstantConfig(_Settings):
         "head. 4 reach from edges to surroundings, and are what the bundled weights "
         "were trained for.",
     )
-    n_scales: int = Field(
-        2,
+    n_scales: int | None = Field(
+        None,
         ge=1,
         le=4,
         title="Scales",
-        description="How many sizes of the image the network sees: 1 full size, 2 also "
-        "half (default: for objects of 5 to 200 px), 3 also a quarter: for larger "
-        "ones.",
+        description="How many sizes of the image the network sees: 1 full size, for "
+        "objects of up to about 50 px; 2 also half, up to 200 px; 3 also a quarter, "
+        "for larger ones. Empty: 2, or 3 where held-out strokes are clearly surer.",
     )
     ridge_factors: tuple[float, ...] = Field(
         (1.0, 0.1, 10.0),
@@ -294,13 +304,13 @@ class InstantConfig(_Settings):
         "With 4, about a quarter of the strokes checks what the others taught.",
     )
     min_gain: float = Field(
-        0.01,
+        0.1,
         ge=0,
         le=1,
         title="Smallest gain",
-        description="Mean IoU by which a more complex candidate must beat a simpler "
-        "one. 0.01, because smaller gains are seldom visible; the gain must also be "
-        "beyond chance.",
+        description="Share of the held-out log loss that a candidate must save to be "
+        "shown instead of the usual one. 0.1, because smaller differences are mostly "
+        "luck on a few strokes.",
     )
 
 

@@ -126,8 +126,8 @@ class Score:
 
     ``mean_iou`` is in 0..1, or None where no stroke could be held out; ``iou``/``dice``
     map the annotation's class values to 0..1; ``n_px`` and ``n_strokes`` count what was
-    held out. ``per_stroke`` has the share of each held-out stroke's pixels that is
-    right, so that two candidates can be compared stroke by stroke.
+    held out. ``log_loss`` is the mean cross-entropy there, with which the gate tells
+    apart what is right on the same pixels.
     """
 
     mean_iou: float | None
@@ -135,7 +135,7 @@ class Score:
     dice: dict[int, float] = field(default_factory=dict)
     n_px: int = 0
     n_strokes: int = 0
-    per_stroke: tuple[float, ...] = ()
+    log_loss: float | None = None
 
     @property
     def text(self) -> str:
@@ -170,6 +170,10 @@ class Scored(JobEvent):
     seconds: float
     is_changed: bool
     """Whether predictions differ from those before this event."""
+    n_scales: int = 0
+    """Sizes of the image that the chosen network sees; 0 where none is chosen."""
+    reach_px: int = 0
+    """How far around a pixel it sees, px of the image."""
 
 
 @dataclass(frozen=True)

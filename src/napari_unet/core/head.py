@@ -117,12 +117,13 @@ class HeadPrior:
     ) -> Floats:
         """Return a factor per feature of the ``n_levels`` finest maps of each scale.
 
-        ``mixing`` (n_channels, n_slots) says how the image's channels enter the bundled
-        network.
+        Scales beyond those of the pretraining count as the smallest one. ``mixing``
+        (n_channels, n_slots) says how the image's channels enter the bundled network.
         """
         *of_maps, of_image = np.split(self.scales, np.cumsum(self.sizes)[:-1])
+        last = len(of_maps) // self.n_levels - 1
         parts = [
-            of_maps[scale * self.n_levels + level]
+            of_maps[min(scale, last) * self.n_levels + level]
             for scale in range(n_scales)
             for level in range(n_levels)
         ]
@@ -135,10 +136,9 @@ class HeadPrior:
         del facts["scales"]
         return facts
 
-    def covers(self, n_levels: int, n_scales: int) -> bool:
-        """Whether it knows so many levels at so many scales."""
-        n_known_scales = (len(self.sizes) - 1) // self.n_levels
-        return n_levels <= self.n_levels and n_scales <= n_known_scales
+    def covers(self, n_levels: int) -> bool:
+        """Whether it knows so many levels of a scale."""
+        return n_levels <= self.n_levels
 
     def strength_for(self, n_strokes: int) -> float:
         """Return the ridge strength for so many strokes."""

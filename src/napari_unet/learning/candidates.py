@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -121,13 +120,32 @@ class Network:
         of_maps = self.n_scales * sum(config.channels[: self.n_levels])
         return of_maps + config.in_channels
 
-    @cached_property
-    def feature_scale(self) -> Floats | None:
-        """How much each feature is trusted, shape (F,); None: they are standardised."""
-        if self.prior is None or not self.prior.covers(self.n_levels, self.n_scales):
+    def trust(self, n_scales: int) -> Floats | None:
+        """Return how much each feature is trusted, shape (F,).
+
+        Features of scales beyond the first ``n_scales`` are not trusted at all. None:
+        nothing is known, and they are to be standardised.
+        """
+        if self.prior is None or not self.prior.covers(self.n_levels):
             return None
-        mixing = to_bundled_channels(self.unet.config.in_channels, self.prior.sizes[-1])
-        return self.prior.scale(self.n_levels, self.n_scales, mixing.numpy())
+        n_channels = self.unet.config.in_channels
+        mixing = to_bundled_channels(n_channels, self.prior.sizes[-1])
+        factors = self.prior.scale(self.n_levels, self.n_scales, mixing.numpy())
+        return np.where(self.columns(n_scales), factors, np.float32(0))
+
+    def columns(self, n_scales: int) -> NDArray[np.bool_]:
+        """Return which features (F,) a network `at_scales` has."""
+        config = self.unet.config
+        per_scale = sum(config.channels[: self.n_levels])
+        kept = np.ones(self.n_features, bool)
+        kept[n_scales * per_scale : self.n_scales * per_scale] = False
+        return kept
+
+    def at_scales(self, n_scales: int) -> Network:
+        """Return the same weights, of which the head sees fewer scales."""
+        if n_scales == self.n_scales:
+            return self
+        return Network(self.unet, self.n_levels, n_scales, self.prior)
 
     def with_weights(self, unet: UNet) -> Network:
         """Return other weights with the same maps and prior."""
@@ -182,30 +200,31 @@ class ForestCandidate:
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """The plain mean of other candidates' probabilities."""
+    """The weighted mean of a network's and the forest's probabilities."""
 
-    parts: Sequence[RidgeCandidate | ForestCandidate]
+    network: RidgeCandidate
+    forest: ForestCandidate
+    share: float
     generation: int = 0
 
     @property
     def name(self) -> str:
-        """The parts' names, joined by '+'."""
-        return "+".join(part.name for part in self.parts)
+        """Both names, joined by '+'."""
+        return f"{self.network.name}+{self.forest.name}"
 
     @property
     def values(self) -> tuple[int, ...]:
         """Class values, in the order of the probabilities."""
-        return self.parts[0].values
+        return self.network.values
 
     @property
     def device(self) -> torch.device:
-        """Where its first part computes."""
-        return self.parts[0].device
+        """Where the network computes."""
+        return self.network.device
 
     def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
         """Return shape (K, h, w)."""
-        total = self.parts[0].probabilities(source, plane, tile).copy()
-        for part in self.parts[1:]:
-            total += part.probabilities(source, plane, tile)
-        total /= np.float32(len(self.parts))
-        return total
+        share = np.float32(self.share)
+        result = share * self.network.probabilities(source, plane, tile)
+        result += (1 - share) * self.forest.probabilities(source, plane, tile)
+        return result

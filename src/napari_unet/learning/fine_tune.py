@@ -30,6 +30,8 @@ def fine_tune(
     trainer = state.ensure_trainer()
     clock.begin(trainer)
     while not (clock.is_over or (token is not None and token.cancelled)):
+        if state.has_new_scales:
+            return
         if state.annotations.version != trainer.version:
             yield from _take_annotations(state, trainer)
         notices: list[str] = []
@@ -51,7 +53,7 @@ def _take_annotations(
     annotations = state.annotations
     annotations.require_two_classes()
     yield from state.update()
-    trainer.take(annotations, state.head_to_train)
+    state.hand_annotations_to(trainer)
     yield AnnotationTaken(
         annotations.version, len(annotations.strokes), annotations.n_px
     )

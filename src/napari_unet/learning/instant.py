@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +16,48 @@ from napari_unet.learning.forest import Forest
 from napari_unet.learning.gate import log_loss
 from napari_unet.learning.samples import Samples
 
-__all__ = ["CrossValidation", "cross_validate", "fit_forest", "fit_head", "held_out"]
+__all__ = [
+    "CrossValidation",
+    "HeadChoice",
+    "cross_validate",
+    "first_choice",
+    "fit_forest",
+    "fit_head",
+    "held_out",
+]
 
 Floats = NDArray[np.float32]
+_USUAL_SCALES = 2
+# log loss that another head must save, so that it is not chosen by chance
+_CLEARLY = 0.05
 _MAX_FOREST_PX = 5000  # of one held-out fit; beyond, scores hardly change
 # of the head on a network without pretrained weights, whose features are standardised
 _STRENGTH, _TEMPERATURE = 0.1, 6.0
+
+
+@dataclass(frozen=True)
+class HeadChoice:
+    """What held-out strokes choose about the head.
+
+    ``factor`` multiplies the usual ridge strength; ``n_scales`` is how many sizes of
+    the image it sees.
+    """
+
+    factor: float
+    n_scales: int
+
+
+def first_choice(network: Network, config: InstantConfig) -> HeadChoice:
+    """Return what to begin with: as set, or what suits most images."""
+    n_scales = config.n_scales or min(_USUAL_SCALES, network.n_scales)
+    return HeadChoice(config.ridge_factors[0], n_scales)
 
 
 def fit_head(
     samples: Samples,
     features: Floats,
     network: Network,
-    factor: float,
+    choice: HeadChoice,
     rows: NDArray[np.bool_] | slice = slice(None),
 ) -> RidgeHead:
     """Fit the closed-form head of a network to some of the samples.
@@ -39,12 +70,13 @@ def fit_head(
         The network's, shape (n, F).
     network
         Whose prior says how strongly to regularise.
-    factor
-        Times the usual ridge strength.
+    choice
+        How strongly, and at how many scales.
     rows
         Which samples.
     """
-    scale, strength, temperature = network.feature_scale, _STRENGTH, _TEMPERATURE
+    scale = network.trust(choice.n_scales)
+    strength, temperature = _STRENGTH, _TEMPERATURE
     if scale is not None:
         assert network.prior is not None
         n_strokes = samples.count_strokes(rows)
@@ -55,7 +87,7 @@ def fit_head(
         samples.targets[rows],
         len(samples.values),
         samples.weights[rows],
-        strength * factor,
+        strength * choice.factor,
         temperature,
         scale,
     )
@@ -84,14 +116,13 @@ class CrossValidation:
     """Probabilities at samples whose stroke the fit had not seen.
 
     ``head`` and ``forest`` have shape (n, K); rows outside ``mask`` (n,) could not be
-    held out. ``factor`` is the one on the ridge strength with the lowest held-out log
-    loss.
+    held out. ``choice`` is the head with the lowest held-out log loss.
     """
 
     mask: NDArray[np.bool_]
     head: Floats
     forest: Floats
-    factor: float
+    choice: HeadChoice
 
 
 def cross_validate(
@@ -108,25 +139,48 @@ def cross_validate(
     all its strokes in one fold stays in training there and is not scored, or the fit
     could not know it at all.
     """
-    n, n_classes = len(samples.targets), len(samples.values)
-    mask = np.zeros(n, bool)
-    heads = np.zeros((len(config.ridge_factors), n, n_classes), np.float32)
-    forest = np.zeros((n, n_classes), np.float32)
+    shape = len(samples.targets), len(samples.values)
+    folds = [held_out(samples, int(fold)) for fold in np.unique(samples.folds)]
+    folds = [test for test in folds if test.any()]
+    mask = np.zeros(shape[0], bool)
+    forest = np.zeros(shape, np.float32)
     lean = config.model_copy(update={"n_trees": min(config.n_trees, 30)})
-    for fold in np.unique(samples.folds):
-        test = held_out(samples, int(fold))
-        if not test.any():
-            continue
+    for test in folds:
         mask |= test
-        for number, factor in enumerate(config.ridge_factors):
-            head = fit_head(samples, deep, network, factor, ~test)
-            heads[number, test] = softmax(head.logits(deep[test]))
         train = _thin(~test, samples.strokes)
         fitted = fit_forest(samples, filters, lean, seed, train)
         forest[test] = fitted.probabilities(filters[test])
-    losses = [log_loss(samples, probabilities, mask) for probabilities in heads]
-    best = int(np.argmin(losses))
-    return CrossValidation(mask, heads[best], forest, config.ridge_factors[best])
+
+    def probabilities(choice: HeadChoice) -> Floats:
+        result = np.zeros(shape, np.float32)
+        for test in folds:
+            head = fit_head(samples, deep, network, choice, ~test)
+            result[test] = softmax(head.logits(deep[test]))
+        return result
+
+    best = first_choice(network, config)
+    head = probabilities(best)
+    if not folds:
+        return CrossValidation(mask, head, forest, best)
+    least = log_loss(samples, head, mask)
+    for make in _other_choices(network, config):
+        choice = make(best)
+        other = probabilities(choice)
+        loss = log_loss(samples, other, mask)
+        if loss < (1 - _CLEARLY) * least:
+            best, head, least = choice, other, loss
+    return CrossValidation(mask, head, forest, best)
+
+
+def _other_choices(
+    network: Network, config: InstantConfig
+) -> Iterator[Callable[[HeadChoice], HeadChoice]]:
+    """Yield changes of a choice that may be better: first scales, then strengths."""
+    if config.n_scales is None:
+        for n_scales in range(_USUAL_SCALES + 1, network.n_scales + 1):
+            yield partial(replace, n_scales=n_scales)
+    for factor in config.ridge_factors[1:]:
+        yield partial(replace, factor=factor)
 
 
 def held_out(samples: Samples, fold: int) -> NDArray[np.bool_]:

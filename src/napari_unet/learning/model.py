@@ -16,7 +16,7 @@ from napari_unet.learning.candidates import (
     RidgeCandidate,
 )
 from napari_unet.learning.forest import Forest
-from napari_unet.learning.gate import ORDER
+from napari_unet.learning.gate import NETWORK_SHARE, ORDER
 from napari_unet.learning.scoring import Tuned
 
 __all__ = ["Model"]
@@ -75,15 +75,19 @@ class Model:
         is_ready = self.tuned is not None and self.tuned.head is not None
         if name.startswith("fine-tuned") and not is_ready:
             raise ConfigError("no network is fine-tuned yet: call fine_tune first")
-        parts = [self._part(part) for part in name.split("+")]
-        return parts[0] if len(parts) == 1 else Blend(parts, self.generation)
+        first, _, second = name.partition("+")
+        if first == "forest":
+            return self._forest()
+        network = self._network(first)
+        if not second:
+            return network
+        return Blend(network, self._forest(), NETWORK_SHARE, self.generation)
 
-    def _part(self, name: str) -> RidgeCandidate | ForestCandidate:
-        if name == "forest":
-            assert self.forest is not None
-            return ForestCandidate(
-                self.forest, self.values, self.cache, self.generation
-            )
+    def _forest(self) -> ForestCandidate:
+        assert self.forest is not None
+        return ForestCandidate(self.forest, self.values, self.cache, self.generation)
+
+    def _network(self, name: str) -> RidgeCandidate:
         network, head, cache = self.start, self.head, self.cache
         if name == "fine-tuned":
             assert self.tuned is not None

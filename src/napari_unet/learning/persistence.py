@@ -31,6 +31,7 @@ from napari_unet.jobs import Score
 from napari_unet.learning.candidates import FeatureCache, Network
 from napari_unet.learning.forest import Forest
 from napari_unet.learning.gate import ORDER
+from napari_unet.learning.instant import HeadChoice
 from napari_unet.learning.model import Model
 from napari_unet.learning.scoring import Tuned, Verdict
 from napari_unet.learning.state import LearnedFrom, State
@@ -106,6 +107,9 @@ def save_learner(
         "values": list(model.values),
         "n_levels": model.start.n_levels,
         "n_scales": model.start.n_scales,
+        "head_n_scales": min(state.choice.n_scales, model.start.n_scales),
+        "tuned_n_scales": tuned.network.n_scales if tuned else None,
+        "ridge_factor": state.choice.factor,
         "chosen": model.chosen,
         "temperatures": temperatures,
         "start": model.start.unet.config.model_dump(mode="json"),
@@ -122,6 +126,7 @@ def _history(state: State) -> dict[str, Any]:
         "is_pretrained": state.is_pretrained,
         "scores": {name: asdict(score) for name, score in scores.items()},
         "reason": state.verdict.reason,
+        "reach_px": state.reach_px,
         "step": state.n_steps,
         "seconds": round(state.seconds, 1),
         "n_px": state.learned_from.n_px,
@@ -135,7 +140,10 @@ def restore(state: State, header: Header, parts: Parts) -> None:
     state.model = parts.to(state.device, state.cache)
     state.start, state.tuned = state.model.start, state.model.tuned
     state.is_pretrained = header.is_pretrained
-    state.verdict = Verdict(dict(header.scores), header.chosen, header.reason)
+    choice = HeadChoice(header.ridge_factor, header.head_n_scales)
+    state.verdict = Verdict(dict(header.scores), header.chosen, header.reason, choice)
+    # set, but not fitted to before it was saved
+    state.has_new_scales = state.config.instant.n_scales not in (None, header.n_scales)
     state.first_step, state.seconds = header.step, header.seconds
     state.learned_from = LearnedFrom(header.n_px, header.n_strokes)
     state.remembered_folds = dict(header.folds)
@@ -170,7 +178,11 @@ class Header(BaseModel):
     is_pretrained: bool
     values: Annotated[tuple[ClassValue, ...], Field(min_length=2)]
     n_levels: Annotated[int, Field(ge=1)]
+    # computed, seen by the instant head, and by the fine-tuned one where there is one
     n_scales: Annotated[int, Field(ge=1, le=4)]
+    head_n_scales: Annotated[int, Field(ge=1)]
+    tuned_n_scales: Annotated[int, Field(ge=1)] | None
+    ridge_factor: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     chosen: str
     # of the instant head, and of the fine-tuned one where there is one
     temperatures: Annotated[
@@ -204,6 +216,10 @@ class Header(BaseModel):
             raise ValueError("there is no candidate of the chosen name")
         if "fine-tuned" in self.chosen and not self.has_tuned:
             raise ValueError("the chosen candidate is missing")
+        if max(self.head_n_scales, self.tuned_n_scales or 0) > self.n_scales:
+            raise ValueError("a head sees more scales than there are")
+        if (self.tuned_n_scales is not None) != self.has_tuned:
+            raise ValueError("the fine-tuned head's scales do not fit")
         if self.n_levels > self.config.depth + 1:
             raise ValueError("the network has fewer levels")
         if self.prior is not None:
@@ -248,8 +264,8 @@ def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Part
     start = Network(unet, header.n_levels, header.n_scales, prior)
     heads = [_head(arrays, "head", start, header, header.temperatures[0], path)]
     tuned = None
-    if header.has_tuned:
-        tuned = start.with_weights(
+    if header.tuned_n_scales is not None:
+        tuned = start.at_scales(header.tuned_n_scales).with_weights(
             unet_from_tensors(config, _part(arrays, "tuned"), path)
         )
         heads.append(

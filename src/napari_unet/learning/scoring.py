@@ -19,10 +19,12 @@ from napari_unet.learning.gate import (
     PRETRAINED_ORDER,
     choose,
     log_loss,
+    mix,
     score_candidate,
 )
 from napari_unet.learning.instant import (
     CrossValidation,
+    HeadChoice,
     cross_validate,
     fit_head,
     held_out,
@@ -33,6 +35,10 @@ __all__ = ["Tuned", "Verdict", "advise", "judge"]
 
 Floats = NDArray[np.float32]
 _MAX_TUNED_TILES = 24
+# Training on so few strokes that fewer than four check it made labels worse on average;
+# at a smaller gain in log loss (a share), the true gain was as often below zero.
+_FEWEST_STROKES = 4
+_TUNED_GAIN = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +52,21 @@ class Tuned:
     head: RidgeHead | None = None
     cache: FeatureCache = field(default_factory=FeatureCache)
 
-    def fitted(self, samples: Samples, factor: float) -> Tuned:
+    def fitted(self, samples: Samples, choice: HeadChoice) -> Tuned:
         """Return it with the head fitted to the samples of a bounded part of tiles."""
+        return replace(self, head=self.fit(samples, choice))
+
+    def fit(
+        self, samples: Samples, choice: HeadChoice, without: int | None = None
+    ) -> RidgeHead:
+        """Return a head for its features, fitted without one fold of strokes."""
         part, _ = _within_few_tiles(samples)
+        rows = slice(None) if without is None else ~held_out(part, without)
+        n_scales = self.network.n_scales  # as many as it was trained with
         features = part.of_network(self.network, self.cache)
-        head = fit_head(part, features, self.network, factor)
-        return replace(self, head=head)
+        return fit_head(
+            part, features, self.network, replace(choice, n_scales=n_scales), rows
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +76,7 @@ class Verdict:
     scores: dict[str, Score] = field(default_factory=dict)
     chosen: str = ""
     reason: str = ""
-    factor: float = 0.0
+    choice: HeadChoice | None = None
     validation: CrossValidation | None = None
     tuned_at_samples: Floats | None = None
 
@@ -118,9 +133,11 @@ def judge(
             config.seed,
         )
     order = PRETRAINED_ORDER if is_pretrained else ORDER
-    both = (validation.head + validation.forest) / np.float32(2)
-    instant = {"forest": validation.forest, "instant": validation.head}
-    instant["instant+forest"] = both
+    instant = {
+        "forest": validation.forest,
+        "instant": validation.head,
+        "instant+forest": mix(validation.head, validation.forest),
+    }
     gain = config.instant.min_gain
     scores = _score_all(samples, instant, validation.mask)
     chosen = best = choose(scores, gain, order)
@@ -129,20 +146,21 @@ def judge(
         mask = _tuned_mask(samples) & validation.mask
         known = previous.tuned_at_samples if previous else None
         tuned, tuned_at_samples = _keep_better(
-            samples, mask, candidate, current, known, validation.factor
+            samples, mask, candidate, current, known, validation.choice
         )
-        tuned = tuned.fitted(samples, validation.factor)
+        tuned = tuned.fitted(samples, validation.choice)
         network = {
             "fine-tuned": tuned_at_samples,
-            "fine-tuned+forest": (tuned_at_samples + validation.forest) / np.float32(2),
+            "fine-tuned+forest": mix(tuned_at_samples, validation.forest),
         }
         scores = _score_all(samples, {**instant, **network}, mask)
-        chosen = choose(scores, gain, (best, *network))
+        if samples.count_strokes(mask) >= _FEWEST_STROKES:
+            chosen = choose(scores, _TUNED_GAIN, (best, *network))
     verdict = Verdict(
         scores=scores,
         chosen=chosen,
         reason=_reason(scores, chosen),
-        factor=validation.factor,
+        choice=validation.choice,
         validation=validation,
         tuned_at_samples=tuned_at_samples,
     )
@@ -164,29 +182,20 @@ def _keep_better(
     newest: Tuned,
     current: Tuned | None,
     known: Floats | None,
-    factor: float,
+    choice: HeadChoice,
 ) -> tuple[Tuned, Floats]:
     """Return the better snapshot and its probabilities (n, K) at the samples.
 
     ``known`` are the current one's probabilities, where they are known already.
     """
-    new = _held_out_probabilities(newest, samples, factor)
+    new = _held_out_probabilities(newest, samples, choice)
     if current is None or current is newest:
         return newest, new
     old = known
     if old is None:
-        old = _held_out_probabilities(current, samples, factor)
-    return (current, old) if _is_better(samples, old, new, mask) else (newest, new)
-
-
-def _is_better(
-    samples: Samples, old: Floats, new: Floats, mask: NDArray[np.bool_]
-) -> bool:
-    """Whether the old snapshot scores more, or as much but surer of what is right."""
-    ious = [score_candidate(samples, p, mask).mean_iou or 0.0 for p in (old, new)]
-    if ious[0] != ious[1]:
-        return ious[0] > ious[1]
-    return log_loss(samples, old, mask) < log_loss(samples, new, mask)
+        old = _held_out_probabilities(current, samples, choice)
+    is_surer = log_loss(samples, old, mask) < log_loss(samples, new, mask)
+    return (current, old) if is_surer else (newest, new)
 
 
 def _within_few_tiles(samples: Samples) -> tuple[Samples, NDArray[np.intp]]:
@@ -215,14 +224,16 @@ def _tuned_mask(samples: Samples) -> NDArray[np.bool_]:
     return mask
 
 
-def _held_out_probabilities(tuned: Tuned, samples: Samples, factor: float) -> Floats:
+def _held_out_probabilities(
+    tuned: Tuned, samples: Samples, choice: HeadChoice
+) -> Floats:
     """Return probabilities (n, K) at the fold that the network has not seen, else 0."""
     part, rows = _within_few_tiles(samples)
     test = held_out(part, HELD_OUT_FOLD)
     result = np.zeros((len(samples.targets), len(samples.values)), np.float32)
     if test.any():
+        head = tuned.fit(samples, choice, without=HELD_OUT_FOLD)
         features = part.of_network(tuned.network, tuned.cache)
-        head = fit_head(part, features, tuned.network, factor, ~test)
         result[rows[test]] = softmax(head.logits(features[test]))
     return result
 

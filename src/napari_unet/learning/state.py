@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from napari_unet.annotation.annotations import AnnotationSet, advise_missing_class
+from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
 from napari_unet.core.device import (
     choose_device,
@@ -18,13 +19,18 @@ from napari_unet.core.device import (
     free_memory,
     out_of_memory_errors,
 )
-from napari_unet.core.head import RidgeHead
 from napari_unet.core.start import make_network, read_prior
 from napari_unet.errors import OutOfMemoryError
 from napari_unet.jobs import HeadFitted, JobEvent, Notice, Scored
 from napari_unet.learning.candidates import FeatureCache, Network
 from napari_unet.learning.forest import Forest
-from napari_unet.learning.instant import fit_forest, fit_head
+from napari_unet.learning.instant import (
+    HeadChoice,
+    first_choice,
+    fit_forest,
+    fit_head,
+    held_out,
+)
 from napari_unet.learning.model import Model
 from napari_unet.learning.samples import Samples, collect_samples
 from napari_unet.learning.scoring import Tuned, Verdict, advise, judge
@@ -35,6 +41,7 @@ __all__ = ["LearnedFrom", "State"]
 # fine-tuning from pretrained weights moves gently, or it forgets what they know
 _PRETRAINED_RATE = 1 / 3
 _SMALLEST_TILE_PX = 64
+_PRETRAINED_SCALES = 3
 T = TypeVar("T")
 
 
@@ -65,6 +72,8 @@ class State:
         Time spent on fine-tuning in all.
     first_step
         Optimiser steps that a model file came with.
+    has_new_scales
+        Whether the network is to see other sizes of the image from the next fit on.
     remembered_folds
         Folds of strokes, by signature, that a model file came with or that were
         painted while there was a network.
@@ -91,6 +100,7 @@ class State:
         self.trainer: Trainer | None = None
         self.verdict = Verdict()
         self.judged_version = -1
+        self.has_new_scales = False
         self.seconds = 0.0
         self.first_step = 0
         self.learned_from = LearnedFrom()
@@ -98,6 +108,54 @@ class State:
         self._samples: Samples | None = None
         self.cache.clear()
         empty_cache(self.device)
+
+    def set_scales(self, n_scales: int | None) -> None:
+        """Let the network see other sizes of the image from the next update on.
+
+        Until then, and so for as long as there is nothing to fit to, all stays.
+        """
+        instant = self.config.instant.model_copy(update={"n_scales": n_scales})
+        self.config = self.config.model_copy(update={"instant": instant})
+        self.has_new_scales = True
+        self.judged_version = -1
+
+    def _change_scales(self) -> None:
+        """Begin with the start weights again: heads of other features do not fit."""
+        self.has_new_scales = False
+        if self.start is not None:
+            self.start = self.start.at_scales(self._n_scales_to_see)
+        self.tuned = self.trainer = None
+        self.verdict = Verdict()
+        self.first_step, self.seconds = 0, 0.0
+
+    @property
+    def _n_scales_to_see(self) -> int:
+        """As set, or as many as the held-out strokes may choose from."""
+        automatic = _PRETRAINED_SCALES if self.is_pretrained else 1
+        return self.config.instant.n_scales or automatic
+
+    @property
+    def choice(self) -> HeadChoice:
+        """How the instant head is fitted."""
+        return self.verdict.choice or self._first_choice
+
+    @property
+    def n_scales(self) -> int:
+        """Sizes of the image that the chosen network sees; 0 for the forest alone."""
+        chosen = self.verdict.chosen
+        if chosen.startswith("fine-tuned") and self.tuned is not None:
+            return self.tuned.network.n_scales
+        if "instant" not in chosen or self.start is None:
+            return 0
+        return min(self.choice.n_scales, self.start.n_scales)
+
+    @property
+    def reach_px(self) -> int:
+        """How far around a pixel the chosen network sees (px); 0 for the forest."""
+        if not self.n_scales or self.start is None:
+            return 0
+        reach: int = self.start.unet.reach_px << (self.n_scales - 1)
+        return reach
 
     @property
     def n_levels(self) -> int:
@@ -188,6 +246,8 @@ class State:
         if annotations.version == self.judged_version:
             return
         annotations.require_two_classes()
+        if self.has_new_scales:
+            self._change_scales()
         started = time.monotonic()
         self.model = self.within_memory(lambda: self._fit(annotations))
         yield from self.take_notices()
@@ -208,6 +268,8 @@ class State:
 
     def judge_network(self, trainer: Trainer) -> Generator[JobEvent, None, None]:
         """Let the gate judge the network as it is now, on the known annotation."""
+        if self.has_new_scales:
+            return  # what it has learned is forgotten at the next update
 
         def work() -> Scored:
             return self._judge(Tuned(trainer.snapshot()), self.judged_version)
@@ -233,9 +295,10 @@ class State:
             config=self.config,
             is_pretrained=self.is_pretrained,
         )
-        if self.verdict.factor != (before.factor or self._first_factor):
+        assert self.verdict.choice is not None
+        if self.verdict.choice != (before.choice or self._first_choice):
             deep = samples.of_network(self.start, self.cache)
-            head = fit_head(samples, deep, self.start, self.verdict.factor)
+            head = fit_head(samples, deep, self.start, self.verdict.choice)
             model = model.with_head(head)
         model = model.using(self.tuned, self.verdict.chosen)
         is_changed = self.model is None or model.generation != self.model.generation
@@ -250,12 +313,15 @@ class State:
             step=self.n_steps,
             seconds=self.seconds,
             is_changed=is_changed,
+            n_scales=self.n_scales,
+            reach_px=self.reach_px,
         )
 
     @property
-    def _first_factor(self) -> float:
-        """On the ridge strength, before held-out strokes choose."""
-        return self.config.instant.ridge_factors[0]
+    def _first_choice(self) -> HeadChoice:
+        """How to fit the head before held-out strokes choose."""
+        assert self.start is not None
+        return first_choice(self.start, self.config.instant)
 
     def _fit(self, annotations: AnnotationSet) -> Model:
         """Fit what is shown first to the newest annotation."""
@@ -265,15 +331,15 @@ class State:
             tile_px=self.tile_px,
             max_px=self.config.instant.max_training_px,
         )
-        factor = self.verdict.factor or self._first_factor
+        choice = self.choice
         chosen = self._provisional()
         if self.tuned is not None and chosen.startswith("fine-tuned"):
-            self.tuned = self.tuned.fitted(samples, factor)
+            self.tuned = self.tuned.fitted(samples, choice)
         deep = samples.of_network(start, self.cache)
         return Model(
             values=samples.values,
             start=start,
-            head=fit_head(samples, deep, start, factor),
+            head=fit_head(samples, deep, start, choice),
             forest=self._fit_forest() if "forest" in chosen else None,
             tuned=self.tuned,
             chosen=chosen,
@@ -302,18 +368,30 @@ class State:
             unet = unet.to(self.device).requires_grad_(False)
             unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             prior = read_prior(self.config.architecture) if self.is_pretrained else None
-            n_scales = self.config.instant.n_scales
-            self.start = Network(unet, self.n_levels, n_scales, prior)
+            self.start = Network(unet, self.n_levels, self._n_scales_to_see, prior)
         return self.start
 
-    @property
-    def head_to_train(self) -> RidgeHead:
-        """The head that the network's training goes on from."""
-        assert self.model is not None
-        tuned = self.model.tuned
-        if tuned is not None and tuned.head is not None:
-            return tuned.head
-        return self.model.head
+    def hand_annotations_to(self, trainer: Trainer) -> None:
+        """Let the network train on what is painted now, but not on held-out strokes."""
+        assert self.start is not None
+        assert self.verdict.choice is not None
+        samples = self._samples
+        assert samples is not None
+        network = trainer.network
+        choice = replace(self.verdict.choice, n_scales=network.n_scales)
+        kept = ~held_out(samples, HELD_OUT_FOLD)
+        deep = samples.of_network(self.start, self.cache)
+        teacher_head = fit_head(
+            samples,
+            deep[:, self.start.columns(network.n_scales)],
+            self.start.at_scales(network.n_scales),
+            choice,
+            kept,
+        )
+        head = teacher_head
+        if self.tuned is not None:
+            head = self.tuned.fit(samples, choice, without=HELD_OUT_FOLD)
+        trainer.take(self.annotations, head, teacher_head)
 
     def ensure_trainer(self) -> Trainer:
         """Return the trainer; it goes on where it was paused or loaded."""
@@ -321,9 +399,16 @@ class State:
             rate = self.config.fine_tune.learning_rate
             if self.is_pretrained or self.tuned is not None:
                 rate *= _PRETRAINED_RATE
-            network = self.tuned.network if self.tuned else self.start
-            assert network is not None
+            assert self.start is not None
+            assert self.verdict.choice is not None
+            n_scales = min(self.verdict.choice.n_scales, self.start.n_scales)
+            start = self.start.at_scales(n_scales)
+            network = start
+            if self.tuned is not None:
+                network = self.tuned.network
+                start = self.start.at_scales(network.n_scales)
+            teacher = start if self.is_pretrained else None
             self.trainer = self.within_memory(
-                lambda: Trainer(network, self.config, rate, self.device)
+                lambda: Trainer(network, teacher, self.config, rate, self.device)
             )
         return self.trainer

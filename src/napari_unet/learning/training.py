@@ -22,6 +22,7 @@ from napari_unet.core.losses import (
     balanced_class_weights,
     sparse_loss,
 )
+from napari_unet.core.unet import UNet
 from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.learning.candidates import Network
 from napari_unet.learning.optimizer import AdamW
@@ -31,15 +32,22 @@ __all__ = ["Trainer"]
 _SMALLEST_PATCH_PX = 32
 _MAX_BAD_STEPS = 10
 _WARM_UP_STEPS = 20
+_HEAD_RATE = 10.0  # times the network's learning rate: the head follows its features
 
 
 class Trainer:
     """Trains a network on patches around strokes and averages its weights.
 
+    What is painted is to be right, and where nothing is painted, the network is to stay
+    near what the teacher predicts: a few strokes tell too little to move all weights
+    by themselves.
+
     Parameters
     ----------
     network
         Start weights; copied.
+    teacher
+        The pretrained network; None: there is none, and nothing to stay near to.
     config
         Settings.
     learning_rate
@@ -51,12 +59,13 @@ class Trainer:
     def __init__(
         self,
         network: Network,
+        teacher: Network | None,
         config: LearnerConfig,
         learning_rate: float,
         device: torch.device,
     ) -> None:
         self.config, self.device = config, device
-        self._network = network
+        self.network, self._teacher = network, teacher
         self.unet = copy.deepcopy(network.unet).to(device).requires_grad_(True)
         self.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
@@ -70,30 +79,39 @@ class Trainer:
         self._is_short_of_memory = False
         self._rng = np.random.default_rng(config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._head = _LinearHead(network.n_features)
-        self._optimizer = AdamW(
-            nn.ModuleDict({"unet": self.unet, "head": self._head}),
-            config.fine_tune.weight_decay,
-        )
-        self._pull = {n: p.detach().clone() for n, p in self.unet.named_parameters()}
+        self._head = _LinearHead(network, device)
+        self._optimizer = AdamW(self.unet, config.fine_tune.weight_decay)
+        self._head_optimizer = AdamW(self._head, 0.0)
         self._sampler: PatchSampler | None = None
         self._annotations: AnnotationSet | None = None
 
-    def take(self, annotations: AnnotationSet, head: RidgeHead) -> None:
+    def take(
+        self, annotations: AnnotationSet, head: RidgeHead, teacher_head: RidgeHead
+    ) -> None:
         """Train on this annotation from the next step on.
 
-        ``head`` is the closed-form head fitted to it, for the same classes: training
-        goes on from its weights.
+        Parameters
+        ----------
+        annotations
+            What is painted.
+        head
+            The closed-form head fitted to it without the held-out strokes, for the same
+            classes: training goes on from its weights.
+        teacher_head
+            The same on the teacher's features.
         """
-        self._head.start_from(head, self.device)
+        self._head.start_from(head)
         self.values = annotations.values
-        self._annotations, self._ridge = annotations, head
+        self._annotations, self._heads = annotations, (head, teacher_head)
+        if self._teacher is not None:
+            self._teacher_head = _LinearHead(self._teacher, self.device)
+            self._teacher_head.start_from(teacher_head)
         self.version = annotations.version
         if not self._is_short_of_memory:  # else a batch may lack some of the classes
             n_classes = len(annotations.values)
             self.batch_size = max(self.config.fine_tune.batch_size, n_classes)
         image_px, target_px = patch_sizes(
-            self.unet, self.patch_px, self._network.n_scales
+            self.unet, self.patch_px, self.network.n_scales
         )
         self._sampler = PatchSampler(
             annotations, self.values, image_px, target_px, self._rng
@@ -128,7 +146,7 @@ class Trainer:
             except out_of_memory_errors as error:
                 if isinstance(error, OutOfMemoryError):
                     raise
-                self._optimizer.zero_grad()
+                self._zero_grad()
                 self._shrink(error)
             free_memory(self.device)
             notices.append(
@@ -145,16 +163,9 @@ class Trainer:
         images, targets = self._augment(images, targets)
         self.unet.train()
         images = images.contiguous(memory_format=torch.channels_last)
-        with autocast(self.device):
-            logits = self._logits(images)
-        loss = sparse_loss(
-            logits.float(),
-            targets,
-            self._class_weights,
-            self.config.fine_tune.dice_weight,
-        )
+        loss = self._loss(images, targets)
         value = float(loss.detach())
-        self._optimizer.zero_grad()
+        self._zero_grad()
         if not math.isfinite(value):
             return self._bad_step(value)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -163,18 +174,25 @@ class Trainer:
             return self._bad_step(value)
         self._n_bad = 0
         warm_up = min(1.0, (self.n_steps + 1) / _WARM_UP_STEPS)
-        self._optimizer.step(self._learning_rate * warm_up)
+        rate = self._learning_rate * warm_up
+        self._optimizer.step(rate)
+        self._head_optimizer.step(_HEAD_RATE * rate)
         self.n_steps += 1
         self._update_average()
         return value
 
-    def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (B, K, H', W'): as the closed-form head would, on all its maps."""
-        network = self._network
-        maps = hypercolumn(self.unet, images, network.n_levels, network.n_scales)
-        weight, bias = self._head.weight, self._head.bias
-        n = len(images)
-        return project(maps, weight.expand(n, -1, -1), bias.expand(n, -1))
+    def _loss(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        config = self.config.fine_tune
+        with autocast(self.device):
+            logits = self._head.logits(self.unet, images).float()
+        loss = sparse_loss(logits, targets, self._class_weights, config.dice_weight)
+        if self._teacher is None or not config.stay_weight:
+            return loss
+        with torch.no_grad(), autocast(self.device):
+            known = self._teacher_head.logits(self._teacher.unet, images).float()
+        return loss + config.stay_weight * _distance(
+            logits, known.softmax(dim=1), targets == IGNORE_INDEX
+        )
 
     def _augment(
         self, images: torch.Tensor, targets: torch.Tensor
@@ -191,7 +209,7 @@ class Trainer:
 
     def snapshot(self) -> Network:
         """Return a frozen copy of the averaged weights."""
-        return self._network.with_weights(copy.deepcopy(self.average))
+        return self.network.with_weights(copy.deepcopy(self.average))
 
     def _update_average(self) -> None:
         # early on, the average follows at once: a long memory would hold random weights
@@ -203,6 +221,10 @@ class Trainer:
             for slow, fast in pairs:
                 slow.lerp_(fast, 1 - decay)
 
+    def _zero_grad(self) -> None:
+        for optimizer in (self._optimizer, self._head_optimizer):
+            optimizer.zero_grad()
+
     def _bad_step(self, value: float) -> float:
         """Skip a step whose loss or gradient is not finite; give up after several."""
         self._n_bad += 1
@@ -210,7 +232,9 @@ class Trainer:
             return value
         with torch.no_grad():
             self.unet.load_state_dict(self.average.state_dict())
-        self._optimizer.reset()
+        for optimizer in (self._optimizer, self._head_optimizer):
+            optimizer.reset()
+        self._head.start_from(self._heads[0])
         self._n_bad = 0
         raise TrainingError(
             f"the loss was not a number for {_MAX_BAD_STEPS} steps: training stopped "
@@ -229,20 +253,53 @@ class Trainer:
                 "programs or images, or choose fewer base channels"
             ) from error
         self.patch_px = smaller
-        self.take(self._annotations, self._ridge)
+        self.take(self._annotations, *self._heads)
+
+
+def _distance(
+    logits: torch.Tensor, known: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Return the cross-entropy to known probabilities (B, K, H, W) in the mask.
+
+    Classes that are rare in them weigh more, or they would be forgotten.
+    """
+    likely = known.argmax(dim=1)
+    share = torch.bincount(likely.flatten(), minlength=known.shape[1]) / likely.numel()
+    weights = share.clamp(min=0.01).rsqrt()[likely] * mask
+    entropy = -(known * logits.log_softmax(dim=1)).sum(dim=1)
+    return (entropy * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
 class _LinearHead(nn.Module):
-    """The head while it is trained: scores of F features for K classes."""
+    """The head while it is trained, on features scaled as they are trusted.
 
-    def __init__(self, n_features: int) -> None:
+    Without the scaling, one learning rate would be too fast for some features and too
+    slow for others.
+    """
+
+    scale: torch.Tensor
+
+    def __init__(self, network: Network, device: torch.device) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(n_features, 0))
+        self._network = (network,)  # in a tuple, so as not to be trained by this module
+        trust = network.trust(network.n_scales)
+        ones = np.ones(network.n_features, np.float32)
+        scale = ones if trust is None else np.maximum(trust, 1e-6)
+        self.register_buffer("scale", torch.from_numpy(scale).to(device))
+        self.weight = nn.Parameter(torch.zeros(network.n_features, 0))
         self.bias = nn.Parameter(torch.zeros(0))
 
-    def start_from(self, head: RidgeHead, device: torch.device) -> None:
+    def start_from(self, head: RidgeHead) -> None:
         """Take the closed-form head's weights."""
+        device = self.scale.device
         weight = torch.from_numpy(head.weights * np.float32(head.temperature))
         bias = torch.from_numpy(head.bias * np.float32(head.temperature))
-        self.weight = nn.Parameter(weight.to(device))
+        self.weight = nn.Parameter(weight.to(device) / self.scale[:, None])
         self.bias = nn.Parameter(bias.to(device))
+
+    def logits(self, unet: UNet, images: torch.Tensor) -> torch.Tensor:
+        """Return (B, K, H', W'), on all the maps that the closed-form head sees."""
+        (network,), n = self._network, len(images)
+        maps = hypercolumn(unet, images, network.n_levels, network.n_scales)
+        weight = self.weight * self.scale[:, None]
+        return project(maps, weight.expand(n, -1, -1), self.bias.expand(n, -1))

@@ -10,6 +10,15 @@ from napari_unet.errors import AnnotationError
 OFF = AugmentationConfig(
     flip=False, rotate=False, elastic_sigma_px=0, contrast=0, brightness=0, noise=0
 )
+# all of them at once, as strong as fits small images
+ALL = AugmentationConfig(
+    flip=True,
+    rotate=True,
+    elastic_sigma_px=4,
+    contrast=0.2,
+    brightness=0.2,
+    noise=0.05,
+)
 
 
 def _only(**settings):
@@ -230,7 +239,7 @@ def test_the_generator_decides_everything():
 def test_the_global_generator_is_left_alone():
     state = torch.random.get_rng_state()
     images, targets = _blobs(2, 16, 16), torch.zeros(2, 16, 16).long()
-    augment(images, targets, AugmentationConfig(), _generator())
+    augment(images, targets, ALL, _generator())
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
@@ -238,7 +247,7 @@ def test_inputs_are_not_written_to_and_patches_differ():
     one = _blobs(1, 32, 32)
     images, targets = one.repeat(4, 2, 1, 1), torch.ones(4, 32, 32).long()
     before = images.clone()
-    changed, _ = augment(images, targets, AugmentationConfig(), _generator())
+    changed, _ = augment(images, targets, ALL, _generator())
     assert torch.equal(images, before)
     assert (targets == 1).all()
     assert changed.shape == images.shape
@@ -254,7 +263,7 @@ def test_shapes_that_do_not_fit_are_refused():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_a_gpu_gives_the_same_patches():
     images, targets = _blobs(4, 32, 32), torch.randint(-1, 3, (4, 32, 32))
-    on_cpu = augment(images, targets, AugmentationConfig(), _generator())
-    on_gpu = augment(images.cuda(), targets.cuda(), AugmentationConfig(), _generator())
+    on_cpu = augment(images, targets, ALL, _generator())
+    on_gpu = augment(images.cuda(), targets.cuda(), ALL, _generator())
     torch.testing.assert_close(on_gpu[0].cpu(), on_cpu[0], rtol=0, atol=1e-3)
     assert (on_gpu[1].cpu() == on_cpu[1]).float().mean() > 0.999

@@ -95,12 +95,25 @@ def test_a_grey_image_is_fitted_as_it_is_in_three_channels():
     )
 
 
-@pytest.mark.parametrize(
-    ("n_levels", "n_scales", "is_covered"),
-    [(1, 1, True), (2, 2, True), (3, 1, False), (2, 3, False), (3, 3, False)],
-)
-def test_it_covers_what_was_trained(n_levels, n_scales, is_covered):
-    assert _prior().covers(n_levels, n_scales) == is_covered
+@pytest.mark.parametrize(("n_levels", "is_covered"), [(1, True), (2, True), (3, False)])
+def test_it_covers_the_levels_that_were_trained(n_levels, is_covered):
+    assert _prior().covers(n_levels) == is_covered
+
+
+@pytest.mark.parametrize("n_levels", [1, 2])
+@pytest.mark.parametrize("n_scales", [3, 4])
+def test_scales_that_were_not_trained_count_as_the_smallest_that_was(
+    n_levels, n_scales
+):
+    prior = _prior()
+    scale = prior.scale(n_levels, n_scales, _mixing(3))
+    n_features = sum(SIZES[:n_levels])
+    first, *others = np.split(scale[:-3], n_scales)
+    np.testing.assert_allclose(first, prior.scales[:n_features], rtol=1e-6)
+    for other in others:
+        smallest = prior.scales[12 : 12 + n_features]
+        np.testing.assert_allclose(other, smallest, rtol=1e-6)
+    np.testing.assert_allclose(scale[-3:], prior.scales[-3:], rtol=1e-6)
 
 
 @pytest.mark.parametrize("n_strokes", [1, 2, 16])
@@ -231,7 +244,7 @@ def test_the_package_carries_weights_and_their_prior(carried):
     usual = UNetConfig(in_channels=3)  # what people get by default
     assert (config.channels, config.depth) == (usual.channels, usual.depth)
     assert config.in_channels == 3
-    assert prior.covers(4, 2)
+    assert prior.covers(4)
     n_maps = len(prior.sizes) - 1
     assert prior.sizes[:-1] == config.channels[: prior.n_levels] * (
         n_maps // prior.n_levels

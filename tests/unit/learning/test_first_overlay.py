@@ -8,7 +8,7 @@ import pytest
 from napari_unet.inference.filters import compute_filters
 from napari_unet.jobs import HeadFitted, Scored, finish
 from napari_unet.learning import candidates, load, scoring
-from napari_unet.learning.instant import fit_head
+from napari_unet.learning.instant import HeadChoice, fit_head
 
 
 @pytest.fixture
@@ -84,13 +84,15 @@ def test_an_update_that_is_broken_off_leaves_a_learner_that_works(
     )
 
 
-@pytest.mark.parametrize("factor", [1.0, 10.0])
-def test_held_out_strokes_that_choose_another_strength_change_the_head(
-    pretrained, image, strokes, monkeypatch, factor
+@pytest.mark.parametrize(
+    "choice", [HeadChoice(1.0, 2), HeadChoice(10.0, 2), HeadChoice(1.0, 1)]
+)
+def test_held_out_strokes_that_choose_another_head_change_it(
+    pretrained, image, strokes, monkeypatch, choice
 ):
     real = scoring.cross_validate
     monkeypatch.setattr(
-        scoring, "cross_validate", lambda *args: replace(real(*args), factor=factor)
+        scoring, "cross_validate", lambda *args: replace(real(*args), choice=choice)
     )
     pretrained.annotate(image, strokes)
     job = pretrained.update()
@@ -98,17 +100,21 @@ def test_held_out_strokes_that_choose_another_strength_change_the_head(
     state = pretrained._state
     before = state.model
     finish(job)
-    is_same = factor == state.config.instant.ridge_factors[0]
+    is_same = choice == HeadChoice(state.config.instant.ridge_factors[0], 2)
     assert (state.model.head is before.head) == is_same
-    if not is_same:  # held down more
-        size, old = (np.abs(m.head.weights).sum() for m in (state.model, before))
-        assert size < old
+    if not is_same:
         assert state.model.generation > before.generation
+    size, old = (np.abs(m.head.weights).sum(axis=1) for m in (state.model, before))
+    if choice.factor > 1:  # held down more
+        assert size.sum() < old.sum()
+    unseen = ~state.start.columns(choice.n_scales)
+    assert (size[unseen] == 0).all()
+    assert (old[unseen] > 0).all()
     strokes[40, 2:20] = 1  # and it is the first guess at the next stroke
     pretrained.annotate(image, strokes)
     next(pretrained.update())
     samples = state._samples
     expected = fit_head(
-        samples, samples.of_network(state.start, state.cache), state.start, factor
+        samples, samples.of_network(state.start, state.cache), state.start, choice
     )
     np.testing.assert_allclose(state.model.head.weights, expected.weights, rtol=1e-4)

@@ -6,7 +6,13 @@ from napari_unet.core.head import HeadPrior, RidgeHead
 from napari_unet.core.unet import UNet
 from napari_unet.learning import instant
 from napari_unet.learning.candidates import Network
-from napari_unet.learning.instant import cross_validate, fit_head, held_out
+from napari_unet.learning.instant import (
+    HeadChoice,
+    cross_validate,
+    first_choice,
+    fit_head,
+    held_out,
+)
 from napari_unet.learning.samples import Samples
 
 CONFIG = InstantConfig(n_trees=5)
@@ -77,7 +83,7 @@ def test_with_single_strokes_nothing_is_held_out():
     strokes = [(0, 1, 5), (1, 1, 5)]
     validation = _validate(_samples(strokes), _pattern(strokes))
     assert not validation.mask.any()
-    assert validation.factor == CONFIG.ridge_factors[0]
+    assert validation.choice == HeadChoice(CONFIG.ridge_factors[0], 1)
 
 
 def test_held_out_strokes_choose_the_strength():
@@ -86,9 +92,9 @@ def test_held_out_strokes_choose_the_strength():
     signal = np.repeat([t for t, _, _ in strokes], 5)[:, None]
     config = InstantConfig(n_trees=1, ridge_factors=(1e-5, 300.0))
     noisy = _validate(_samples(strokes), noise, config)
-    assert noisy.factor == 300  # what tells nothing is held down
+    assert noisy.choice.factor == 300  # what tells nothing is held down
     clear = _validate(_samples(strokes), signal, config)
-    assert clear.factor == 1e-5
+    assert clear.choice.factor == 1e-5
 
 
 def test_thinning_for_the_forest_leaves_every_stroke_something(monkeypatch):
@@ -133,7 +139,7 @@ def test_the_prior_says_how_to_fit_to_so_many_strokes(factor, n_strokes):
     samples, features = _samples(strokes), _pattern(strokes, n_features=7)
     features = features.astype(np.float32)
     rows = samples.strokes < n_strokes
-    head = fit_head(samples, features, network, factor, rows)
+    head = fit_head(samples, features, network, HeadChoice(factor, 1), rows)
     strength = np.exp(-2) * n_strokes**-0.5 * factor
     expected = RidgeHead.fit(
         features[rows],
@@ -151,9 +157,121 @@ def test_the_prior_says_how_to_fit_to_so_many_strokes(factor, n_strokes):
 def test_without_a_prior_the_factor_is_all_that_changes():
     strokes = [(i % 2, 0, 4) for i in range(8)]
     samples, features = _samples(strokes), _pattern(strokes).astype(np.float32)
-    loose, firm = (fit_head(samples, features, NETWORK, f) for f in (0.1, 10.0))
+    loose, firm = (
+        fit_head(samples, features, NETWORK, HeadChoice(f, 1)) for f in (0.1, 10.0)
+    )
     assert loose.temperature == firm.temperature
     assert np.abs(firm.weights).sum() < np.abs(loose.weights).sum()
+
+
+# -- scales --------------------------------------------------------------------------
+
+
+def _at_scales(n_scales):
+    """A network of one level with four features a scale, and one channel."""
+    prior = HeadPrior(
+        scales=np.full(4 + 4 + 3, 0.5, np.float32),
+        sizes=(4, 4, 3),
+        n_levels=1,
+        strength=(-3.0, 0.0),
+        temperature=(1.5, 0.0),
+    )
+    unet = UNet(UNetConfig(base_channels=4, depth=1))
+    return Network(unet, 1, n_scales, prior)
+
+
+def _choose(network, tells, config=CONFIG):
+    """Cross-validate where only some features tell the classes apart."""
+    strokes = [(i % 2, (i // 2) % 4, 5) for i in range(32)]
+    features = 0.5 * _pattern(strokes, n_features=network.n_features)
+    classes = np.repeat([t for t, _, _ in strokes], 5)
+    features[:, tells] = 2.0 * classes[:, None]
+    features = features.astype(np.float32)
+    samples = _samples(strokes)
+    return cross_validate(samples, features, features[:, :1], network, config, 0)
+
+
+@pytest.mark.parametrize(
+    ("tells", "n_scales"),
+    [
+        (slice(8, 12), 3),  # what only the third scale can tell
+        (slice(0, 4), 2),
+        (slice(4, 8), 2),
+        (slice(0, 12), 2),  # all tell: the usual ones are enough
+    ],
+)
+def test_a_third_scale_is_taken_where_it_tells_more(tells, n_scales):
+    config = InstantConfig(n_trees=1, ridge_factors=(1.0,))
+    assert _choose(_at_scales(3), tells, config).choice == HeadChoice(1.0, n_scales)
+
+
+@pytest.mark.parametrize(
+    ("losses", "choice"),
+    [
+        # of two scales, three, and two other strengths
+        ([1.0, 0.96, 1.0, 1.0], HeadChoice(1.0, 2)),  # not clearly less
+        ([1.0, 0.94, 1.0, 1.0], HeadChoice(1.0, 3)),
+        ([1.0, 0.96, 0.94, 1.0], HeadChoice(0.1, 2)),
+        ([1.0, 0.94, 0.90, 1.0], HeadChoice(1.0, 3)),  # not clearly less than the third
+        ([1.0, 0.94, 0.88, 0.80], HeadChoice(10.0, 3)),
+        ([1.0, 1.20, 0.97, 0.96], HeadChoice(1.0, 2)),
+    ],
+)
+def test_another_head_is_chosen_only_where_it_is_clearly_surer(
+    monkeypatch, losses, choice
+):
+    given = iter(losses)
+    monkeypatch.setattr(instant, "log_loss", lambda *args: next(given))
+    config = InstantConfig(n_trees=1, ridge_factors=(1.0, 0.1, 10.0))
+    validation = _choose(_at_scales(3), slice(0, 4), config)
+    assert validation.choice == choice
+    assert next(given, None) is None
+    # its probabilities are those of the head that was chosen
+    only = InstantConfig(
+        n_trees=1, ridge_factors=(choice.factor,), n_scales=choice.n_scales
+    )
+    monkeypatch.setattr(instant, "log_loss", lambda *args: 1.0)
+    again = _choose(_at_scales(3), slice(0, 4), only)
+    np.testing.assert_array_equal(validation.head, again.head)
+
+
+@pytest.mark.parametrize("n_scales", [1, 2, 3])
+def test_as_many_scales_as_are_set(n_scales):
+    """Whatever the held-out strokes say."""
+    config = InstantConfig(n_trees=1, n_scales=n_scales)
+    for tells in (slice(8, 12), slice(0, 4)):
+        assert _choose(_at_scales(3), tells, config).choice.n_scales == n_scales
+
+
+@pytest.mark.parametrize(
+    ("n_there", "n_set", "expected"),
+    [(3, None, 2), (2, None, 2), (1, None, 1), (3, 3, 3), (3, 1, 1)],
+)
+def test_what_to_begin_with(n_there, n_set, expected):
+    config = InstantConfig(ridge_factors=(0.5, 3.0), n_scales=n_set)
+    assert first_choice(_at_scales(n_there), config) == HeadChoice(0.5, expected)
+
+
+def test_of_one_scale_there_is_nothing_to_choose():
+    assert _choose(_at_scales(1), slice(0, 4)).choice.n_scales == 1
+
+
+def test_a_head_does_not_see_what_it_is_not_to_see():
+    network = _at_scales(3)
+    strokes = [(i % 2, 0, 4) for i in range(8)]
+    samples = _samples(strokes)
+    features = _pattern(strokes, n_features=13).astype(np.float32)
+    head = fit_head(samples, features, network, HeadChoice(1.0, 2))
+    columns = network.columns(2)
+    assert (head.weights[~columns] == 0).all()
+    assert (head.weights[columns] != 0).all()
+    alone = fit_head(
+        samples, features[:, columns], network.at_scales(2), HeadChoice(1.0, 2)
+    )
+    np.testing.assert_allclose(head.weights[columns], alone.weights, atol=1e-5)
+
+
+# -- what is held out ----------------------------------------------------------------
 
 
 def test_a_class_is_held_out_only_where_it_is_elsewhere_too():

@@ -93,3 +93,26 @@ def test_more_feature_levels_than_there_are(new_learner, image, strokes, tmp_pat
         again.predict(image, candidate="instant"),
         learner.predict(image, candidate="instant"),
     )
+
+
+def test_a_network_that_was_trained_at_fewer_scales_is_saved_and_loaded(
+    bundle, monkeypatch, new_learner, scene, tmp_path
+):
+    """As by default: three scales are computed, and two of them chosen."""
+    bundle(monkeypatch)
+    instant = scene.config.instant.model_copy(update={"n_scales": None})
+    learner = new_learner(start="bundled", instant=instant)
+    image = scene.image()
+    learner.annotate(image, scene.strokes())
+    finish(learner.fine_tune(steps=2))
+    learner.save(tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors")
+    mine, theirs = learner._state, again._state
+    assert (theirs.start.n_scales, theirs.tuned.network.n_scales) == (3, 2)
+    for name in ORDER:
+        np.testing.assert_array_equal(
+            again.predict(image, candidate=name), learner.predict(image, candidate=name)
+        )
+    again.annotate(image, scene.strokes())
+    finish(again.fine_tune(steps=1))
+    assert theirs.trainer.network.n_scales == mine.trainer.network.n_scales == 2

@@ -53,17 +53,18 @@ def test_it_goes_on_where_it_stopped(learner, image, strokes):
     assert steps == [3, 4]
 
 
-def test_it_learns(new_learner, image, strokes, truth):
-    learner = new_learner(
-        fine_tune=new_learner().config.fine_tune.model_copy(
-            update={"learning_rate": 1e-2}
-        )
-    )
+@pytest.mark.parametrize("n_scales", [None, 1])
+def test_it_learns(new_learner, config, image, strokes, truth, n_scales):
+    """From random weights, that have one scale, and no teacher."""
+    instant = config.instant.model_copy(update={"n_scales": n_scales})
+    learner = new_learner(instant=instant)
     learner.annotate(image, strokes)
     finish(learner.fine_tune(steps=60))
     labels = learner.predict(image, candidate="fine-tuned")
     assert (labels == truth).mean() > 0.9
     assert learner.status.scores["fine-tuned"].mean_iou > 0.8
+    assert learner._state.tuned.network.n_scales == 1
+    assert learner._state.trainer._teacher is None
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3])
@@ -210,6 +211,87 @@ def test_erasing_a_class_while_training_is_said(learner, image, strokes):
         finish(job)
     # what was learned is still there
     assert learner.predict(image).shape == (48, 48)
+
+
+# -- what is held out ----------------------------------------------------------------
+
+
+def _swapped(samples, rows):
+    """Return the samples with the other of two classes in some rows."""
+    targets = samples.targets.copy()
+    targets[rows] = 1 - targets[rows]
+    return replace(samples, targets=targets)
+
+
+def _handed_out(state, trainer, samples, monkeypatch):
+    """Return the heads that a trainer gets for these samples."""
+    heads = []
+    monkeypatch.setattr(trainer, "take", lambda _, *given: heads.extend(given))
+    monkeypatch.setattr(state, "_samples", samples)
+    state.hand_annotations_to(trainer)
+    return heads
+
+
+@pytest.mark.parametrize("n_steps", [0, 2])
+def test_the_trainer_s_heads_know_nothing_of_held_out_strokes(
+    pretrained, image, strokes, monkeypatch, n_steps
+):
+    """Neither the one it starts from nor the teacher's, or it would be told."""
+    pretrained.annotate(image, strokes)
+    finish(pretrained.fine_tune(steps=n_steps))
+    state = pretrained._state
+    assert (state.tuned is not None) == (n_steps > 0)
+    samples, trainer = state._samples, state.ensure_trainer()
+    hidden = samples.folds == HELD_OUT_FOLD
+    assert 0 < hidden.sum() < len(hidden)
+    usual, other, changed = (
+        _handed_out(state, trainer, given, monkeypatch)
+        for given in (samples, _swapped(samples, hidden), _swapped(samples, ~hidden))
+    )
+    assert len(usual) == 2
+    for mine, same, different in zip(usual, other, changed, strict=True):
+        np.testing.assert_array_equal(mine.weights, same.weights)
+        np.testing.assert_array_equal(mine.bias, same.bias)
+        assert mine.temperature == same.temperature
+        assert np.abs(mine.weights - different.weights).max() > 1e-3
+
+
+def test_the_teacher_is_the_pretrained_network_and_its_head(pretrained, image, strokes):
+    pretrained.annotate(image, strokes)
+    finish(pretrained.fine_tune(steps=2))
+    state = pretrained._state
+    trainer = state.trainer
+    assert trainer._teacher.unet is state.start.unet
+    head, teacher_head = trainer._heads
+    assert teacher_head.weights.shape == (trainer.network.n_features, 2)
+    np.testing.assert_array_equal(head.weights, teacher_head.weights)
+    # the head follows the network, the teacher's stays one of the pretrained features
+    strokes[40, 4:20] = 1
+    pretrained.annotate(image, strokes)
+    finish(pretrained.fine_tune(steps=1))
+    assert trainer._teacher.unet is state.start.unet
+    head, teacher_head = trainer._heads
+    assert np.abs(head.weights - teacher_head.weights).max() > 1e-4
+
+
+def test_it_is_trained_at_the_scales_that_were_chosen(
+    bundle, new_learner, scene, monkeypatch
+):
+    """Two of the three that are computed; the teacher sees the same."""
+    bundle(monkeypatch)
+    instant = scene.config.instant.model_copy(update={"n_scales": None})
+    learner = new_learner(start="bundled", instant=instant)
+    learner.annotate(scene.image(), scene.strokes())
+    finish(learner.fine_tune(steps=2))
+    state = learner._state
+    assert state.start.n_scales == 3
+    assert state.verdict.choice.n_scales == 2
+    assert state.trainer._teacher.n_scales == 2
+    assert state.tuned.network.n_scales == 2
+    assert state.tuned.head.weights.shape == (state.tuned.network.n_features, 2)
+    assert set(learner.status.scores) == set(ORDER)
+    for name in ORDER:
+        assert learner.predict(scene.image(), candidate=name).shape == (48, 48)
 
 
 # -- classes that come later ---------------------------------------------------------

@@ -84,8 +84,8 @@ def test_prior_and_heads_are_as_they_were(saved, scene, bundle, monkeypatch, tmp
     theirs = load(tmp_path / "model.safetensors")._state.model
     assert theirs.start.prior.facts() == mine.start.prior.facts()
     for a, b in [
-        (theirs.start.feature_scale, mine.start.feature_scale),
-        (theirs.tuned.network.feature_scale, mine.tuned.network.feature_scale),
+        (theirs.start.trust(2), mine.start.trust(2)),
+        (theirs.tuned.network.trust(2), mine.tuned.network.trust(2)),
         (theirs.head.weights, mine.head.weights),
         (theirs.tuned.head.weights, mine.tuned.head.weights),
         (theirs.tuned.head.bias, mine.tuned.head.bias),

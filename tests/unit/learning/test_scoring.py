@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,8 +8,9 @@ from napari_unet.core.head import RidgeHead
 from napari_unet.jobs import finish
 from napari_unet.learning import scoring
 from napari_unet.learning.gate import ORDER
+from napari_unet.learning.instant import HeadChoice
 from napari_unet.learning.samples import Samples
-from napari_unet.learning.scoring import Tuned, judge
+from napari_unet.learning.scoring import Tuned, Verdict, judge
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def blind(state, monkeypatch):
     return snapshot
 
 
-def _judge(state, candidate, current, **changes):
+def _judge(state, candidate, current, previous=None, **changes):
     options = {
         "start": state.start,
         "candidate": candidate,
@@ -45,7 +48,7 @@ def _judge(state, candidate, current, **changes):
         "is_pretrained": False,
         **changes,
     }
-    return judge(state._samples, None, **options)
+    return judge(state._samples, previous, **options)
 
 
 def test_a_worse_snapshot_does_not_replace_a_better_one(state, blind):
@@ -94,7 +97,7 @@ def test_a_snapshot_is_fitted_to_what_is_painted_now(state, image, strokes):
         state.annotations.images[0].source, strokes, 2
     )
     finish(state.update())
-    fitted = snapshot.fitted(state._samples, 1.0)
+    fitted = snapshot.fitted(state._samples, HeadChoice(1.0, 1))
     assert learned.shape[1] == 2
     assert fitted.head.weights.shape[1] == 3
     assert fitted.network is snapshot.network
@@ -160,6 +163,101 @@ def test_of_many_tiles_a_few_are_enough(new_learner, scene, monkeypatch):
     )
 
 
+# -- when the network is shown ---------------------------------------------------------
+
+
+def _instant(state, head, forest):
+    """A verdict in which head and forest give the right class these probabilities."""
+    validation = _judge(state, None, None)[0].validation
+    n_classes = len(state._samples.values)
+    is_right = np.eye(n_classes, dtype=bool)[state._samples.targets]
+    head, forest = (
+        np.where(is_right, p, (1 - p) / (n_classes - 1)).astype(np.float32)
+        for p in (head, forest)
+    )
+    return Verdict(validation=replace(validation, head=head, forest=forest))
+
+
+@pytest.mark.parametrize("is_pretrained", [False, True])
+@pytest.mark.parametrize(
+    ("n_each", "n_held_out"), [((4, 4), 4), ((4, 3), 3), ((2, 4), 3), ((2, 2), 2)]
+)
+def test_a_network_is_shown_only_where_four_strokes_say_so(
+    new_learner, image, n_each, n_held_out, is_pretrained
+):
+    strokes = np.zeros((48, 48), np.uint8)
+    for row in range(n_each[0]):
+        strokes[2 + 3 * row, 4:40] = 1
+    for row in range(n_each[1]):
+        strokes[17 + 3 * row, 18:30] = 2
+    learner = new_learner()
+    learner.annotate(image, strokes)
+    finish(learner.fine_tune(steps=60))
+    state = learner._state
+    unsure = _instant(state, 0.5, 0.5)  # anyone is surer than that
+    verdict, kept = _judge(
+        state, state.tuned, None, unsure, is_pretrained=is_pretrained
+    )
+    scores = verdict.scores
+    assert scores["fine-tuned"].n_strokes == n_held_out
+    assert scores["fine-tuned"].log_loss < 0.5 * scores["instant"].log_loss
+    assert verdict.chosen.startswith("fine-tuned") == (n_held_out >= 4)
+    assert kept is not None  # it stays, and may be shown when there are more strokes
+    assert set(scores) == set(ORDER)
+
+
+@pytest.fixture
+def well_stroked(new_learner, image, strokes):
+    """A learner's inside with four held-out strokes and a network that is surer."""
+    strokes[6, 4:40] = strokes[9, 4:40] = 1
+    strokes[21, 18:30] = strokes[24, 18:30] = 2
+    learner = new_learner()
+    learner.annotate(image, strokes)
+    finish(learner.fine_tune(steps=40))
+    return learner._state
+
+
+@pytest.mark.parametrize(("more", "is_shown"), [(-0.05, False), (0.05, True)])
+def test_a_network_is_shown_only_where_it_is_clearly_surer(
+    well_stroked, more, is_shown
+):
+    state = well_stroked
+    saved = scoring._TUNED_GAIN + more
+    assert state.config.instant.min_gain < scoring._TUNED_GAIN  # with so few strokes
+    verdict, _ = _judge(state, state.tuned, None)
+    least = verdict.scores["fine-tuned"].log_loss
+    # the instant head has so much more that the network saves this share
+    head = float(np.exp(-least / (1 - saved)))
+    known = _instant(state, head, 1e-6)  # a forest that is wrong everywhere
+    verdict, _ = _judge(state, state.tuned, None, known)
+    scores = verdict.scores
+    assert scores["fine-tuned"].log_loss == pytest.approx(least, rel=1e-3)
+    share = 1 - scores["fine-tuned"].log_loss / scores["instant"].log_loss
+    assert share == pytest.approx(saved, abs=0.01)
+    assert verdict.chosen == ("fine-tuned" if is_shown else "instant")
+
+
+def test_of_two_snapshots_the_surer_one_is_kept(state, monkeypatch):
+    """However many pixels are right: on a few strokes that is luck."""
+    samples = state._samples
+    is_right = np.eye(2, dtype=bool)[samples.targets]
+    sure = np.where(is_right, 0.95, 0.05).astype(np.float32)
+    sure[0] = sure[0, ::-1]  # one pixel is on the wrong side
+    barely = np.where(is_right, 0.51, 0.49).astype(np.float32)
+    snapshots = [Tuned(state.tuned.network) for _ in range(2)]
+    given = {id(snapshots[0]): sure, id(snapshots[1]): barely}
+    monkeypatch.setattr(
+        scoring, "_held_out_probabilities", lambda tuned, *_: given[id(tuned)]
+    )
+    mask = np.ones(len(samples.targets), bool)
+    for newest, current in (snapshots, snapshots[::-1]):
+        kept, probabilities = scoring._keep_better(
+            samples, mask, newest, current, None, HeadChoice(1.0, 1)
+        )
+        assert kept is snapshots[0]
+        assert probabilities is sure
+
+
 def test_pretrained_features_are_trusted_before_the_forest(new_learner, image, strokes):
     learner = new_learner()
     strokes[28:] = 0  # one stroke a class: nothing can be held out
@@ -167,7 +265,9 @@ def test_pretrained_features_are_trusted_before_the_forest(new_learner, image, s
     learner.predict(image)
     state = learner._state
     assert _judge(state, None, None)[0].chosen == "forest"
-    assert _judge(state, None, None, is_pretrained=True)[0].chosen == "instant"
+    assert _judge(state, None, None, is_pretrained=True)[0].chosen == (
+        "instant+forest"  # in which the network has the larger part
+    )
     verdict, _ = _judge(state, None, None)
     assert "too few" in verdict.reason
 

@@ -6,14 +6,14 @@ from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import FineTuneConfig
 from napari_unet.core.arrays import PlaneStack
-from napari_unet.core.head import RidgeHead
+from napari_unet.core.head import HeadPrior, RidgeHead
 from napari_unet.core.losses import IGNORE_INDEX
 from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.learning import training
 from napari_unet.learning.candidates import FeatureCache, Network
-from napari_unet.learning.instant import fit_head
+from napari_unet.learning.instant import HeadChoice, fit_head
 from napari_unet.learning.samples import collect_samples
 from napari_unet.learning.training import Trainer
 
@@ -28,23 +28,34 @@ def _annotate(image, strokes):
 def _head(network, annotations):
     """Fit the closed-form head, as the learner does before training."""
     samples = collect_samples(annotations, tile_px=32, max_px=10_000)
-    return fit_head(samples, samples.of_network(network, FeatureCache()), network, 1.0)
+    features = samples.of_network(network, FeatureCache())
+    return fit_head(samples, features, network, HeadChoice(1.0, network.n_scales))
 
 
 def _take(trainer, annotations):
-    trainer.take(annotations, _head(trainer._network, annotations))
+    head = _head(trainer.network, annotations)
+    trainer.take(annotations, head, head)
 
 
 @pytest.fixture
 def make_trainer(config, image, strokes):
-    def make(annotations=None, architecture="compact", n_scales=1, **fine_tune):
+    def make(
+        annotations=None,
+        architecture="compact",
+        n_scales=1,
+        has_teacher=False,
+        rate=1e-2,
+        **fine_tune,
+    ):
         fine_tune = FineTuneConfig(**{"patch_px": 32, "batch_size": 2, **fine_tune})
         settings = config.model_copy(
             update={"fine_tune": fine_tune, "architecture": architecture}
         )
         torch.manual_seed(0)
         unet = UNet(settings.unet_config(1, 2)).requires_grad_(False)
-        trainer = Trainer(Network(unet, 3, n_scales), settings, 1e-2, CPU)
+        network = Network(unet.eval(), 3, n_scales)
+        teacher = network if has_teacher else None
+        trainer = Trainer(network, teacher, settings, rate, CPU)
         _take(trainer, annotations or _annotate(image, strokes))
         return trainer
 
@@ -77,13 +88,17 @@ def _starve(trainer, max_px, error=torch.OutOfMemoryError):
 # -- steps ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("has_teacher", [False, True])
 @pytest.mark.parametrize("n_scales", [1, 2])
 @pytest.mark.parametrize("architecture", ["compact", "unet2015"])
-def test_the_loss_falls(make_trainer, architecture, n_scales):
-    trainer = make_trainer(architecture=architecture, n_scales=n_scales)
-    head = trainer._ridge  # from one that knows nothing, there is much to learn
+def test_the_loss_falls(make_trainer, architecture, n_scales, has_teacher):
+    trainer = make_trainer(
+        architecture=architecture, n_scales=n_scales, has_teacher=has_teacher
+    )
+    head, teacher_head = trainer._heads
+    # from one that knows nothing, there is much to learn
     blank = RidgeHead(0 * head.weights, 0 * head.bias, 1.0)
-    trainer.take(trainer._annotations, blank)
+    trainer.take(trainer._annotations, blank, teacher_head)
     losses, notices = _steps(trainer, 30)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert notices == []
@@ -96,7 +111,8 @@ def test_the_same_seed_gives_the_same_steps(make_trainer):
 def test_the_start_weights_stay_as_they_were(config, image, strokes):
     unet = UNet(config.unet_config(1, 2)).requires_grad_(False)
     before = _state(unet)
-    trainer = Trainer(Network(unet, 3, 2), config, 1e-2, CPU)
+    network = Network(unet, 3, 2)
+    trainer = Trainer(network, network, config, 1e-2, CPU)  # it is its own teacher
     _take(trainer, _annotate(image, strokes))
     _steps(trainer, 2)
     assert all((unet.state_dict()[n] == t).all() for n, t in before.items())
@@ -168,6 +184,112 @@ def test_every_class_is_in_every_batch(make_trainer, image, n_classes, monkeypat
     assert seen == [set(range(n_classes))] * 5
 
 
+# -- the teacher ---------------------------------------------------------------------
+
+
+def _unpainted(trainer):
+    """Return what network and teacher give where nothing is painted, each (n, K)."""
+    annotations = trainer._annotations
+    (image,) = annotations.images
+    height, width = image.source.stack.plane_shape
+    pixels = torch.from_numpy(image.source.read(0, 0, height, 0, width))[None]
+    free = torch.from_numpy(np.asarray(image.plane(0)) == 0)
+    trainer.unet.eval()
+    with torch.no_grad():
+        return [
+            head.logits(unet, pixels)[0].softmax(0)[:, free].T
+            for head, unet in (
+                (trainer._head, trainer.unet),
+                (trainer._teacher_head, trainer._teacher.unet),
+            )
+        ]
+
+
+@pytest.mark.parametrize("n_scales", [1, 2])
+def test_where_nothing_is_painted_the_teacher_pulls(make_trainer, strokes, n_scales):
+    """The strokes are painted in the wrong place: the network would follow them."""
+    wrong = np.roll(strokes, 15, axis=0)
+    image = np.random.default_rng(3).normal(size=(48, 48))
+    distances = []
+    for stay_weight in (0.0, 5.0):
+        trainer = make_trainer(
+            _annotate(image, wrong),
+            n_scales=n_scales,
+            has_teacher=True,
+            rate=1e-3,
+            stay_weight=stay_weight,
+        )
+        mine, known = _unpainted(trainer)
+        torch.testing.assert_close(mine, known)  # it starts there
+        _steps(trainer, 40)
+        mine, known = _unpainted(trainer)
+        distances.append(float((mine - known).abs().mean()))
+    free, held = distances
+    assert free > 0.05
+    assert held < 0.5 * free
+
+
+def test_without_a_teacher_only_strokes_count(make_trainer):
+    runs = [
+        (_steps(trainer, 3), _state(trainer.unet))
+        for trainer in (make_trainer(stay_weight=w) for w in (0.0, 5.0))
+    ]
+    assert runs[0][0] == runs[1][0]
+    assert all((runs[0][1][n] == t).all() for n, t in runs[1][1].items())
+
+
+def test_a_teacher_of_no_weight_changes_nothing(make_trainer):
+    with_teacher = make_trainer(has_teacher=True, stay_weight=0)
+    assert _steps(with_teacher, 3) == _steps(make_trainer(), 3)
+
+
+def test_the_teacher_stays_as_it_was(make_trainer):
+    trainer = make_trainer(has_teacher=True)
+    _, before = _unpainted(trainer)
+    _steps(trainer, 5)
+    mine, known = _unpainted(trainer)
+    torch.testing.assert_close(known, before, rtol=0, atol=0)
+    assert (mine - known).abs().max() > 1e-3
+    assert all(p.grad is None for p in trainer._teacher.unet.parameters())
+    assert all(p.grad is None for p in trainer._teacher_head.parameters())
+
+
+def test_the_distance_counts_only_in_the_mask_and_rare_classes_weigh_more():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 2, 4, 5, generator=generator).requires_grad_()
+    known = torch.zeros(1, 2, 4, 5)
+    known[:, 0] = 1
+    known[:, :, 0, 0] = torch.tensor([0.0, 1.0])  # one pixel of 20
+    mask = torch.ones(1, 4, 5, dtype=torch.bool)
+    mask[:, 1:3] = False
+    training._distance(logits, known, mask).backward()
+    slope = logits.grad[0, 0].abs()
+    assert (slope[1:3] == 0).all()
+    assert (slope[[0, 3]] > 0).all()
+    # a step of the same size has more weight in the rare class
+    with torch.no_grad():
+        slack = (logits.softmax(1) - known)[0, 0].abs()
+    weights = slope / slack
+    assert weights[0, 0] / weights[0, 1] == pytest.approx((0.95 / 0.05) ** 0.5)
+
+
+def test_the_distance_is_least_at_what_is_known():
+    known = torch.tensor([0.7, 0.3]).reshape(1, 2, 1, 1).expand(1, 2, 3, 3)
+    mask = torch.ones(1, 3, 3, dtype=torch.bool)
+    logits = known.log().requires_grad_()
+    training._distance(logits, known, mask).backward()
+    assert logits.grad.abs().max() < 1e-6
+
+
+def test_where_all_is_painted_there_is_no_distance():
+    logits = torch.randn(2, 3, 4, 4).requires_grad_()
+    known = torch.full((2, 3, 4, 4), 1 / 3)
+    loss = training._distance(logits, known, torch.zeros(2, 4, 4, dtype=torch.bool))
+    assert loss.item() == 0
+    loss.backward()
+    assert (logits.grad == 0).all()
+
+
 # -- memory --------------------------------------------------------------------------
 
 
@@ -195,7 +317,7 @@ def test_many_classes_do_not_keep_the_batch_large(make_trainer, image):
     assert [s[0] for s in sizes] == [8, 4, 2, 2]
     assert "2 patches" in notices[-1]
     # new strokes do not bring back what did not fit
-    trainer.take(trainer._annotations, trainer._ridge)
+    trainer.take(trainer._annotations, *trainer._heads)
     _steps(trainer, 1)
     assert sizes[-1][0] == 2
 
@@ -263,7 +385,7 @@ def test_bad_losses_for_long_stop_the_training_at_the_averaged_weights(
     _poison(trainer, monkeypatch, 10**6)
     _steps(trainer, 5)  # may pass by themselves
     with pytest.raises(TrainingError, match="learning rate"):
-        _steps(trainer, 15)
+        _steps(trainer, 40)
     for name, tensor in trainer.average.state_dict().items():
         assert torch.isfinite(tensor).all()
         assert (trainer.unet.state_dict()[name] == tensor).all()
@@ -301,6 +423,40 @@ def test_a_bad_gradient_of_a_good_loss_does_not_reach_the_weights(
 # -- the head, and new classes -------------------------------------------------------
 
 
+def test_each_feature_is_trained_as_it_is_trusted(make_trainer):
+    """What is trusted little changes little, in one step of the same size."""
+    trainer = make_trainer()
+    prior = HeadPrior(
+        scales=np.geomspace(1e-2, 10, 4 + 8 + 16 + 3).astype(np.float32),
+        sizes=(4, 8, 16, 3),
+        n_levels=3,
+        strength=(-3.0, 0.0),
+        temperature=(1.5, 0.0),
+    )
+    network = Network(trainer.network.unet, 3, 1, prior)
+    trusting = Trainer(network, None, trainer.config, 1e-2, CPU)
+    _take(trusting, trainer._annotations)
+    head = trusting._heads[0]
+    before = (trusting._head.weight * trusting._head.scale[:, None]).detach()
+    expected = torch.from_numpy(head.weights * np.float32(head.temperature))
+    torch.testing.assert_close(before, expected)  # it starts from the same scores
+    _steps(trusting, 1)
+    after = (trusting._head.weight * trusting._head.scale[:, None]).detach()
+    change = (after - before).abs().amax(dim=1)
+    assert change[-3:].min() > 100 * change[:3].max() > 0
+
+
+def test_the_head_learns_faster_than_the_network(make_trainer):
+    trainer = make_trainer()
+    name = "down.0.0.weight"
+    before = trainer.unet.get_parameter(name).detach().clone()
+    head = trainer._head.weight.detach().clone()
+    _steps(trainer, 1)  # the first step of Adam is as long as the learning rate
+    moved = (trainer.unet.get_parameter(name) - before).abs().max().item()
+    of_head = (trainer._head.weight - head).abs().max().item()
+    assert of_head == pytest.approx(10 * moved, rel=0.1)
+
+
 def test_training_goes_on_from_the_closed_form_head(make_trainer, image, strokes):
     """Before the first step, it gives the same scores."""
     # far from the border, where a tile sees zeros sooner than a patch does
@@ -309,12 +465,12 @@ def test_training_goes_on_from_the_closed_form_head(make_trainer, image, strokes
     annotations = _annotate(wide, middle)
     trainer = make_trainer(annotations, n_scales=2)
     samples = collect_samples(annotations, tile_px=48, max_px=10_000)
-    network = trainer._network
+    network = trainer.network
     head = _head(network, annotations)
     source = annotations.images[0].source
     pixels = torch.from_numpy(source.read(0, 0, 192, 0, 192))[None]
     with torch.no_grad():
-        logits = trainer._logits(pixels)[0].numpy()
+        logits = trainer._head.logits(trainer.unet, pixels)[0].numpy()
     expected = head.logits(samples.of_network(network, FeatureCache()))
     for group in samples.groups:
         y, x = group.yx.T

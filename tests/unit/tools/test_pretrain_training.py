@@ -176,7 +176,7 @@ def test_the_product_reads_the_file(exported):
                 unet.state_dict()[name], tensor, rtol=1e-3, atol=1e-5
             )
     prior = read_prior("compact")
-    assert prior.covers(3, 2)
+    assert prior.covers(3)
     scales = trainer.average_prior.log_scale.detach().exp().numpy()
     np.testing.assert_allclose(prior.scales, scales, rtol=3e-3)
     for n_strokes in (2, 9):
