@@ -8,15 +8,14 @@ import numpy as np
 from _cases import Case
 from _data import Picture
 from _judge import score_labels
+from _strokes import add_random_strokes, count_strokes
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
-from skimage.measure import label
 
 from napari_unet import Learner, LearnerConfig
 from napari_unet.annotation.simulate import simulate_corrections, simulate_strokes
 from napari_unet.jobs import finish
 
-__all__ = ["add_random_strokes", "count_strokes", "run_rounds"]
+__all__ = ["run_rounds"]
 
 Labels = NDArray[np.integer]
 Record = dict[str, Any]
@@ -80,34 +79,6 @@ def run_rounds(
             painted.truth, annotations["random"], n_added, seed
         )
     return result
-
-
-def add_random_strokes(
-    truth: Labels, annotation: Labels, n_strokes: int, seed: int
-) -> Labels:
-    """Add strokes at random places, each of a class drawn at random.
-
-    All classes are as likely. The strokes are those of `simulate_strokes`, apart from
-    what is painted.
-    """
-    rng = np.random.default_rng([seed, 1])
-    values = np.unique(truth[truth > 0])
-    result = annotation.copy()
-    for _ in range(n_strokes):
-        for value in rng.permutation(values):
-            is_near = binary_dilation(result == value, np.ones((3, 3)))
-            room = np.where((truth == value) & ~is_near & (result == 0), value, 0)
-            if room.any():
-                stroke = simulate_strokes(room, 1, int(rng.integers(2**31)))
-                result[stroke > 0] = value
-                break
-    return result
-
-
-def count_strokes(annotation: Labels) -> int:
-    """Count connected strokes of one value."""
-    values = np.unique(annotation[annotation > 0])
-    return sum(int(label(annotation == value).max()) for value in values)
 
 
 def _score(

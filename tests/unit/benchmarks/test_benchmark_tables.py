@@ -112,7 +112,7 @@ def test_parts_of_a_case_are_put_together_and_other_settings_left_out(tmp_path):
 
 
 def test_random_strokes_are_as_many_as_asked_and_right():
-    from _rounds import add_random_strokes, count_strokes
+    from _strokes import add_random_strokes, count_strokes
 
     from napari_unet.annotation.simulate import simulate_strokes
 
