@@ -45,6 +45,8 @@ class Mail:
     class_names: dict[int, str] | None = None
     wants_refresh: bool = False
     wants_reset: bool = False
+    wants_scales: bool = False
+    n_scales: int | None = None
     save_paths: list[str] = field(default_factory=list)
 
 
@@ -140,6 +142,12 @@ class Inbox:
         """Forget what was learned; what is painted stays."""
         with self._condition:
             self._mail.wants_reset = True
+            self._wake()
+
+    def set_scales(self, n_scales: int | None) -> None:
+        """Let the network see so many sizes of the image; None: it chooses."""
+        with self._condition:
+            self._mail.wants_scales, self._mail.n_scales = True, n_scales
             self._wake()
 
     def close(self) -> None:

@@ -121,6 +121,34 @@ class Learner:
         self._state.reset()
         self._collapse.reset()
 
+    def set_scales(self, n_scales: int | None) -> None:
+        """Set how many sizes of the image the network sees, for objects of other sizes.
+
+        What is painted stays. What was learned by fine-tuning is forgotten and a
+        running `fine_tune` ends, because the head sees other features from the next
+        update or prediction on; a model without strokes stays as it is until then.
+
+        Parameters
+        ----------
+        n_scales
+            1: full size, for objects of up to about 50 px; 2: also half, up to 200 px;
+            3: also a quarter, for larger ones; None: held-out strokes choose.
+
+        Raises
+        ------
+        ConfigError
+            If it is not 1 to 4, nor None.
+        """
+        if n_scales is not None and n_scales not in range(1, 5):
+            raise ConfigError(
+                f"the number of scales is {n_scales!r}: give 1, 2, 3 or 4, or None to "
+                "let the held-out strokes choose"
+            )
+        if n_scales != self.config.instant.n_scales:
+            self._state.set_scales(n_scales)
+            instant = self._state.config.instant
+            self.config = self.config.model_copy(update={"instant": instant})
+
     def update(self) -> Generator[JobEvent, None, None]:
         """Fit the instant stage to the newest annotation, then let the gate judge.
 
@@ -373,6 +401,8 @@ class Learner:
                 self.class_names,
                 self._collapse.advice(annotations.values, self.class_names),
             ),
+            n_scales=state.n_scales,
+            reach_px=state.reach_px,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

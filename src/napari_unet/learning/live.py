@@ -97,6 +97,8 @@ class _Loop:
         if mail.wants_reset:
             yield from self._stop_training("Forgot what was learned.")
             self.learner.reset()
+        if mail.wants_scales:
+            yield from self._set_scales(mail.n_scales)
         if mail.wants_reset or mail.wants_refresh:
             self.shown, self.failed_version = (-1, -1), -1
         for key in mail.forgotten:
@@ -109,6 +111,20 @@ class _Loop:
             yield self._advice()
         for path in mail.save_paths:
             yield from self._save(path)
+
+    def _set_scales(self, n_scales: int | None) -> Generator[JobEvent, None, None]:
+        """See other sizes of the image; where training is wanted, it starts again."""
+        before = self.learner.config
+        try:
+            self.learner.set_scales(n_scales)
+        except NapariUnetError as error:
+            yield Notice(str(error), "warning")
+        if self.learner.config == before:
+            return
+        if self.learner.status.step:
+            yield Notice("Other object sizes: fine-tuning begins again.")
+        self._drop_training()
+        self.failed_version = -1
 
     def _annotate(self, key: str, item: Annotated) -> Generator[JobEvent, None, None]:
         try:

@@ -15,6 +15,8 @@ class LearnerStatus:
 
     ``chosen`` names the candidate that ``predict`` uses ('' before there is one),
     ``score`` is its held-out score, ``scores`` everyone's on the same held-out strokes.
+    ``n_scales`` is how many sizes of the image (full, half, ...) its network sees, and
+    ``reach_px`` how far around a pixel (px of the image); 0 for the forest alone.
     """
 
     chosen: str = ""
@@ -28,3 +30,5 @@ class LearnerStatus:
     n_px: int = 0
     n_strokes: int = 0
     advice: str = ""
+    n_scales: int = 0
+    reach_px: int = 0
