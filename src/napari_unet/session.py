@@ -27,9 +27,25 @@ from napari_unet.jobs import (
     TilePredicted,
 )
 
-__all__ = ["CANDIDATE_NAMES", "Curve", "Phase", "ScorePoint", "Session"]
+__all__ = [
+    "CANDIDATE_NAMES",
+    "Curve",
+    "Phase",
+    "ScorePoint",
+    "Session",
+    "sight_text",
+]
+
+_SIZES = ("full", "half", "quarter", "eighth")
 
 Phase = Literal["empty", "ready", "learning", "paused", "failed"]
+
+
+def sight_text(n_scales: int, reach_px: int) -> str:
+    """Return what a network sees: "92 px around each pixel, the image at full size"."""
+    *most, last = _SIZES[:n_scales]
+    sizes = f"{', '.join(most)} and {last}" if most else last
+    return f"{reach_px} px around each pixel, the image at {sizes} size"
 
 
 @dataclass(frozen=True)
@@ -102,6 +118,10 @@ class Session:
     """Candidate in the overlay, ``""`` before the first; see CANDIDATE_NAMES."""
     scores: dict[str, Score] = field(default_factory=dict)
     reason: str = ""
+    n_scales: int = 0
+    """Sizes of the image that the shown network sees; 0 where none is shown."""
+    reach_px: int = 0
+    """How far around a pixel it sees."""
     advice: str = ""
     message: str = ""
     message_level: str = "info"
@@ -202,6 +222,7 @@ class Session:
         self._offset_s = self._last_call_s = 0.0
         self.step, self.seconds, self.steps_per_s, self.loss = 0, 0.0, 0.0, None
         self.shown, self.scores, self.reason, self.advice = "", {}, "", ""
+        self.n_scales = self.reach_px = 0
         self.generation, self.overlay_time_s = -1, None
         self.n_px = self.n_strokes = 0
         self.progress, self.is_updating = None, False
@@ -232,6 +253,8 @@ class Session:
         self.scores = dict(event.scores)
         self.shown = event.chosen
         self.reason = event.reason
+        self.n_scales, self.reach_px = event.n_scales, event.reach_px
+        self.step = min(self.step, event.step)  # fewer: training begins again
         score = event.scores.get(event.chosen)
         if score is not None and score.mean_iou is not None:
             self.curve.scores.append(ScorePoint(self.seconds, event.chosen, score))

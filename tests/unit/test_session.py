@@ -15,7 +15,7 @@ from napari_unet.jobs import (
     StepDone,
     TilePredicted,
 )
-from napari_unet.session import Curve, Session
+from napari_unet.session import Curve, Session, sight_text
 
 
 def step(number, seconds, loss=1.0):
@@ -100,6 +100,38 @@ def test_scores_of_what_is_shown_make_the_curve():
     session.apply(Scored({"forest": Score(None)}, "forest", "", 0, 0.0, False))
     assert session.score.mean_iou is None
     assert len(session.curve.scores) == 1
+
+
+def test_what_the_shown_network_sees_is_kept_and_forgotten():
+    session = Session()
+    session.apply(Scored({}, "instant", "", 0, 0.0, True, 2, 184))
+    assert (session.n_scales, session.reach_px) == (2, 184)
+    session.apply(Scored({}, "forest", "", 0, 0.0, True))
+    assert (session.n_scales, session.reach_px) == (0, 0)
+    session.apply(Scored({}, "instant", "", 0, 0.0, True, 1, 92))
+    session.restart()
+    assert (session.n_scales, session.reach_px) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("n_scales", "sizes"),
+    [(1, "full"), (2, "full and half"), (4, "full, half, quarter and eighth")],
+)
+def test_what_a_network_sees_in_words(n_scales, sizes):
+    expected = f"92 px around each pixel, the image at {sizes} size"
+    assert sight_text(n_scales, 92) == expected
+
+
+def test_training_that_begins_again_counts_its_steps_from_zero():
+    session = Session()
+    session.apply(step(7, 3.0))
+    session.apply(Scored({}, "fine-tuned", "", 7, 3.0, True))
+    assert session.step == 7
+    session.apply(Scored({}, "instant", "", 0, 0.0, True))
+    assert session.step == 0
+    session.apply(LearningChanged(True))
+    session.apply(step(1, 0.5))
+    assert (session.step, session.seconds) == (1, 3.5)
 
 
 def test_new_strokes_while_learning_mark_a_round_once():

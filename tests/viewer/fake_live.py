@@ -66,6 +66,9 @@ class FakeInbox:
     def save(self, path):
         self._put("save", path)
 
+    def set_scales(self, n_scales):
+        self._put("set_scales", n_scales)
+
     def reset(self):
         self._put("reset")
 

@@ -1,4 +1,4 @@
-"""The top of the dock: which image, how its axes are read, which annotation."""
+"""The top of the dock: image and axes, annotation, how large the objects are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QVBoxLayout, QWidget
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._layer_combo import LayerCombo
 from napari_unet.widgets._layers import image_axes_choices
+from napari_unet.widgets._object_size import ObjectSizeCombo
 from napari_unet.widgets._parts import Button, eliding, fill, label, row
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
@@ -38,6 +39,7 @@ class LayerSection(QWidget):
         self.info = eliding("muted")
         self.axes = QComboBox()
         self.axes.setToolTip(_AXES_TIP)
+        self.objects = ObjectSizeCombo(state)
         self.new = Button("New", "plus", key=KEYS["new"])
         self._fill()
         self.axes.textActivated.connect(book.choose_axes)
@@ -61,6 +63,8 @@ class LayerSection(QWidget):
         last = row(self.annotation.native, self.new)
         last.setStretch(0, 1)
         grid.addLayout(last, 2, 1)
+        grid.addWidget(label("Objects", "caption"), 3, 0)
+        grid.addWidget(self.objects, 3, 1)
         grid.setColumnStretch(1, 1)
 
     def refresh(self) -> None:
@@ -76,6 +80,7 @@ class LayerSection(QWidget):
             f"the brush ({KEYS['new']}).",
             "Choose an image first.",
         )
+        self.objects.refresh()
         self._refresh_axes()
 
     def _refresh_axes(self) -> None:

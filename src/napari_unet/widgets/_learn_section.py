@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from napari_unet.jobs import Score
-from napari_unet.session import CANDIDATE_NAMES, Session
+from napari_unet.session import CANDIDATE_NAMES, Session, sight_text
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._parts import Button, card, eliding, fill, label, row, set_part
 from napari_unet.widgets._state import ViewerState
@@ -115,7 +115,7 @@ class LearnSection(QWidget):
         head = row(label("Showing", "caption"), 1, self.age)
         layout.addLayout(head)
         fill(layout, self.shown, self.score, self.others, self.reason)
-        frame.setToolTip(_SCORE_TIP)
+        self.card = frame
         return frame
 
     def refresh(self) -> None:
@@ -170,6 +170,11 @@ class LearnSection(QWidget):
         self.others.setText(others_text(session))
         self.others.setToolTip("Held-out IoU of the others: " + others_text(session))
         self.reason.setText(session.reason if session.shown else _HINT)
+        tip = _SCORE_TIP
+        if session.n_scales:
+            sight = sight_text(session.n_scales, session.reach_px)
+            tip += f"\n\nThe network that is shown sees {sight}."
+        self.card.setToolTip(tip)
         self.refresh_age()
 
     def set_palette(self, palette: Palette) -> None:

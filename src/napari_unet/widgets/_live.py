@@ -64,6 +64,7 @@ class LiveLoop(QObject):
         self._images: dict[str, tuple[Any, NDArray[np.integer], str]] = {}
         self._view: tuple[str, VisibleField] | None = None
         self._class_names: dict[int, str] = {}
+        self._n_scales: int | None = None
         self._bridge = Bridge(self)
         self._bridge.received.connect(self.received)
         self._bridge.drained.connect(self.drained)
@@ -117,6 +118,17 @@ class LiveLoop(QObject):
             self._class_names = dict(names)
             self.send_if_running("name_classes", names)
 
+    @property
+    def n_scales(self) -> int | None:
+        """How many sizes of the image the network is to see; None: it chooses."""
+        return self._n_scales
+
+    def set_scales(self, n_scales: int | None) -> None:
+        """Tell how many sizes of the image the network is to see."""
+        if n_scales != self._n_scales:
+            self._n_scales = n_scales
+            self.send_if_running("set_scales", n_scales)
+
     def show(self, key: str | None, field: VisibleField | None) -> None:
         """Name the visible field to keep up to date; None: nothing."""
         view = None if key is None or field is None else (key, field)
@@ -145,6 +157,7 @@ class LiveLoop(QObject):
 
     def _start(self) -> None:
         self._inbox, job = self._make_job()
+        self._inbox.set_scales(self._n_scales)
         for key, (image, annotation, axes) in self._images.items():
             self._inbox.annotate(key, image, annotation, axes)
         self._inbox.name_classes(self._class_names)

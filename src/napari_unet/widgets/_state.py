@@ -189,6 +189,16 @@ class ViewerState(QObject):
             self.session.be_ready()
         self.renewed.emit()
 
+    @property
+    def n_scales(self) -> int | None:
+        """How many sizes of the image the network is to see; None: it chooses."""
+        return self.live.n_scales
+
+    def set_scales(self, n_scales: int | None) -> None:
+        """Let the network see so many sizes of the image; None: it chooses."""
+        self.live.set_scales(n_scales)
+        self.renewed.emit()
+
     def warn(self, sentence: str) -> None:
         """Say one sentence in the dock and as a notification."""
         self.session.say(sentence, "warning")

@@ -1,0 +1,51 @@
+"""The choice of how large the objects are, and what the learner made of it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QComboBox
+
+from napari_unet.widgets._state import ViewerState
+
+__all__ = ["OBJECT_SIZES", "ObjectSizeCombo"]
+
+OBJECT_SIZES = {1: "up to 50 px", 2: "up to 200 px", 3: "larger than 200 px"}
+"""What is offered, by how many sizes of the image the network then sees."""
+
+_AUTOMATIC = "automatic"
+_TIP = (
+    "How large the objects are across, in px of the image. The network sees the image "
+    "at full size, for larger objects also at half or a quarter, and so further around "
+    "each pixel. 'automatic', the default, goes by the held-out strokes and says how "
+    "far it sees. Choose yourself where large objects get holes or small ones run "
+    "together. Your strokes stay; what Learn has trained begins again."
+)
+
+
+class ObjectSizeCombo(QComboBox):
+    """Offers the sizes; the first item says what was chosen automatically."""
+
+    def __init__(self, state: ViewerState) -> None:
+        super().__init__()
+        self._state = state
+        self.addItem(_AUTOMATIC, None)
+        for n_scales, text in OBJECT_SIZES.items():
+            self.addItem(text, n_scales)
+        self.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.setMinimumContentsLength(4)
+        self.setToolTip(_TIP)
+        self.activated.connect(self._choose)
+
+    def refresh(self) -> None:
+        """Show what is set, and what was chosen where nothing is."""
+        n_scales = self._state.n_scales
+        reach_px = self._state.session.reach_px if n_scales is None else 0
+        text = f"{_AUTOMATIC}: sees {reach_px} px" if reach_px else _AUTOMATIC
+        with QSignalBlocker(self):
+            self.setItemText(0, text)
+            self.setCurrentIndex(self.findData(n_scales))
+
+    def _choose(self, index: int) -> None:
+        self._state.set_scales(self.itemData(index))
