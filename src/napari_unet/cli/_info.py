@@ -85,6 +85,7 @@ def _print(header: Mapping[str, Any]) -> None:
         ("data", _data_text(header.get("data"))),
         ("pretrained", _pretrained_text(header)),
         ("uses", header.get("chosen")),
+        ("sees", _sight_text(header)),
         ("classes", _classes_text(header)),
         ("painted", _painted_text(header)),
         ("fine-tuned", _tuned_text(header)),
@@ -122,6 +123,18 @@ def _features_text(header: Mapping[str, Any]) -> str:
         return ""
     levels = f"{n_levels} level{'' if n_levels == 1 else 's'}"
     return f"{levels} at {n_scales} scale{'' if n_scales == 1 else 's'}"
+
+
+def _sight_text(header: Mapping[str, Any]) -> str:
+    """Say what the chosen network sees; '' for the forest alone."""
+    from napari_unet.session import sight_text
+
+    is_tuned = str(header.get("chosen")).startswith("fine-tuned")
+    n_scales = header.get("tuned_n_scales" if is_tuned else "head_n_scales")
+    reach_px = header.get("reach_px")
+    if not (isinstance(n_scales, int) and isinstance(reach_px, int)):
+        return ""
+    return sight_text(n_scales, reach_px) if n_scales > 0 < reach_px else ""
 
 
 def _data_text(data: Any) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 __all__ = [
     "IMAGE_FILES",
+    "OBJECTS",
     "add_axes",
     "add_device",
     "add_json",
+    "add_objects",
     "add_progress",
     "class_name",
     "count",
@@ -19,6 +21,8 @@ __all__ = [
 ]
 
 IMAGE_FILES = ".tif .tiff .png .jpg .npy"
+OBJECTS = {"auto": None, "small": 1, "medium": 2, "large": 3}
+"""Sizes of the image that the network sees, by what the objects are called."""
 
 
 def seconds(text: str) -> float:
@@ -79,6 +83,16 @@ def add_axes(parser: argparse.ArgumentParser) -> None:
         "--axes",
         metavar="LETTERS",
         help="axes of the images, such as ZYX or CYX, where the files do not say them",
+    )
+
+
+def add_objects(parser: argparse.ArgumentParser) -> None:
+    """Add ``--objects``."""
+    parser.add_argument(
+        "--objects",
+        choices=tuple(OBJECTS),
+        help="how large the objects are: small, up to 50 px across; medium, up to 200 "
+        "px; large, beyond; auto (default) lets the held-out strokes choose",
     )
 
 

@@ -18,10 +18,12 @@ from napari_unet.cli._console import (
 from napari_unet.cli._files import find_twice, refuse_overwriting, require_files
 from napari_unet.cli._fine_tune import fine_tune
 from napari_unet.cli._options import (
+    OBJECTS,
     add_axes,
     add_device,
     add_files,
     add_json,
+    add_objects,
     add_progress,
     class_name,
     count,
@@ -92,6 +94,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--curves", type=Path, metavar="FILE", help="write loss and scores as CSV"
     )
+    add_objects(parser)
     add_axes(parser)
     add_device(parser)
     add_json(parser)
@@ -105,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
 
     _check_files(args)
     learner = _make_learner(args)
+    if args.objects is not None:
+        learner.set_scales(OBJECTS[args.objects])
     learner.class_names |= dict(args.classes)
     for image_path, annotation_path in zip(args.image, args.annotation, strict=True):
         _annotate(learner, image_path, annotation_path, args.axes)
@@ -222,12 +227,14 @@ def _report(args: argparse.Namespace, learner: Learner) -> None:
             {"model": args.out, "classes": classes, **dataclasses.asdict(status)}
         )
         return
-    from napari_unet.session import CANDIDATE_NAMES
+    from napari_unet.session import CANDIDATE_NAMES, sight_text
 
     print(f"model      {args.out}")
     print(f"uses       {CANDIDATE_NAMES.get(status.chosen, status.chosen)}")
     if status.score is not None and status.score.text:
         print(f"score      {status.score.text}")
+    if status.n_scales:
+        print(f"sees       {sight_text(status.n_scales, status.reach_px)}")
     print(f"fine-tuned {status.step} steps in {seconds_text(status.seconds)}")
     print(f"painted    {status.n_px} px in {status.n_strokes} strokes")
     if status.reason:
