@@ -30,6 +30,7 @@ PRETRAINED_ORDER = ("instant+forest", "instant", "forest", *ORDER[3:])
 both together lose less where the image is unlike those of the pretraining."""
 NETWORK_SHARE = 0.7
 """Of the network in a mean with the forest."""
+_FOREST_GAIN = 0.5  # smaller ones never held on the validation images
 _LEAST = 1e-6  # probability; no single pixel may decide
 
 
@@ -89,13 +90,15 @@ def choose(
     Its log loss must be lower by the share ``min_gain``. On a few strokes the IoU is
     often 1 for several candidates, and its differences are luck; how sure a candidate
     is of each held-out pixel tells more. Where nothing could be held out, the first of
-    ``order`` is trusted.
+    ``order`` is trusted. The forest alone must halve the log loss: it is sure of much
+    that is wrong elsewhere.
     """
     names = [name for name in order if name in scores]
     best = names[0]
     for name in names[1:]:
         mine, its = scores[name].log_loss, scores[best].log_loss
-        if mine is not None and its is not None and mine < (1 - min_gain) * its:
+        needed = max(min_gain, _FOREST_GAIN) if name == "forest" else min_gain
+        if mine is not None and its is not None and mine < (1 - needed) * its:
             best = name
     return best
 

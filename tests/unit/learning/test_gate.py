@@ -113,6 +113,12 @@ def test_a_gain_that_may_be_luck_does_not_count():
 # -- together ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("loss", "chosen"), [(0.26, "instant"), (0.24, "forest")])
+def test_the_forest_alone_must_halve_the_loss(loss, chosen):
+    scores = {"instant": _score(0.5), "forest": _score(loss)}
+    assert choose(scores, 0.1, ("instant", "forest")) == chosen
+
+
 def test_the_network_has_the_larger_part_in_a_mean_with_the_forest():
     assert 0.5 < NETWORK_SHARE < 1
     network = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
