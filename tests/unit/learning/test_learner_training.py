@@ -59,7 +59,7 @@ def test_it_learns(new_learner, config, image, strokes, truth, n_scales):
     instant = config.instant.model_copy(update={"n_scales": n_scales})
     learner = new_learner(instant=instant)
     learner.annotate(image, strokes)
-    finish(learner.fine_tune(steps=60))
+    finish(learner.fine_tune(steps=100))
     labels = learner.predict(image, candidate="fine-tuned")
     assert (labels == truth).mean() > 0.9
     assert learner.status.scores["fine-tuned"].mean_iou > 0.8

@@ -229,6 +229,28 @@ def test_where_nothing_is_painted_the_teacher_pulls(make_trainer, strokes, n_sca
     assert held < 0.5 * free
 
 
+def test_the_teacher_is_silent_where_strokes_speak(make_trainer, monkeypatch):
+    """A pixel is either painted or pulled."""
+    painted, pulled = [], []
+    sparse_loss, distance = training.sparse_loss, training._distance
+
+    def note_painted(logits, targets, *rest):
+        painted.append(targets != IGNORE_INDEX)
+        return sparse_loss(logits, targets, *rest)
+
+    def note_pulled(logits, known, mask):
+        pulled.append(mask)
+        return distance(logits, known, mask)
+
+    monkeypatch.setattr(training, "sparse_loss", note_painted)
+    monkeypatch.setattr(training, "_distance", note_pulled)
+    _steps(make_trainer(has_teacher=True), 3)
+    assert len(painted) == len(pulled) == 3
+    for mine, other in zip(painted, pulled, strict=True):
+        assert mine.any()
+        assert (other == ~mine).all()
+
+
 def test_without_a_teacher_only_strokes_count(make_trainer):
     runs = [
         (_steps(trainer, 3), _state(trainer.unet))
