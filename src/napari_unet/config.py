@@ -6,7 +6,7 @@ One model serves the form in the dock (title, tooltip, range), the command line'
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,6 +39,9 @@ _DEPTH: Final = (
     "Number of poolings, each of which halves the resolution. 4 as in the paper: sees "
     "about 90 px around."
 )
+
+# zero would leave the fit without a solution
+_Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Settings(BaseModel):
@@ -264,7 +267,7 @@ class InstantConfig(_Settings):
         "objects of up to about 50 px; 2 also half, up to 200 px; 3 also a quarter, "
         "for larger ones. Empty: 2, or 3 where held-out strokes are clearly surer.",
     )
-    ridge_factors: tuple[float, ...] = Field(
+    ridge_factors: tuple[_Factor, ...] = Field(
         (1.0, 0.1, 10.0),
         min_length=1,
         title="Ridge strengths",

@@ -48,3 +48,6 @@ def test_settings_are_frozen_and_known():
     for value in ("NaN", "Infinity", "-1"):
         with pytest.raises(ConfigError, match=r"fine_tune\.learning_rate"):
             parse_config(f'{{"fine_tune": {{"learning_rate": {value}}}}}')
+    for value in ("0", "-1", "NaN", "Infinity"):
+        with pytest.raises(ConfigError, match=r"instant\.ridge_factors\.1"):
+            parse_config(f'{{"instant": {{"ridge_factors": [1, {value}]}}}}')
