@@ -190,6 +190,8 @@ class State:
                         "other programs or images, or choose fewer base channels"
                     ) from error
             self.cache.clear()
+            if self.tuned is not None:
+                self.tuned.cache.clear()
             free_memory(self.device)
             self._max_tile_px = max(self._max_tile_px // 2, _SMALLEST_TILE_PX)
             if self._samples is not None:
@@ -285,7 +287,7 @@ class State:
         assert model is not None
         assert self.start is not None
         before = self.verdict
-        self.verdict, self.tuned = judge(
+        verdict, tuned = judge(
             samples,
             before if version == self.judged_version else None,
             start=self.start,
@@ -295,12 +297,14 @@ class State:
             config=self.config,
             is_pretrained=self.is_pretrained,
         )
-        assert self.verdict.choice is not None
-        if self.verdict.choice != (before.choice or self._first_choice):
+        assert verdict.choice is not None
+        if verdict.choice != (before.choice or self._first_choice):
             deep = samples.of_network(self.start, self.cache)
-            head = fit_head(samples, deep, self.start, self.verdict.choice)
+            head = fit_head(samples, deep, self.start, verdict.choice)
             model = model.with_head(head)
-        model = model.using(self.tuned, self.verdict.chosen)
+        # only now: where memory ran out before, all of it is done again
+        self.verdict, self.tuned = verdict, tuned
+        model = model.using(tuned, verdict.chosen)
         is_changed = self.model is None or model.generation != self.model.generation
         self.model = model
         self.judged_version = version
