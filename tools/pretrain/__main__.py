@@ -25,6 +25,7 @@ from tools.pretrain.training import Settings, Trainer, append
 _LOG_EVERY = 50
 _SAVE_EVERY_S = 180.0
 _WARM_UP_STEPS = 100
+_GRID_PX = 32  # so that half size still fits the poolings
 
 
 def parse() -> argparse.Namespace:
@@ -55,7 +56,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu"
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.minutes <= 0 or not 0 < args.cool <= 1:
+        parser.error("--minutes must be above 0, and --cool above 0 and at most 1")
+    if args.crop <= 0 or args.crop % _GRID_PX:
+        parser.error(f"--crop must be a multiple of {_GRID_PX} px")
+    if args.data is not None and not (args.data / "manifest.csv").is_file():
+        parser.error(f"--data: there is no manifest.csv in '{args.data}'")
+    return args
 
 
 def validation_episodes(data: Path | None, size: int, n: int = 48) -> list[Episode]:

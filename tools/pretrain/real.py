@@ -35,7 +35,6 @@ class _Picture:
     image: NDArray[np.float16]
     labels: NDArray[np.uint16]
     kind: str
-    group: int  # images of a set that look alike: the same number of channels
 
 
 class RealImages:
@@ -68,8 +67,8 @@ class RealImages:
     def draw(self, rng: np.random.Generator, size: int) -> Pair:
         """Return two crops of one set, (size, size) px each, with one task's classes.
 
-        The second is from another image of the set half of the time; zoom, polarity,
-        colours and exposure are random, the same for both but for exposure.
+        The second is from the same image 4 times of 10, else from any of the set; zoom,
+        polarity, colours and exposure are random, the same for both but for exposure.
         """
         while True:
             names = list(self.sets)
@@ -120,7 +119,6 @@ def _read(folder: Path, row: dict[str, str], validation: bool) -> list[_Picture]
                 normalised.astype(np.float16),
                 truth.astype(np.uint16),
                 kind,
-                len(normalised),
             )
         )
     return pictures

@@ -23,8 +23,6 @@ from tools.pretrain.head import Prior, ridge
 
 __all__ = ["Settings", "Trainer", "append"]
 
-_GRID_PX = 32  # crops are multiples, so that half size still fits the poolings
-
 
 @dataclass(frozen=True)
 class Settings:

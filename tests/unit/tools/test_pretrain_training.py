@@ -15,7 +15,7 @@ from napari_unet.core.checkpoint import read_header
 from napari_unet.core.head import HeadPrior, RidgeHead
 from napari_unet.core.hypercolumn import hypercolumn, sample
 from napari_unet.core.start import make_network, read_prior
-from tools.pretrain.__main__ import save
+from tools.pretrain.__main__ import parse, save
 from tools.pretrain.episodes import Episode, draw_episode
 from tools.pretrain.head import Prior, ridge
 from tools.pretrain.procedural import draw_pair
@@ -137,6 +137,24 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(episodes, tmp_path):
         assert mine == theirs
     for name, tensor in trainer.average.state_dict().items():
         torch.testing.assert_close(other.average.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--crop", "100", "multiple of 32"),
+        ("--minutes", "0", "above 0"),
+        ("--cool", "0", "above 0"),
+        ("--data", "nowhere", "no manifest"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_run(
+    option, value, told, monkeypatch, capsys
+):
+    monkeypatch.setattr("sys.argv", ["pretrain", "--out", "run", option, value])
+    with pytest.raises(SystemExit):
+        parse()
+    assert told in capsys.readouterr().err
 
 
 # -- the file --------------------------------------------------------------------------
