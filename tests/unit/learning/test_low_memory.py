@@ -88,3 +88,21 @@ def test_a_learner_recovers_when_memory_is_back(new_learner, large, starve):
         learner.predict(large[0])
     starve(10**6)
     assert (learner.predict(large[0]) > 0).all()
+
+
+def test_the_maps_of_both_networks_are_given_back(new_learner, large):
+    learner = _learner(new_learner)
+    learner.annotate(*large)
+    finish(learner.fine_tune(steps=1))
+    state = learner._state
+    caches = state.cache, state.tuned.cache
+    assert all(cache.n_bytes > 0 for cache in caches)
+    sizes = []
+
+    def fail_once():
+        sizes.append([cache.n_bytes for cache in caches])
+        if len(sizes) == 1:
+            raise MemoryError
+
+    state.within_memory(fail_once)
+    assert sizes[1] == [0, 0]
