@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 __all__ = ["HeadPrior", "RidgeHead", "softmax"]
 
@@ -70,12 +71,13 @@ class RidgeHead:
             factors = 1 / np.where(is_flat, np.inf, deviation)
         else:
             factors = scale.astype(np.float64)
-        z = (x - mean) * factors
         one_hot = np.eye(n_classes)[targets]
         prior = w @ one_hot
-        gram = (z * w[:, None]).T @ z
-        gram[np.diag_indices_from(gram)] += strength
-        weights = np.linalg.solve(gram, (z * w[:, None]).T @ (one_hot - prior))
+        is_used = factors != 0
+        root = np.sqrt(w)[:, None]
+        z = (x - mean)[:, is_used] * factors[is_used] * root
+        weights = np.zeros((len(mean), n_classes))
+        weights[is_used] = _solve(z, (one_hot - prior) * root, strength)
         weights *= factors[:, None]
         return cls(
             weights.astype(np.float32),
@@ -87,6 +89,24 @@ class RidgeHead:
         """Map features (n, F) to logits (n, K)."""
         scores: Floats = features @ self.weights + self.bias
         return scores * np.float32(self.temperature)
+
+
+def _solve(
+    z: NDArray[np.float64], y: NDArray[np.float64], strength: float
+) -> NDArray[np.float64]:
+    """Return ridge regression's weights (F, K) for rows z (n, F) and y (n, K).
+
+    By whichever normal equations are fewer: those of the features, or of the rows.
+    """
+    is_tall = len(z) >= z.shape[1]
+    gram = z.T @ z if is_tall else z @ z.T
+    gram[np.diag_indices_from(gram)] += strength
+    solution: NDArray[np.float64]
+    if is_tall:
+        solution = linalg.solve(gram, z.T @ y, assume_a="pos")
+    else:
+        solution = z.T @ linalg.solve(gram, y, assume_a="pos")
+    return solution
 
 
 @dataclass(frozen=True, eq=False)
