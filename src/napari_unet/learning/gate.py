@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.metrics import confusion_matrix, dice_per_class, iou_per_class
 from napari_unet.jobs import Score
-from napari_unet.learning.samples import Samples
+from napari_unet.learning.samples import Samples, balance
 
 __all__ = [
     "NETWORK_SHARE",
@@ -47,10 +47,8 @@ def score_candidate(
     present = np.unique(samples.targets[mask])
     if len(present) < 2:
         return Score(None, n_px=n_px, n_strokes=n_strokes)
-    weights = samples.weights[mask].astype(np.float64)
     targets = samples.targets[mask]
-    for index in present:  # equal sums again, of what is held out
-        weights[targets == index] /= weights[targets == index].sum()
+    weights = balance(samples.weights[mask], targets)
     matrix = confusion_matrix(
         targets,
         probabilities[mask].argmax(axis=1),
@@ -58,28 +56,30 @@ def score_candidate(
         weights,
     )
     iou, dice = iou_per_class(matrix), dice_per_class(matrix)
-    right = np.maximum(probabilities[mask, targets], _LEAST)
     return Score(
         mean_iou=float(np.mean(iou[present])),
         iou={samples.values[i]: float(iou[i]) for i in present},
         dice={samples.values[i]: float(dice[i]) for i in present},
         n_px=n_px,
         n_strokes=n_strokes,
-        log_loss=float(-(weights * np.log(right)).sum() / weights.sum()),
+        log_loss=log_loss(samples, probabilities, mask),
     )
 
 
 def log_loss(
     samples: Samples, probabilities: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> float:
-    """Return the weighted cross-entropy at the samples of ``mask``; 0 when it is empty.
+    """Return the mean cross-entropy at the samples of ``mask``; 0 when it is empty.
 
-    Tells apart what is right on the same pixels, by how sure it is of them.
+    Classes weigh the same. Tells apart what is right on the same pixels, by how sure it
+    is of them.
     """
     if not mask.any():
         return 0.0
-    right = probabilities[mask, samples.targets[mask]]
-    return float(-(samples.weights[mask] * np.log(np.maximum(right, _LEAST))).sum())
+    targets = samples.targets[mask]
+    weights = balance(samples.weights[mask], targets).astype(np.float64)
+    right = np.maximum(probabilities[mask, targets], _LEAST)
+    return float(-(weights * np.log(right)).sum() / weights.sum())
 
 
 def choose(

@@ -14,7 +14,7 @@ from napari_unet.core.head import RidgeHead, softmax
 from napari_unet.learning.candidates import Network
 from napari_unet.learning.forest import Forest
 from napari_unet.learning.gate import log_loss
-from napari_unet.learning.samples import Samples
+from napari_unet.learning.samples import Samples, balance
 
 __all__ = [
     "CrossValidation",
@@ -86,7 +86,7 @@ def fit_head(
         features[rows],
         samples.targets[rows],
         len(samples.values),
-        samples.weights[rows],
+        balance(samples.weights[rows], samples.targets[rows]),
         strength * choice.factor,
         temperature,
         scale,
@@ -105,7 +105,7 @@ def fit_forest(
         filters[rows],
         samples.targets[rows],
         len(samples.values),
-        samples.weights[rows],
+        balance(samples.weights[rows], samples.targets[rows]),
         config,
         seed,
     )

@@ -13,7 +13,7 @@ from napari_unet.annotation.annotations import AnnotatedImage, AnnotationSet
 from napari_unet.inference.tiles import Tile
 from napari_unet.learning.candidates import FeatureCache, Network
 
-__all__ = ["Samples", "collect_samples"]
+__all__ = ["Samples", "balance", "collect_samples"]
 
 Floats = NDArray[np.float32]
 
@@ -80,7 +80,7 @@ class Samples:
             targets=self.targets[rows],
             strokes=self.strokes[rows],
             folds=self.folds[rows],
-            weights=_balanced(self.weights[rows], self.targets[rows]),
+            weights=balance(self.weights[rows], self.targets[rows]),
             groups=moved,
         )
 
@@ -139,13 +139,13 @@ def collect_samples(
         targets=targets,
         strokes=np.concatenate(columns["strokes"]),
         folds=np.concatenate(columns["folds"]),
-        weights=_balanced(weights, targets),
+        weights=balance(weights, targets),
         groups=tuple(groups),
     )
 
 
-def _balanced(weights: Floats, targets: NDArray[np.intp]) -> Floats:
-    """Give all classes the same sum."""
+def balance(weights: Floats, targets: NDArray[np.intp]) -> Floats:
+    """Return weights (n,) with the same sum for each class of the targets (n,)."""
     weights = weights.copy()
     for index in np.unique(targets):
         weights[targets == index] /= weights[targets == index].sum()

@@ -35,6 +35,7 @@ __all__ = ["Tuned", "Verdict", "advise", "judge"]
 
 Floats = NDArray[np.float32]
 _MAX_TUNED_TILES = 24
+_TUNED_BYTES = 250 * 2**20  # of maps; up to three snapshots live at a time
 # Training on so few strokes that fewer than four check it made labels worse on average;
 # at a smaller gain in log loss (a share), the true gain was as often below zero.
 _FEWEST_STROKES = 4
@@ -50,7 +51,7 @@ class Tuned:
 
     network: Network
     head: RidgeHead | None = None
-    cache: FeatureCache = field(default_factory=FeatureCache)
+    cache: FeatureCache = field(default_factory=lambda: FeatureCache(_TUNED_BYTES))
 
     def fitted(self, samples: Samples, choice: HeadChoice) -> Tuned:
         """Return it with the head fitted to the samples of a bounded part of tiles."""

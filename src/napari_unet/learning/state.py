@@ -393,8 +393,9 @@ class State:
             kept,
         )
         head = teacher_head
-        if self.tuned is not None:
-            head = self.tuned.fit(samples, choice, without=HELD_OUT_FOLD)
+        if trainer.n_steps or self.tuned is not None:
+            now = Tuned(trainer.snapshot())
+            head = now.fit(samples, choice, without=HELD_OUT_FOLD)
         trainer.take(self.annotations, head, teacher_head)
 
     def ensure_trainer(self) -> Trainer:

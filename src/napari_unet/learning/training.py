@@ -170,6 +170,7 @@ class Trainer:
             return self._bad_step(value)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0))
+        norm += float(nn.utils.clip_grad_norm_(self._head.parameters(), 1.0))
         if not math.isfinite(norm):
             return self._bad_step(value)
         self._n_bad = 0
