@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from napari_unet.config import UNetConfig
@@ -13,7 +14,7 @@ from napari_unet.core.checkpoint import load_tensors
 from napari_unet.core.head import HeadPrior
 from napari_unet.core.inflate import inflate
 from napari_unet.core.unet import UNet
-from napari_unet.errors import ConfigError
+from napari_unet.errors import CheckpointError, ConfigError
 
 __all__ = [
     "bundled_path",
@@ -102,15 +103,20 @@ def read_prior(architecture: str) -> HeadPrior | None:
     arrays, header = load_tensors(path)
     if "prior.log_scale" not in arrays:
         return None
-    n_levels, n_scales = header["n_levels"], header["n_scales"]
-    config = UNetConfig.model_validate(header["unet"])
-    return HeadPrior(
-        scales=np.exp(arrays["prior.log_scale"].astype(np.float32)),
-        sizes=(*config.channels[:n_levels] * n_scales, config.in_channels),
-        n_levels=n_levels,
-        strength=tuple(header["strength"]),
-        temperature=tuple(header["temperature"]),
-    )
+    try:
+        n_levels, n_scales = header["n_levels"], header["n_scales"]
+        config = UNetConfig.model_validate(header["unet"])
+        return HeadPrior(
+            scales=np.exp(arrays["prior.log_scale"].astype(np.float32)),
+            sizes=(*config.channels[:n_levels] * n_scales, config.in_channels),
+            n_levels=n_levels,
+            strength=tuple(header["strength"]),
+            temperature=tuple(header["temperature"]),
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise CheckpointError(
+            f"the bundled weights '{path}' are damaged: install the program again"
+        ) from error
 
 
 def spread_channels(weight: Tensor, n_channels: int) -> Tensor:
