@@ -265,7 +265,7 @@ class InstantConfig(_Settings):
         title="Scales",
         description="How many sizes of the image the network sees: 1 full size, for "
         "objects of up to about 50 px; 2 also half, up to 200 px; 3 also a quarter, "
-        "for larger ones. Empty: 2, or 3 where held-out strokes are clearly surer.",
+        "for larger ones. Empty: 2, or 1 with random weights.",
     )
     ridge_factors: tuple[_Factor, ...] = Field(
         (1.0, 0.1, 10.0),

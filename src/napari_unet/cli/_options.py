@@ -92,7 +92,7 @@ def add_objects(parser: argparse.ArgumentParser) -> None:
         "--objects",
         choices=tuple(OBJECTS),
         help="how large the objects are: small, up to 50 px across; medium, up to 200 "
-        "px; large, beyond; auto (default) lets the held-out strokes choose",
+        "px; large, beyond; auto (default) suits most images",
     )
 
 

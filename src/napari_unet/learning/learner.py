@@ -132,7 +132,7 @@ class Learner:
         ----------
         n_scales
             1: full size, for objects of up to about 50 px; 2: also half, up to 200 px;
-            3: also a quarter, for larger ones; None: held-out strokes choose.
+            3: also a quarter, for larger ones; None: 2, or 1 with random weights.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class Learner:
         if n_scales is not None and n_scales not in range(1, 5):
             raise ConfigError(
                 f"the number of scales is {n_scales!r}: give 1, 2, 3 or 4, or None to "
-                "let the held-out strokes choose"
+                "leave it at the usual number"
             )
         if n_scales != self.config.instant.n_scales:
             self._state.set_scales(n_scales)

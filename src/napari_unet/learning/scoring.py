@@ -156,7 +156,7 @@ def judge(
         }
         scores = _score_all(samples, {**instant, **network}, mask)
         if samples.count_strokes(mask) >= _FEWEST_STROKES:
-            chosen = choose(scores, _TUNED_GAIN, (best, *network))
+            chosen = choose(scores, _TUNED_GAIN, (best, _tuned_partner(best)))
     verdict = Verdict(
         scores=scores,
         chosen=chosen,
@@ -166,6 +166,15 @@ def judge(
         tuned_at_samples=tuned_at_samples,
     )
     return verdict, tuned
+
+
+def _tuned_partner(best: str) -> str:
+    """Return the same candidate with the trained network in it.
+
+    Like is compared with like: whether the forest should have a part in it was decided
+    on more strokes than judge the training.
+    """
+    return best.replace("instant", "fine-tuned") if "instant" in best else ORDER[-1]
 
 
 def _score_all(

@@ -41,7 +41,7 @@ __all__ = ["LearnedFrom", "State"]
 # fine-tuning from pretrained weights moves gently, or it forgets what they know
 _PRETRAINED_RATE = 1 / 3
 _SMALLEST_TILE_PX = 64
-_PRETRAINED_SCALES = 3
+_PRETRAINED_SCALES = 2
 T = TypeVar("T")
 
 

@@ -16,8 +16,8 @@ _AUTOMATIC = "automatic"
 _TIP = (
     "How large the objects are across, in px of the image. The network sees the image "
     "at full size, for larger objects also at half or a quarter, and so further around "
-    "each pixel. 'automatic', the default, goes by the held-out strokes and says how "
-    "far it sees. Choose yourself where large objects get holes or small ones run "
+    "each pixel. 'automatic', the default, suits most images and says how far it sees. "
+    "Choose yourself where large objects get holes or small ones run "
     "together. Your strokes stay; what Learn has trained begins again."
 )
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import napari_unet.learning.state as state_module
 from napari_unet.config import InstantConfig
 from napari_unet.errors import AnnotationError, ImageError
 from napari_unet.jobs import (
@@ -98,8 +99,9 @@ def test_more_feature_levels_than_there_are(new_learner, image, strokes, tmp_pat
 def test_a_network_that_was_trained_at_fewer_scales_is_saved_and_loaded(
     bundle, monkeypatch, new_learner, scene, tmp_path
 ):
-    """As by default: three scales are computed, and two of them chosen."""
+    """Three scales are computed, and two of them chosen."""
     bundle(monkeypatch)
+    monkeypatch.setattr(state_module, "_PRETRAINED_SCALES", 3)
     instant = scene.config.instant.model_copy(update={"n_scales": None})
     learner = new_learner(start="bundled", instant=instant)
     image = scene.image()

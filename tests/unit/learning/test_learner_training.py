@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import napari_unet.learning.state as state_module
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.errors import AnnotationError
 from napari_unet.inference.tiles import Tile
@@ -279,6 +280,7 @@ def test_it_is_trained_at_the_scales_that_were_chosen(
 ):
     """Two of the three that are computed; the teacher sees the same."""
     bundle(monkeypatch)
+    monkeypatch.setattr(state_module, "_PRETRAINED_SCALES", 3)
     instant = scene.config.instant.model_copy(update={"n_scales": None})
     learner = new_learner(start="bundled", instant=instant)
     learner.annotate(scene.image(), scene.strokes())

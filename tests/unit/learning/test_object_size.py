@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import napari_unet.learning.state as state_module
 from napari_unet.core.checkpoint import load_tensors, save_tensors
 from napari_unet.errors import CheckpointError, ConfigError
 from napari_unet.jobs import StepDone, finish
@@ -189,6 +190,7 @@ def test_networks_that_see_fewer_sizes_than_were_computed_are_saved(
     scene, bundle, monkeypatch, image, strokes, tmp_path
 ):
     bundle(monkeypatch)
+    monkeypatch.setattr(state_module, "_PRETRAINED_SCALES", 3)
     learner = Learner(_at(scene.pretrained, None))
     learner.annotate(image, strokes)
     finish(learner.fine_tune(steps=1))
