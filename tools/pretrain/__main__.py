@@ -45,7 +45,10 @@ def parse() -> argparse.Namespace:
         "--minutes", type=float, default=60.0, help="how long; the rate falls at last"
     )
     parser.add_argument(
-        "--cool", type=float, default=0.4, help="share of the time in which it falls"
+        "--steps", type=int, help="how long, instead of --minutes: the same on any day"
+    )
+    parser.add_argument(
+        "--cool", type=float, default=0.4, help="share of that in which it falls"
     )
     parser.add_argument("--batch", type=int, default=4, help="episodes a step")
     parser.add_argument("--crop", type=int, default=128, help="side of crops (px)")
@@ -57,6 +60,8 @@ def parse() -> argparse.Namespace:
         "--device", default="cuda" if torch.cuda.is_available() else "cpu"
     )
     args = parser.parse_args()
+    if args.steps is not None and args.steps <= 0:
+        parser.error("--steps must be above 0")
     if args.minutes <= 0 or not 0 < args.cool <= 1:
         parser.error("--minutes must be above 0, and --cool above 0 and at most 1")
     if args.crop <= 0 or args.crop % _GRID_PX:
@@ -102,11 +107,14 @@ def main() -> None:
         settings.seed + trainer.n_steps,
         args.workers,
     )
+    append(log, {"step": trainer.n_steps, "arguments": str(vars(args))})
     began = saved = time.monotonic()
     first_step, recent = trainer.n_steps, []
     while True:
-        spent = (time.monotonic() - began) / (60 * args.minutes)
         n_done = trainer.n_steps - first_step
+        spent = (time.monotonic() - began) / (60 * args.minutes)
+        if args.steps is not None:
+            spent = n_done / args.steps
         rate = min(1.0, (1.0 - spent) / args.cool, (n_done + 1) / _WARM_UP_STEPS)
         if rate <= 0:
             break

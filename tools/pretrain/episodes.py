@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import multiprocessing
 
 from napari_unet.annotation.simulate import simulate_strokes
-from napari_unet.annotation.strokes import find_strokes
+from napari_unet.annotation.strokes import Stroke, find_strokes
 from tools.pretrain.fields import Floats
 from tools.pretrain.procedural import Pair, View, draw_pair
 from tools.pretrain.real import RealImages
@@ -58,10 +58,13 @@ def draw_episode(rng: np.random.Generator, pair: Pair, size: int) -> Episode | N
     for a small difference.
     """
     curve, invert = rng.uniform(-0.4, 0.4), rng.random() < 0.25
+    is_restained = rng.random() < 0.3
     views = []
-    for view in (pair.first, pair.second):
+    for number, view in enumerate((pair.first, pair.second)):
         image, truth = _cut(rng, view, size)
         image = _expose(rng, -image if invert else image, curve)
+        if number and is_restained:
+            image = _restain(rng, image)
         views.append((_three_channels(image), truth))
     truth = views[0][1]
     n = int(rng.choice(_N_STROKES, p=_CHANCES))
@@ -72,7 +75,7 @@ def draw_episode(rng: np.random.Generator, pair: Pair, size: int) -> Episode | N
     table = np.full(256, -1, np.int64)
     table[values] = np.arange(len(values))
     parts, targets, weights = [], [], []
-    strokes = find_strokes(annotation)
+    strokes = _thin(rng, find_strokes(annotation))
     cap = max(4, _MAX_SUPPORT_PX // len(strokes))
     for stroke in strokes:
         k = min(cap, stroke.n_px)
@@ -116,6 +119,24 @@ def _expose(rng: np.random.Generator, image: Floats, curve: float) -> Floats:
         sigma = rng.uniform(0, 0.08)
         image = image + sigma * rng.standard_normal(image.shape).astype(np.float32)
     return image.astype(np.float32)
+
+
+def _restain(rng: np.random.Generator, image: Floats) -> Floats:
+    """Change each channel by itself, as another staining or lamp does."""
+    shape = (len(image), 1, 1)
+    gain, shift = rng.uniform(0.7, 1.3, shape), rng.uniform(-0.25, 0.25, shape)
+    return (image * gain + shift).astype(np.float32)
+
+
+def _thin(rng: np.random.Generator, strokes: list[Stroke]) -> list[Stroke]:
+    """Drop strokes now and then, so that classes have different numbers of them."""
+    if rng.random() < 0.7:
+        return strokes
+    kept: list[Stroke] = []
+    for value in sorted({stroke.value for stroke in strokes}):
+        mine = [stroke for stroke in strokes if stroke.value == value]
+        kept += mine[: int(rng.integers(1, len(mine) + 1))]
+    return kept
 
 
 def _three_channels(image: Floats) -> Floats:
@@ -213,7 +234,7 @@ class EpisodeStream:
             try:
                 return Episode(**self._queue.get(timeout=60))
             except queue.Empty:
-                if not any(worker.is_alive() for worker in self._workers):
+                if not all(worker.is_alive() for worker in self._workers):
                     raise RuntimeError(
                         "the processes that make episodes died"
                     ) from None

@@ -25,7 +25,8 @@ SAMPLES = {
     ("dsb2018_fluo", "ad9d305cbf193d42"),
     ("dsb2018_histo_rgb", "ea94ba4b01d1bd5f"),
 }
-_VALIDATION_EVERY = 8  # one image in so many is for validation, at least one a set
+_VALIDATION_EVERY = 8  # one group of images in so many is for validation
+_LEAST_BACKGROUND = 0.01  # share of the pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,17 +53,20 @@ class RealImages:
         self.sets: dict[str, list[_Picture]] = {}
         rows = _read_manifest(folder)
         for name in set_names(folder):
-            mine = sorted(
-                (row for row in rows if row["set"] == name), key=lambda r: r["name"]
-            )
+            groups: dict[str, list[dict[str, str]]] = {}
+            for row in rows:
+                if row["set"] == name:
+                    groups.setdefault(_group(row), []).append(row)
             pictures: list[_Picture] = []
-            for number, row in enumerate(mine):
-                if (name, row["name"]) in SAMPLES:
+            for number, group in enumerate(sorted(groups)):
+                if any((name, row["name"]) in SAMPLES for row in groups[group]):
                     continue
                 is_held_out = number % _VALIDATION_EVERY == 0
-                if row["axes"] == "ZYX" or is_held_out == validation:
-                    pictures += _read(folder, row, validation)
-            self.sets[name] = pictures
+                for row in groups[group]:
+                    if row["axes"] == "ZYX" or is_held_out == validation:
+                        pictures += _read(folder, row, validation)
+            if pictures:
+                self.sets[name] = pictures
 
     def draw(self, rng: np.random.Generator, size: int) -> Pair:
         """Return two crops of one set, (size, size) px each, with one task's classes.
@@ -79,7 +83,7 @@ class RealImages:
             if rng.random() < 0.6:
                 second = same_kind[rng.integers(len(same_kind))]
             task = _draw_task(rng, first)
-            zoom = log_uniform(rng, 0.4, 1.6)
+            zoom = log_uniform(rng, 0.35, 2.5)
             colours = _draw_colours(rng, len(first.image))
             views = [
                 _crop(rng, picture, size, zoom, task, colours)
@@ -88,6 +92,12 @@ class RealImages:
             counts = np.bincount(views[0].truth.ravel(), minlength=5)[1:]
             if (counts > 0.004 * size**2).sum() >= 2:
                 return _compact(views, counts > 0.004 * size**2)
+
+
+def _group(row: dict[str, str]) -> str:
+    """Return what tiles of one field have in common: they are held out together."""
+    note = row.get("note", "")
+    return note if note.startswith("mosaic-group") else row["name"]
 
 
 def set_names(folder: Path) -> list[str]:
@@ -113,7 +123,8 @@ def _read(folder: Path, row: dict[str, str], validation: bool) -> list[_Picture]
     for plane, truth, axes in planes:
         channels = np.moveaxis(plane, -1, 0) if axes == "YXC" else plane[None]
         normalised = Normaliser.fit(PlaneStack(plane, axes)).apply(channels)
-        kind = row["kind"] if (truth == 0).any() else "dense"
+        # a few unlabelled pixels between neighbours are no background
+        kind = row["kind"] if (truth == 0).mean() > _LEAST_BACKGROUND else "dense"
         pictures.append(
             _Picture(
                 normalised.astype(np.float16),

@@ -30,7 +30,7 @@ class Settings:
 
     seed: int = 0
     batch: int = 4
-    crop_px: int = 160
+    crop_px: int = 128
     n_levels: int = 4
     n_scales: int = 2
     learning_rate: float = 1e-3

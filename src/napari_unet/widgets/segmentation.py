@@ -96,7 +96,7 @@ class SegmentationDock(QWidget):
         self.message.setMinimumHeight(32)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 6)
-        layout.setSpacing(8)
+        layout.setSpacing(6)
         fill(layout, self.empty, self.layers, self.classes, self.tip, line())
         fill(layout, self.learning, line(), self.overlay, line(), self.message, 1)
         foot = row(self.device, self.help, self.more, spacing=2)
