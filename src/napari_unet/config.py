@@ -152,8 +152,8 @@ class AugmentationConfig(_Settings):
         le=1,
         title="Contrast",
         description="Patches are multiplied by a factor within 1 plus or minus this. "
-        "0.2 covers the usual differences between exposures. 0, because it made "
-        "fine-tuning of the pretrained network worse.",
+        "0.2 covers the usual differences between exposures. 0, as in the recipe for "
+        "the pretrained network that gained most of those tried.",
     )
     brightness: float = Field(
         0.0,
@@ -234,7 +234,7 @@ class FineTuneConfig(_Settings):
         title="Stay near the start",
         description="Weight in the loss of staying near what the instant network "
         "predicts where nothing is painted; only with pretrained weights. 0.5 gained "
-        "most, and lost least in the worst case; 0: only strokes count.",
+        "most of those tried (0, 0.5, 1); 0: only strokes count.",
     )
     score_every_s: float = Field(
         5.0,

@@ -11,15 +11,17 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from tools.pretrain.episodes import Episode, EpisodeStream, draw_episode
+from tools.pretrain.episodes import Episode, draw_episode
 from tools.pretrain.export import export
 from tools.pretrain.procedural import draw_pair
 from tools.pretrain.real import RealImages, set_names
+from tools.pretrain.stream import BatchStream
 from tools.pretrain.training import Settings, Trainer, append
 
 _LOG_EVERY = 50
@@ -51,7 +53,13 @@ def parse() -> argparse.Namespace:
         "--cool", type=float, default=0.4, help="share of that in which it falls"
     )
     parser.add_argument("--batch", type=int, default=4, help="episodes a step")
-    parser.add_argument("--crop", type=int, default=128, help="side of crops (px)")
+    parser.add_argument(
+        "--crop",
+        type=int,
+        nargs="+",
+        default=[128],
+        help="sides of crops (px), of which each step takes one at random",
+    )
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="makers of episodes")
@@ -64,8 +72,8 @@ def parse() -> argparse.Namespace:
         parser.error("--steps must be above 0")
     if args.minutes <= 0 or not 0 < args.cool <= 1:
         parser.error("--minutes must be above 0, and --cool above 0 and at most 1")
-    if args.crop <= 0 or args.crop % _GRID_PX:
-        parser.error(f"--crop must be a multiple of {_GRID_PX} px")
+    if any(crop <= 0 or crop % _GRID_PX for crop in args.crop):
+        parser.error(f"--crop must be multiples of {_GRID_PX} px")
     if args.data is not None and not (args.data / "manifest.csv").is_file():
         parser.error(f"--data: there is no manifest.csv in '{args.data}'")
     return args
@@ -93,21 +101,21 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     state, log = args.out / "state.pt", args.out / "log.jsonl"
     settings = Settings(
-        seed=args.seed, batch=args.batch, crop_px=args.crop, learning_rate=args.rate
+        seed=args.seed,
+        batch=args.batch,
+        crop_px=tuple(args.crop),
+        learning_rate=args.rate,
     )
     trainer = Trainer(settings, torch.device(args.device))
     if state.exists():
         trainer.resume(state)
-    validation = validation_episodes(args.data, settings.crop_px)
     # another seed after each resume, or the same episodes would come again
-    stream = EpisodeStream(
-        args.data,
-        settings.crop_px,
-        settings.real_share,
-        settings.seed + trainer.n_steps,
-        args.workers,
-    )
-    append(log, {"step": trainer.n_steps, "arguments": str(vars(args))})
+    fresh = replace(settings, seed=settings.seed + trainer.n_steps)
+    stream = BatchStream(args.data, fresh, args.workers)
+    validation = validation_episodes(args.data, max(settings.crop_px))
+    said = {k: v for k, v in vars(args).items() if k not in ("data", "out")}
+    append(log, {"step": trainer.n_steps, "arguments": str(said)})
+    batch = next(stream)  # the workers take their time to start
     began = saved = time.monotonic()
     first_step, recent = trainer.n_steps, []
     while True:
@@ -118,7 +126,8 @@ def main() -> None:
         rate = min(1.0, (1.0 - spent) / args.cool, (n_done + 1) / _WARM_UP_STEPS)
         if rate <= 0:
             break
-        recent.append(trainer.step([next(stream) for _ in range(args.batch)], rate))
+        recent.append(trainer.step(batch, rate))
+        batch = next(stream)
         if trainer.n_steps % _LOG_EVERY == 0:
             means = {k: float(np.mean([r[k] for r in recent])) for k in recent[0]}
             append(log, {"step": trainer.n_steps, "rate": rate, **means})

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import queue
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import multiprocessing
 
 from napari_unet.annotation.simulate import simulate_strokes
 from napari_unet.annotation.strokes import Stroke, find_strokes
+from napari_unet.core.start import to_bundled_channels
+from napari_unet.learning.samples import balance
 from tools.pretrain.fields import Floats
 from tools.pretrain.procedural import Pair, View, draw_pair
 from tools.pretrain.real import RealImages
 
-__all__ = ["MAX_CLASSES", "Episode", "EpisodeStream", "draw_episode"]
+__all__ = ["MAX_CLASSES", "Episode", "EpisodeSource", "draw_episode"]
 
 MAX_CLASSES = 6
 _MAX_SUPPORT_PX = 400
@@ -83,8 +81,7 @@ def draw_episode(rng: np.random.Generator, pair: Pair, size: int) -> Episode | N
         targets.append(np.full(k, table[stroke.value]))
         weights.append(np.full(k, np.sqrt(stroke.n_px) / k))
     target, weight = np.concatenate(targets), np.concatenate(weights)
-    for index in range(len(values)):
-        weight[target == index] /= weight[target == index].sum() * len(values)
+    weight = balance(weight, target) / len(values)
     return Episode(
         images=np.stack([image for image, _ in views]).astype(np.float32),
         truths=np.stack([table[t] for _, t in views]),
@@ -140,15 +137,13 @@ def _thin(rng: np.random.Generator, strokes: list[Stroke]) -> list[Stroke]:
 
 
 def _three_channels(image: Floats) -> Floats:
-    """Return (3, S, S): grey three times; of two channels, both and their mean."""
-    if len(image) == 1:
-        return np.repeat(image, 3, axis=0)
-    if len(image) == 2:
-        return np.concatenate([image, image.mean(axis=0, keepdims=True)])
-    return image
+    """Return (3, S, S), as images of any number of channels enter the network."""
+    mixing = to_bundled_channels(len(image)).numpy()
+    mixed: Floats = np.einsum("cs,chw->shw", mixing, image)
+    return mixed
 
 
-class _Source:
+class EpisodeSource:
     """Draws procedural pairs, keeping a stock of them, and real ones."""
 
     def __init__(self, data: Path | None, real_share: float, seed: int) -> None:
@@ -158,6 +153,7 @@ class _Source:
         self._stock: list[Pair] = []
 
     def draw(self, size: int) -> Episode:
+        """Return an episode with crops of so many px on a side."""
         rng = self._rng
         while True:
             if self._real is not None and rng.random() < self._real_share:
@@ -178,72 +174,3 @@ class _Source:
                 self._stock[rng.integers(len(self._stock))] = pair
             return pair
         return self._stock[rng.integers(len(self._stock))]
-
-
-class EpisodeStream:
-    """Episodes without end, made by other processes.
-
-    Parameters
-    ----------
-    data
-        Folder of real images; None: procedural tasks alone.
-    size
-        Side of the crops (px).
-    real_share
-        Share of real tasks.
-    seed
-        The same seed and number of workers give the same episodes, but the order in
-        which workers deliver may differ.
-    n_workers
-        Processes.
-    """
-
-    def __init__(
-        self,
-        data: Path | None,
-        size: int,
-        real_share: float,
-        seed: int,
-        n_workers: int = 1,
-    ) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._queue = context.Queue(maxsize=32)
-        self._workers = [
-            context.Process(
-                target=_work,
-                args=(self._queue, data, size, real_share, 1000 * seed + number),
-                daemon=True,
-            )
-            for number in range(n_workers)
-        ]
-        for worker in self._workers:
-            worker.start()
-
-    def __iter__(self) -> Iterator[Episode]:
-        return self
-
-    def __next__(self) -> Episode:
-        """Return the next episode.
-
-        Raises
-        ------
-        RuntimeError
-            If the workers have died.
-        """
-        while True:
-            try:
-                return Episode(**self._queue.get(timeout=60))
-            except queue.Empty:
-                if not all(worker.is_alive() for worker in self._workers):
-                    raise RuntimeError(
-                        "the processes that make episodes died"
-                    ) from None
-
-
-def _work(
-    out: multiprocessing.Queue, data: Path | None, size: int, share: float, seed: int
-) -> None:
-    torch.set_num_threads(1)
-    source = _Source(data, share, seed)
-    while True:
-        out.put(vars(source.draw(size)))

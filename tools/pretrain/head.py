@@ -11,7 +11,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 __all__ = ["Prior", "ridge"]
 
@@ -32,41 +31,43 @@ class Prior(nn.Module):
         self.strength = nn.Parameter(torch.tensor([math.log(0.05), -0.3]))
         self.temperature = nn.Parameter(torch.tensor([math.log(6.0), 0.0]))
 
-    def of(self, n_strokes: int) -> tuple[Tensor, Tensor]:
-        """Return ridge strength and temperature for so many strokes."""
-        size = math.log(n_strokes)
+    def of(self, n_strokes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ridge strength and temperature (E,) for so many strokes (E,)."""
+        size = n_strokes.float().log()
         strength = torch.exp(self.strength[0] + self.strength[1] * size)
         temperature = torch.exp(self.temperature[0] + self.temperature[1] * size)
         return strength, temperature
 
 
 def ridge(
-    features: Tensor, targets: Tensor, weights: Tensor, n_classes: int, strength: Tensor
+    features: Tensor, one_hot: Tensor, weights: Tensor, strength: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Solve weighted ridge regression onto one-hot targets, in its dual form.
+    """Solve weighted ridge regressions onto one-hot targets, in their dual form.
 
     Parameters
     ----------
     features
-        (n, F), scaled by the prior.
-    targets, weights
-        (n,); the weights' sum is 1.
-    n_classes
-        K.
+        (E, N, F), scaled by the prior.
+    one_hot
+        Targets (E, N, K).
+    weights
+        (E, N); the sum is 1 for each of the E, and 0 leaves a pixel out.
     strength
-        Added to the diagonal of the weighted Gram matrix.
+        (E,), added to the diagonal of the weighted Gram matrix.
 
     Returns
     -------
     Tensor, Tensor
-        Weights (F, K) and bias (K,).
+        Weights (E, F, K) and bias (E, K).
     """
-    one_hot = F.one_hot(targets, n_classes).to(features.dtype)
-    mean, share = weights @ features, weights @ one_hot
-    root = weights.sqrt()[:, None]
-    centred = (features - mean) * root
-    gram = centred @ centred.T
-    gram = gram + strength * torch.eye(len(gram), device=gram.device)
-    solution = torch.linalg.solve(gram, (one_hot - share) * root)
-    beta = centred.T @ solution
-    return beta, share - mean @ beta
+    mean = torch.einsum("en,enf->ef", weights, features)
+    share = torch.einsum("en,enk->ek", weights, one_hot)
+    root = weights.sqrt()[..., None]
+    centred = (features - mean[:, None]) * root
+    gram = centred @ centred.mT
+    gram = gram + strength[:, None, None] * torch.eye(gram.shape[-1]).to(gram)
+    # positive definite by its diagonal; unchecked, since a check waits for the GPU
+    factor, _ = torch.linalg.cholesky_ex(gram)
+    solution = torch.cholesky_solve((one_hot - share[:, None]) * root, factor)
+    beta = centred.mT @ solution
+    return beta, share - torch.einsum("ef,efk->ek", mean, beta)

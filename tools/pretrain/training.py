@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,7 +17,8 @@ from torch.nn import functional as F
 from napari_unet.config import UNetConfig
 from napari_unet.core.hypercolumn import hypercolumn, project, sample
 from napari_unet.core.unet import UNet
-from tools.pretrain.episodes import MAX_CLASSES, Episode
+from tools.pretrain.batch import Batch, collate
+from tools.pretrain.episodes import Episode
 from tools.pretrain.head import Prior, ridge
 
 __all__ = ["Settings", "Trainer", "append"]
@@ -30,12 +30,12 @@ class Settings:
 
     seed: int = 0
     batch: int = 4
-    crop_px: int = 128
+    crop_px: tuple[int, ...] = (128,)
     n_levels: int = 4
     n_scales: int = 2
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
-    average_decay: float = 0.998
+    average_decay: float = 0.999
     real_share: float = 0.5
     base_channels: int = 16
     depth: int = 4
@@ -76,16 +76,19 @@ class Trainer:
                 },
             ],
             lr=settings.learning_rate,
+            fused=device.type == "cuda",
         )
         self.n_steps = 0
         self.seconds = 0.0
 
-    def step(self, episodes: Sequence[Episode], rate: float) -> dict[str, float]:
+    def step(self, batch: Batch, rate: float) -> dict[str, float]:
         """Do one step at ``rate`` times the learning rate; returns what to log."""
         began = time.monotonic()
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.settings.learning_rate * group["factor"]
-        loss, right = self._loss(self.unet, self.prior, episodes)
+        batch = batch.to(self.device)
+        logits = self._predict(self.unet, self.prior, batch)
+        loss = _pixel_loss(logits, batch.truths)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [*self.unet.parameters(), *self.prior.parameters()]
@@ -94,63 +97,44 @@ class Trainer:
             self.optimizer.step()
             self._update_average()
         self.n_steps += 1
+        iou = float(_mean_iou(logits.detach(), batch.truths).nanmean())
         self.seconds += time.monotonic() - began
-        return {"loss": float(loss.detach()), "iou": right, "norm": norm}
+        return {"loss": float(loss.detach()), "iou": iou, "norm": norm}
 
     @torch.no_grad()
     def validate(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Return mean IoU of the averaged weights: same image, and other image."""
         scores = []
         for episode in episodes:
-            logits, truths, _ = self._predict(
-                self.average, self.average_prior, [episode]
-            )
-            scores.append(_mean_iou(logits, truths))
-        mean = np.nanmean(scores, axis=0)
-        return {"same": float(mean[0]), "other": float(mean[1])}
+            batch = collate([episode]).to(self.device)
+            logits = self._predict(self.average, self.average_prior, batch)
+            scores.append(_mean_iou(logits, batch.truths))
+        same, other = torch.cat(scores).nanmean(dim=0).tolist()
+        return {"same": same, "other": other}
 
-    def _loss(
-        self, unet: UNet, prior: Prior, episodes: Sequence[Episode]
-    ) -> tuple[Tensor, float]:
-        logits, truths, counts = self._predict(unet, prior, episodes)
-        losses = []
-        for number, n_classes in enumerate(counts):
-            window = slice(2 * number, 2 * number + 2)
-            losses.append(_pixel_loss(logits[window, :n_classes], truths[window]))
-        with torch.no_grad():
-            iou = float(np.nanmean(_mean_iou(logits, truths)))
-        return torch.stack(losses).mean(), iou
-
-    def _predict(
-        self, unet: UNet, prior: Prior, episodes: Sequence[Episode]
-    ) -> tuple[Tensor, Tensor, list[int]]:
-        """Return logits (2E, K, S, S), truths (2E, S, S) and classes per episode."""
-        images = torch.from_numpy(np.concatenate([e.images for e in episodes]))
-        truths = torch.from_numpy(np.concatenate([e.truths for e in episodes]))
-        images, truths = images.to(self.device), truths.to(self.device)
+    def _predict(self, unet: UNet, prior: Prior, batch: Batch) -> Tensor:
+        """Return logits (E, 2, K, S, S), -100 for classes that an episode lacks."""
+        n_episodes, size = len(batch.images), batch.images.shape[-1]
+        images = batch.images.reshape(2 * n_episodes, 3, size, size).float()
         images = images.contiguous(memory_format=torch.channels_last)
         settings = self.settings
         with torch.autocast(self.device.type, torch.bfloat16):
             maps = hypercolumn(unet, images, settings.n_levels, settings.n_scales)
         scale = prior.log_scale.exp()
-        betas, biases = [], []
-        for number, episode in enumerate(episodes):
-            strength, temperature = prior.of(episode.n_strokes)
-            yx = torch.from_numpy(episode.yx).to(self.device)
-            beta, bias = ridge(
-                sample(maps, 2 * number, yx) * scale,
-                torch.from_numpy(episode.targets).to(self.device),
-                torch.from_numpy(episode.weights).to(self.device),
-                episode.n_classes,
-                strength,
-            )
-            missing = MAX_CLASSES - episode.n_classes
-            beta = F.pad(beta * scale[:, None] * temperature, (0, missing))
-            bias = F.pad(bias * temperature, (0, missing), value=-100.0)
-            betas += [beta, beta]
-            biases += [bias, bias]
-        logits = project(maps, torch.stack(betas), torch.stack(biases))
-        return logits, truths, [e.n_classes for e in episodes]
+        strength, temperature = prior.of(batch.n_strokes)
+        first = 2 * torch.arange(n_episodes, device=self.device)[:, None]
+        one_hot = F.one_hot(batch.targets, int(batch.n_classes.max())).float()
+        beta, bias = ridge(
+            sample(maps, first, batch.yx) * scale, one_hot, batch.weights, strength
+        )
+        beta = beta * scale[:, None] * temperature[:, None, None]
+        is_missing = torch.arange(bias.shape[1], device=self.device)
+        is_missing = is_missing >= batch.n_classes[:, None]
+        bias = (bias * temperature[:, None]).masked_fill(is_missing, -100.0)
+        logits = project(
+            maps, beta.repeat_interleave(2, 0), bias.repeat_interleave(2, 0)
+        )
+        return logits.unflatten(0, (n_episodes, 2))
 
     def _update_average(self) -> None:
         decay = min(self.settings.average_decay, self.n_steps / (self.n_steps + 9))
@@ -188,37 +172,42 @@ class Trainer:
         self.n_steps, self.seconds = state["n_steps"], state["seconds"]
 
 
-def _pixel_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy on all pixels, rare classes raised, and soft Dice."""
-    n_classes = logits.shape[1]
-    known = truth >= 0
-    index = truth.clamp(min=0)
-    one_hot = F.one_hot(index, n_classes).permute(0, 3, 1, 2) * known[:, None]
-    counts = one_hot.sum((0, 2, 3)).float()
-    weights = (counts.clamp(min=1) / counts.sum().clamp(min=1)) ** -0.5
-    weights = weights * (counts > 0)
-    weights = weights / (weights * counts).sum().clamp(min=1) * counts.sum()
-    entropy = F.cross_entropy(logits, truth, weight=weights, ignore_index=-1)
-    chances = logits.softmax(dim=1) * known[:, None]
-    overlap = (chances * one_hot).sum((0, 2, 3))
-    dice = 2 * overlap / (chances.sum((0, 2, 3)) + counts + 1)
-    missing = 1 - dice[counts > 0].mean()
-    return entropy + missing
+def _pixel_loss(logits: Tensor, truths: Tensor) -> Tensor:
+    """Cross-entropy on all pixels, rare classes raised, and soft Dice.
+
+    Of logits (E, 2, K, S, S) and truths (E, 2, S, S); the mean over episodes.
+    """
+    truth = _one_hot(truths, logits.shape[2]).float()
+    counts = truth.sum((1, 3, 4))  # (E, K)
+    is_there = counts > 0
+    total = counts.sum(1, keepdim=True).clamp(min=1)
+    weights = (counts.clamp(min=1) / total) ** -0.5 * is_there
+    likelihood = (truth * logits.log_softmax(2)).sum((1, 3, 4))
+    entropy = -(weights * likelihood).sum(1) / (weights * counts).sum(1).clamp(min=1e-6)
+    chances = logits.softmax(2) * (truths >= 0)[:, :, None]
+    overlap = (chances * truth).sum((1, 3, 4))
+    dice = 2 * overlap / (chances.sum((1, 3, 4)) + counts + 1)
+    missing = 1 - (dice * is_there).sum(1) / is_there.sum(1).clamp(min=1)
+    return (entropy + missing).mean()
 
 
-def _mean_iou(logits: Tensor, truths: Tensor) -> list[float]:
-    """Return the mean IoU over the classes of each image's truth."""
-    result = []
-    predicted = logits.argmax(dim=1)
-    for p, t in zip(predicted, truths, strict=True):
-        known = t >= 0
-        values = torch.unique(t[known])
-        ious = []
-        for value in values:
-            a, b = (p == value) & known, t == value
-            ious.append(float((a & b).sum() / (a | b).sum()))
-        result.append(float(np.mean(ious)) if ious else math.nan)
-    return result
+def _mean_iou(logits: Tensor, truths: Tensor) -> Tensor:
+    """Return the mean IoU over the classes of each truth (E, 2); nan without any."""
+    n_classes = logits.shape[2]
+    truth = _one_hot(truths, n_classes)
+    labels = logits.argmax(2).masked_fill(truths < 0, -1)
+    predicted = _one_hot(labels, n_classes)
+    both = (truth & predicted).sum((-2, -1))
+    either = (truth | predicted).sum((-2, -1))
+    is_there = truth.flatten(-2).any(-1)
+    ious = (both / either.clamp(min=1)).where(is_there, torch.nan)
+    return ious.nanmean(2)
+
+
+def _one_hot(labels: Tensor, n_classes: int) -> Tensor:
+    """Return which pixel (E, 2, K, S, S) has which label; -1 has none."""
+    classes = torch.arange(n_classes, device=labels.device)[:, None, None]
+    return labels[:, :, None] == classes
 
 
 def append(path: Path, record: dict[str, float | int | str]) -> None:

@@ -77,10 +77,11 @@ def _centre(x: Tensor, side: int) -> Tensor:
     return x[..., top : top + side, left : left + side]
 
 
-def sample(maps: list[tuple[Tensor, int]], item: int, yx: Tensor) -> Tensor:
-    """Return the features (n, F) of one item of the batch at pixels (n, 2).
+def sample(maps: list[tuple[Tensor, int]], item: int | Tensor, yx: Tensor) -> Tensor:
+    """Return the features (..., F) of items of the batch at pixels (..., 2).
 
-    Bilinear between the centres of a map's cells, as `project` upsamples.
+    ``item`` is one number or broadcasts against (...). Bilinear between the centres of
+    a map's cells, as `project` upsamples.
     """
     parts = []
     output_px = maps[-1][0].shape[-1]
@@ -90,13 +91,13 @@ def sample(maps: list[tuple[Tensor, int]], item: int, yx: Tensor) -> Tensor:
         place = ((yx + border + 0.5) / cell - 0.5).clamp(min=0)
         low = torch.minimum(place.long(), size - 1)
         high = torch.minimum(low + 1, size - 1)
-        (fy, fx) = (place - low).T[:, :, None].float()
-        (y0, x0), (y1, x1) = low.T, high.T
-        one = level_map[item]
-        top = one[:, y0, x0].T * (1 - fx) + one[:, y0, x1].T * fx
-        bottom = one[:, y1, x0].T * (1 - fx) + one[:, y1, x1].T * fx
+        fy, fx = (place - low).float()[..., None].unbind(-2)
+        (y0, x0), (y1, x1) = low.unbind(-1), high.unbind(-1)
+        # the colon between indices puts the channels last
+        top = level_map[item, :, y0, x0] * (1 - fx) + level_map[item, :, y0, x1] * fx
+        bottom = level_map[item, :, y1, x0] * (1 - fx) + level_map[item, :, y1, x1] * fx
         parts.append(top * (1 - fy) + bottom * fy)
-    return torch.cat(parts, dim=1)
+    return torch.cat(parts, dim=-1)
 
 
 def project(maps: list[tuple[Tensor, int]], beta: Tensor, bias: Tensor) -> Tensor:

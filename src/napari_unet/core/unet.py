@@ -113,25 +113,6 @@ class UNet(nn.Module):
             for conv in convs:
                 conv.ready = None
 
-    def widen_head(self, n_classes: int) -> None:
-        """Add outputs to the head; the old ones stay as they are.
-
-        A new class starts below the others, so as not to appear before it is learned.
-        """
-        head = self.head
-        assert head.bias is not None
-        n_new = n_classes - len(head.weight)
-        with torch.no_grad():
-            # zeros, not random numbers: learning tells the new classes apart
-            rows = head.weight.new_zeros(n_new, *head.weight.shape[1:])
-            low = (head.bias.min() - 1).repeat(n_new)
-            for name, new in (("weight", rows), ("bias", low)):
-                old = getattr(head, name)
-                wide = nn.Parameter(torch.cat([old, new]), old.requires_grad)
-                setattr(head, name, wide)
-        head.out_channels = n_classes
-        self.config = self.config.model_copy(update={"n_classes": n_classes})
-
     @property
     def grid_px(self) -> int:
         """Input sizes and tile corners are multiples of this when padded (px).

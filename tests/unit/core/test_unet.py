@@ -169,29 +169,3 @@ def test_nothing_beyond_the_halo_has_influence(depth):
 def test_grey_images_and_many_channels_and_classes():
     unet = _unet(in_channels=7, n_classes=11)
     assert unet(torch.zeros(1, 7, 8, 8)).shape == (1, 11, 8, 8)
-
-
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_a_wider_head_keeps_the_old_outputs(ndim):
-    unet = _unet(ndim=ndim)
-    with torch.no_grad():
-        unet.head.bias.copy_(torch.tensor([0.5, -0.5]))
-    x = torch.rand(1, 1, *[8] * ndim)
-    with torch.no_grad():
-        before = unet(x)
-    random_state = torch.random.get_rng_state()
-    unet.widen_head(4)
-    assert (torch.random.get_rng_state() == random_state).all()
-    logits = unet(x)
-    assert unet.config.n_classes == unet.head.out_channels == 4
-    torch.testing.assert_close(logits[:, :2], before)
-    # a new class is not predicted before it is learned, but it can be learned
-    assert (logits[:, 2:] < 0).all()
-    logits[:, 3].sum().backward()
-    assert unet.head.weight.grad[3].abs().sum() > 0
-
-
-def test_widening_a_frozen_head_leaves_it_frozen():
-    unet = _unet().requires_grad_(False)
-    unet.widen_head(3)
-    assert not any(p.requires_grad for p in unet.parameters())
