@@ -85,6 +85,7 @@ def sample(maps: list[tuple[Tensor, int]], item: int | Tensor, yx: Tensor) -> Te
     """
     parts = []
     output_px = maps[-1][0].shape[-1]
+    items = torch.as_tensor(item, device=yx.device).expand(yx.shape[:-1])
     for level_map, cell in maps:
         size = torch.tensor(level_map.shape[2:], device=yx.device)
         border = (size * cell - output_px) / 2
@@ -94,8 +95,10 @@ def sample(maps: list[tuple[Tensor, int]], item: int | Tensor, yx: Tensor) -> Te
         fy, fx = (place - low).float()[..., None].unbind(-2)
         (y0, x0), (y1, x1) = low.unbind(-1), high.unbind(-1)
         # the colon between indices puts the channels last
-        top = level_map[item, :, y0, x0] * (1 - fx) + level_map[item, :, y0, x1] * fx
-        bottom = level_map[item, :, y1, x0] * (1 - fx) + level_map[item, :, y1, x1] * fx
+        top = level_map[items, :, y0, x0] * (1 - fx) + level_map[items, :, y0, x1] * fx
+        bottom = (
+            level_map[items, :, y1, x0] * (1 - fx) + level_map[items, :, y1, x1] * fx
+        )
         parts.append(top * (1 - fy) + bottom * fy)
     return torch.cat(parts, dim=-1)
 
