@@ -166,7 +166,7 @@ class EpisodeSource:
 
     def _procedural(self) -> Pair:
         rng = self._rng
-        if len(self._stock) < 64 or rng.random() < 0.3:
+        if len(self._stock) < 64 or rng.random() < 0.5:
             pair = draw_pair(int(rng.integers(2**62)))
             if len(self._stock) < 1500:
                 self._stock.append(pair)

@@ -143,8 +143,9 @@ class Trainer:
                 (self.average, self.unet),
                 (self.average_prior, self.prior),
             ):
-                for a, b in zip(slow.parameters(), fast.parameters(), strict=True):
-                    a.lerp_(b, 1 - decay)
+                torch._foreach_lerp_(
+                    list(slow.parameters()), list(fast.parameters()), 1 - decay
+                )
 
     def save(self, path: Path) -> None:
         """Write everything that training needs to go on."""

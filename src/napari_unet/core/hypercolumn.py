@@ -87,11 +87,11 @@ def sample(maps: list[tuple[Tensor, int]], item: int | Tensor, yx: Tensor) -> Te
     output_px = maps[-1][0].shape[-1]
     items = torch.as_tensor(item, device=yx.device).expand(yx.shape[:-1])
     for level_map, cell in maps:
-        size = torch.tensor(level_map.shape[2:], device=yx.device)
-        border = (size * cell - output_px) / 2
+        last = level_map.shape[-1] - 1
+        border = ((last + 1) * cell - output_px) / 2
         place = ((yx + border + 0.5) / cell - 0.5).clamp(min=0)
-        low = torch.minimum(place.long(), size - 1)
-        high = torch.minimum(low + 1, size - 1)
+        low = place.long().clamp(max=last)
+        high = (low + 1).clamp(max=last)
         fy, fx = (place - low).float()[..., None].unbind(-2)
         (y0, x0), (y1, x1) = low.unbind(-1), high.unbind(-1)
         # the colon between indices puts the channels last
