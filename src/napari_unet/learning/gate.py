@@ -31,6 +31,7 @@ both together lose less where the image is unlike those of the pretraining."""
 NETWORK_SHARE = 0.7
 """Of the network in a mean with the forest."""
 _FOREST_GAIN = 0.5  # smaller ones never held on the validation images
+_FOREST_IOU_GAIN = 0.05  # it is surer than the network, of what is wrong also
 _LEAST = 1e-6  # probability; no single pixel may decide
 
 
@@ -90,17 +91,29 @@ def choose(
     Its log loss must be lower by the share ``min_gain``. On a few strokes the IoU is
     often 1 for several candidates, and its differences are luck; how sure a candidate
     is of each held-out pixel tells more. Where nothing could be held out, the first of
-    ``order`` is trusted. The forest alone must halve the log loss: it is sure of much
-    that is wrong elsewhere.
+    ``order`` is trusted. The forest alone must halve the log loss, and its IoU must be
+    higher too: it is surer than a network of whatever it says, right or wrong, and so
+    being sure alone is no reason to prefer it.
     """
     names = [name for name in order if name in scores]
     best = names[0]
     for name in names[1:]:
-        mine, its = scores[name].log_loss, scores[best].log_loss
+        mine, its = scores[name], scores[best]
+        if name == "forest" and not _is_more_often_right(mine, its):
+            continue
         needed = max(min_gain, _FOREST_GAIN) if name == "forest" else min_gain
-        if mine is not None and its is not None and mine < (1 - needed) * its:
+        if mine.log_loss is None or its.log_loss is None:
+            continue
+        if mine.log_loss < (1 - needed) * its.log_loss:
             best = name
     return best
+
+
+def _is_more_often_right(mine: Score, its: Score) -> bool:
+    """Return whether one IoU is clearly above another."""
+    if mine.mean_iou is None or its.mean_iou is None:
+        return False
+    return mine.mean_iou > its.mean_iou + _FOREST_IOU_GAIN
 
 
 def mix(network: Floats, forest: Floats) -> Floats:

@@ -113,9 +113,19 @@ def test_a_gain_that_may_be_luck_does_not_count():
 # -- together ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("loss", "chosen"), [(0.26, "instant"), (0.24, "forest")])
-def test_the_forest_alone_must_halve_the_loss(loss, chosen):
-    scores = {"instant": _score(0.5), "forest": _score(loss)}
+@pytest.mark.parametrize(
+    ("loss", "iou", "chosen"),
+    [
+        (0.24, 0.9, "forest"),
+        (0.26, 0.9, "instant"),
+        (0.01, 0.83, "instant"),  # it is only surer
+        (0.01, None, "instant"),
+    ],
+)
+def test_the_forest_alone_must_halve_the_loss_and_be_right_more_often(
+    loss, iou, chosen
+):
+    scores = {"instant": _score(0.5, 0.8), "forest": _score(loss, iou)}
     assert choose(scores, 0.1, ("instant", "forest")) == chosen
 
 

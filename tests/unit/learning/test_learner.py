@@ -58,7 +58,7 @@ def test_with_single_strokes_nothing_is_scored_and_advice_given(
 
 
 def test_probabilities_belong_to_the_labels(learner, image, strokes):
-    strokes = np.where(strokes == 2, 300, strokes)
+    strokes = np.where(strokes == 2, 300, strokes.astype(np.uint16))
     learner.annotate(image, strokes)
     labels, probabilities = learner.predict(image), learner.predict_probabilities(image)
     assert probabilities.shape == (2, 48, 48)
