@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tools.pretrain.episodes import Episode
 
@@ -16,7 +17,7 @@ __all__ = ["Batch", "collate"]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """E episodes with crops of side S, at most N support pixels and K classes each.
+    """E episodes with patches of side S, at most N support pixels and K classes each.
 
     Attributes
     ----------
@@ -24,9 +25,9 @@ class Batch:
         (E, 2, 3, S, S), half precision: the image with strokes, and the other one.
     truths
         (E, 2, S, S), int8, class index from 0; -1 is unknown.
-    yx, targets, weights
-        Support pixels (E, N, 2), classes (E, N), weights (E, N); the padding has
-        weight 0.
+    yx, one_hot, weights
+        Support pixels (E, N, 2), their classes (E, N, K) and weights (E, N); the
+        padding has weight 0.
     n_classes, n_strokes
         (E,): classes that have strokes, and strokes in all.
     """
@@ -34,30 +35,26 @@ class Batch:
     images: Tensor
     truths: Tensor
     yx: Tensor
-    targets: Tensor
+    one_hot: Tensor
     weights: Tensor
     n_classes: Tensor
     n_strokes: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        moved = {
-            f.name: getattr(self, f.name).to(device, non_blocking=True)
-            for f in fields(self)
-        }
-        return Batch(**moved)
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def collate(episodes: Sequence[Episode]) -> Batch:
-    """Put episodes of one size together."""
+    """Put episodes together, at least one; all have patches of the same size."""
     n = max(len(episode.yx) for episode in episodes)
+    n_classes = torch.tensor([episode.n_classes for episode in episodes])
 
     def padded(name: str) -> Tensor:
         arrays = [getattr(episode, name) for episode in episodes]
         rest = ((0, 0),) * (arrays[0].ndim - 1)
-        return torch.from_numpy(
-            np.stack([np.pad(a, ((0, n - len(a)), *rest)) for a in arrays])
-        )
+        filled = [np.pad(a, ((0, n - len(a)), *rest)) for a in arrays]
+        return torch.from_numpy(np.stack(filled))
 
     return Batch(
         images=torch.from_numpy(
@@ -65,8 +62,8 @@ def collate(episodes: Sequence[Episode]) -> Batch:
         ),
         truths=torch.from_numpy(np.stack([e.truths.astype(np.int8) for e in episodes])),
         yx=padded("yx"),
-        targets=padded("targets"),
+        one_hot=F.one_hot(padded("targets"), int(n_classes.max())).float(),
         weights=padded("weights"),
-        n_classes=torch.tensor([e.n_classes for e in episodes]),
-        n_strokes=torch.tensor([e.n_strokes for e in episodes]),
+        n_classes=n_classes,
+        n_strokes=torch.tensor([episode.n_strokes for episode in episodes]),
     )

@@ -60,6 +60,7 @@ def draw_episode(rng: np.random.Generator, pair: Pair, size: int) -> Episode | N
     views = []
     for number, view in enumerate((pair.first, pair.second)):
         image, truth = _cut(rng, view, size)
+        image = image.astype(np.float32)
         image = _expose(rng, -image if invert else image, curve)
         if number and is_restained:
             image = _restain(rng, image)
@@ -146,14 +147,17 @@ def _three_channels(image: Floats) -> Floats:
 class EpisodeSource:
     """Draws procedural pairs, keeping a stock of them, and real ones."""
 
-    def __init__(self, data: Path | None, real_share: float, seed: int) -> None:
+    def __init__(
+        self, data: Path | None, real_share: float, seed: int, pair_px: int
+    ) -> None:
         self._rng = np.random.default_rng([seed, 1])
         self._real = RealImages(data) if data else None
         self._real_share = real_share if data else 0.0
+        self._pair_px = pair_px
         self._stock: list[Pair] = []
 
     def draw(self, size: int) -> Episode:
-        """Return an episode with crops of so many px on a side."""
+        """Return an episode with patches of so many px on a side."""
         rng = self._rng
         while True:
             if self._real is not None and rng.random() < self._real_share:
@@ -167,10 +171,16 @@ class EpisodeSource:
     def _procedural(self) -> Pair:
         rng = self._rng
         if len(self._stock) < 64 or rng.random() < 0.5:
-            pair = draw_pair(int(rng.integers(2**62)))
+            pair = _half(draw_pair(int(rng.integers(2**62)), self._pair_px))
             if len(self._stock) < 1500:
                 self._stock.append(pair)
             else:
                 self._stock[rng.integers(len(self._stock))] = pair
             return pair
         return self._stock[rng.integers(len(self._stock))]
+
+
+def _half(pair: Pair) -> Pair:
+    """Return the pair in half precision: a stock of them is large."""
+    views = (pair.first, pair.second)
+    return Pair(*(View(view.image.astype(np.float16), view.truth) for view in views))

@@ -34,6 +34,7 @@ def export(trainer: Trainer, path: Path, described: dict[str, Any]) -> None:
         "n_steps": trainer.n_steps,
         "hours": round(trainer.seconds / 3600, 2),
         "settings": asdict(trainer.settings),
+        "started_from": trainer.started_from,
         **described,
     }
     save_tensors(path, tensors, header)

@@ -66,8 +66,9 @@ def ridge(
     centred = (features - mean[:, None]) * root
     gram = centred @ centred.mT
     gram = gram + strength[:, None, None] * torch.eye(gram.shape[-1]).to(gram)
-    # positive definite by its diagonal; unchecked, since a check waits for the GPU
-    factor, _ = torch.linalg.cholesky_ex(gram)
+    # what cannot be factored becomes nan, and the step is left out
+    factor, info = torch.linalg.cholesky_ex(gram)
+    factor = factor.masked_fill((info > 0)[:, None, None], torch.nan)
     solution = torch.cholesky_solve((one_hot - share[:, None]) * root, factor)
     beta = centred.mT @ solution
     return beta, share - torch.einsum("ef,efk->ek", mean, beta)

@@ -1,4 +1,4 @@
-"""Real tasks: crops of annotated images, with classes made from their labels."""
+"""Real tasks: patches of annotated images, with classes made from their labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_unet.core.source import Normaliser
 from tools.pretrain.fields import log_uniform
 from tools.pretrain.procedural import Pair, View
 
-__all__ = ["RealImages", "set_names"]
+__all__ = ["RealImages", "set_names", "validation_rows"]
 
 # shown as samples with the program: scores on them must stay honest
 SAMPLES = {
@@ -51,25 +51,12 @@ class RealImages:
 
     def __init__(self, folder: Path, *, validation: bool = False) -> None:
         self.sets: dict[str, list[_Picture]] = {}
-        rows = _read_manifest(folder)
-        for name in set_names(folder):
-            groups: dict[str, list[dict[str, str]]] = {}
-            for row in rows:
-                if row["set"] == name:
-                    groups.setdefault(_group(row), []).append(row)
-            pictures: list[_Picture] = []
-            for number, group in enumerate(sorted(groups)):
-                if any((name, row["name"]) in SAMPLES for row in groups[group]):
-                    continue
-                is_held_out = number % _VALIDATION_EVERY == 0
-                for row in groups[group]:
-                    if row["axes"] == "ZYX" or is_held_out == validation:
-                        pictures += _read(folder, row, validation)
-            if pictures:
-                self.sets[name] = pictures
+        for row in _rows(folder, validation):
+            pictures = self.sets.setdefault(row["set"], [])
+            pictures += _read(folder, row, validation)
 
     def draw(self, rng: np.random.Generator, size: int) -> Pair:
-        """Return two crops of one set, (size, size) px each, with one task's classes.
+        """Return two patches of one set, (size, size) px each, with one task's classes.
 
         The second is from the same image 4 times of 10, else from any of the set; zoom,
         polarity, colours and exposure are random, the same for both but for exposure.
@@ -92,6 +79,30 @@ class RealImages:
             counts = np.bincount(views[0].truth.ravel(), minlength=5)[1:]
             if (counts > 0.004 * size**2).sum() >= 2:
                 return _compact(views, counts > 0.004 * size**2)
+
+
+def validation_rows(folder: Path) -> list[dict[str, str]]:
+    """Return the manifest's rows of the images that training leaves out.
+
+    A volume is there also: its last planes are left out.
+    """
+    return _rows(folder, True)
+
+
+def _rows(folder: Path, validation: bool) -> list[dict[str, str]]:
+    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in _read_manifest(folder):
+        groups.setdefault((row["set"], _group(row)), []).append(row)
+    chosen: list[dict[str, str]] = []
+    n_groups: dict[str, int] = {}
+    for name, group in sorted(groups):
+        number = n_groups[name] = n_groups.get(name, -1) + 1
+        rows = groups[name, group]
+        if any((name, row["name"]) in SAMPLES for row in rows):
+            continue
+        is_held_out = number % _VALIDATION_EVERY == 0
+        chosen += [r for r in rows if r["axes"] == "ZYX" or is_held_out == validation]
+    return chosen
 
 
 def _group(row: dict[str, str]) -> str:
@@ -213,7 +224,7 @@ def _crop(
 
 def _compact(views: list[View], is_present: NDArray[np.bool_]) -> Pair:
     """Return the views, classes of the first one numbered 1, 2, ...; others unknown."""
-    table = np.zeros(len(is_present) + 1, np.uint8)
-    table[1:][is_present] = np.arange(1, is_present.sum() + 1)
-    known = [View(v.image, table[v.truth.clip(max=len(is_present))]) for v in views]
+    table = np.zeros(256, np.uint8)
+    table[1 : len(is_present) + 1][is_present] = np.arange(1, is_present.sum() + 1)
+    known = [View(v.image, table[v.truth]) for v in views]
     return Pair(*known)

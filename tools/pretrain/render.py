@@ -97,7 +97,7 @@ class Appearance:
         spread[0] = 0.0
         image *= 1 + spread.astype(np.float32)[scene.objects][..., None]
         image += (self.shading[scene.parts] * scene.height)[..., None]
-        for texture in set(self.textures):
+        for texture in dict.fromkeys(self.textures):  # a set has another order each run
             mask = np.zeros(scene.parts.shape, np.float32)
             for part, own in enumerate(self.textures):
                 if own == texture:

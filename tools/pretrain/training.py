@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from napari_unet.config import UNetConfig
+from napari_unet.core.checkpoint import load_tensors
 from napari_unet.core.hypercolumn import hypercolumn, project, sample
 from napari_unet.core.unet import UNet
 from tools.pretrain.batch import Batch, collate
@@ -23,14 +24,36 @@ from tools.pretrain.head import Prior, ridge
 
 __all__ = ["Settings", "Trainer", "append"]
 
+_MAX_SKIPPED = 50
+
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the result, beside the data."""
+    """What decides the result, beside the data.
+
+    Attributes
+    ----------
+    seed
+        Of weights and episodes.
+    batch
+        Episodes of a step.
+    patch_px
+        Sides of the patches (px), of which each step takes one at random.
+    n_levels, n_scales
+        Decoder levels that feed the head, and sizes of the image they come from.
+    learning_rate, weight_decay
+        Of AdamW, for the network; the prior has three times the rate and no decay.
+    average_decay
+        Of the running average of the weights: over about 1000 steps.
+    real_share
+        Share of tasks from real images, where there are any.
+    base_channels, depth
+        Of the network.
+    """
 
     seed: int = 0
     batch: int = 4
-    crop_px: tuple[int, ...] = (128,)
+    patch_px: tuple[int, ...] = (128,)
     n_levels: int = 4
     n_scales: int = 2
     learning_rate: float = 1e-3
@@ -47,9 +70,9 @@ class Trainer:
     Parameters
     ----------
     settings
-        As above.
+        What decides the result.
     device
-        Where to train; bf16 arithmetic is used wherever the device has it.
+        Where to train, in bf16 arithmetic: on a CPU also.
     """
 
     def __init__(self, settings: Settings, device: torch.device) -> None:
@@ -78,12 +101,25 @@ class Trainer:
             lr=settings.learning_rate,
             fused=device.type == "cuda",
         )
-        self.n_steps = 0
+        self.n_steps = self.n_skipped = 0
         self.seconds = 0.0
+        self.best = 0.0
+        self.started_from: dict[str, Any] | None = None
 
     def step(self, batch: Batch, rate: float) -> dict[str, float]:
-        """Do one step at ``rate`` times the learning rate; returns what to log."""
-        began = time.monotonic()
+        """Do one step at ``rate`` times the learning rate.
+
+        Returns
+        -------
+        dict
+            Mean ``loss`` and ``iou`` of the batch and the gradient's ``norm``; empty
+            where they were no numbers, which changes nothing.
+
+        Raises
+        ------
+        RuntimeError
+            If that happens in 50 steps on end.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.settings.learning_rate * group["factor"]
         batch = batch.to(self.device)
@@ -93,17 +129,24 @@ class Trainer:
         loss.backward()
         parameters = [*self.unet.parameters(), *self.prior.parameters()]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, 1.0))
-        if math.isfinite(norm):
-            self.optimizer.step()
-            self._update_average()
         self.n_steps += 1
+        if not math.isfinite(norm):
+            self.n_skipped += 1
+            if self.n_skipped == _MAX_SKIPPED:
+                raise RuntimeError(
+                    f"the gradients of {_MAX_SKIPPED} steps on end were no numbers: "
+                    "try a lower --rate"
+                )
+            return {}
+        self.n_skipped = 0
+        self.optimizer.step()
+        self._update_average()
         iou = float(_mean_iou(logits.detach(), batch.truths).nanmean())
-        self.seconds += time.monotonic() - began
         return {"loss": float(loss.detach()), "iou": iou, "norm": norm}
 
     @torch.no_grad()
     def validate(self, episodes: Sequence[Episode]) -> dict[str, float]:
-        """Return mean IoU of the averaged weights: same image, and other image."""
+        """Return the averaged weights' mean IoU: ``same`` image, and ``other`` one."""
         scores = []
         for episode in episodes:
             batch = collate([episode]).to(self.device)
@@ -123,10 +166,8 @@ class Trainer:
         scale = prior.log_scale.exp()
         strength, temperature = prior.of(batch.n_strokes)
         first = 2 * torch.arange(n_episodes, device=self.device)[:, None]
-        one_hot = F.one_hot(batch.targets, int(batch.n_classes.max())).float()
-        beta, bias = ridge(
-            sample(maps, first, batch.yx) * scale, one_hot, batch.weights, strength
-        )
+        features = sample(maps, first, batch.yx) * scale
+        beta, bias = ridge(features, batch.one_hot, batch.weights, strength)
         beta = beta * scale[:, None] * temperature[:, None, None]
         is_missing = torch.arange(bias.shape[1], device=self.device)
         is_missing = is_missing >= batch.n_classes[:, None]
@@ -160,17 +201,64 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "n_steps": self.n_steps,
                 "seconds": self.seconds,
+                "best": self.best,
+                "started_from": self.started_from,
             },
             partial,
         )
         partial.replace(path)
 
+    def start_from(self, path: Path) -> None:
+        """Begin with network and prior of an exported file, as after no step.
+
+        Raises
+        ------
+        ValueError
+            If the file was not exported here, or of a network of another shape.
+        CheckpointError
+            If it is no model file, or damaged.
+        """
+        arrays, header = load_tensors(path)
+        shape = {
+            "unet": self.unet.config.model_dump(mode="json"),
+            "n_levels": self.settings.n_levels,
+            "n_scales": self.settings.n_scales,
+        }
+        if {name: header.get(name) for name in shape} != shape:
+            raise ValueError(f"'{path}' does not hold bundled weights of this network")
+        self.started_from = {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            **{name: header[name] for name in ("n_steps", "hours")},
+        }
+        tensors = {name: torch.from_numpy(a).float() for name, a in arrays.items()}
+        prior = {"log_scale": tensors.pop("prior.log_scale")}
+        for name in ("strength", "temperature"):
+            prior[name] = torch.tensor(header[name])
+        for unet in (self.unet, self.average):
+            head = {f"head.{k}": v for k, v in unet.head.state_dict().items()}
+            unet.load_state_dict({**tensors, **head})
+        for own in (self.prior, self.average_prior):
+            own.load_state_dict(prior)
+
     def resume(self, path: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Go on from what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it was made with other settings.
+        """
         state = torch.load(path, map_location=self.device, weights_only=True)
+        for name, value in asdict(self.settings).items():
+            if state["settings"][name] != value:
+                raise ValueError(
+                    f"'{path}' was made with {name} {state['settings'][name]}, not "
+                    f"{value}: take that, or another folder"
+                )
         for name in ("unet", "prior", "average", "average_prior", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
         self.n_steps, self.seconds = state["n_steps"], state["seconds"]
+        self.best, self.started_from = state["best"], state["started_from"]
 
 
 def _pixel_loss(logits: Tensor, truths: Tensor) -> Tensor:

@@ -216,6 +216,9 @@ class _Loop:
             key, token = self.whole_key, self.whole_token
         if key is not None:
             if self.learner.generation == 0 or key not in self.images:
+                if self.whole is not None:  # its strokes or its model went away
+                    self.whole = None
+                    yield Notice("Stopped predicting; the finished part stays.")
                 text = self.learner.status.advice or "Paint on this image first."
                 yield Notice(text, "advice")
                 return

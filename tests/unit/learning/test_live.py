@@ -24,6 +24,7 @@ from napari_unet.learning.live import live
 from napari_unet.learning.training import Trainer
 
 EVERYTHING = ViewRequest("image", (), 0, 48, 0, 48)
+STOPPED = "Stopped predicting; the finished part stays."
 CORNER = ViewRequest("image", (), 0, 10, 0, 10)
 
 
@@ -602,6 +603,31 @@ def test_new_strokes_begin_the_whole_image_anew(config, paint, strokes):
     generations = [t.generation for t in tiles]
     assert generations == sorted(generations)
     assert tiles[-1].is_last
+
+
+def test_a_whole_image_that_is_forgotten_ends(config, paint):
+    """Also while another image keeps the learner going."""
+
+    def on(event, inbox):
+        if isinstance(event, Progress) and event.done == 2:
+            inbox.forget("image")
+
+    events = _run(config, paint(key="other"), paint(), _predict_all, on=on)
+    assert len(_of(events, Progress)) == 2
+    assert _notices(events, "info").count(STOPPED) == 1
+
+
+def test_a_reset_ends_the_whole_image_where_nothing_can_be_fitted(
+    config, paint, strokes
+):
+    def on(event, inbox):
+        if isinstance(event, Progress) and event.done == 2:
+            paint(np.where(strokes == 2, 2, 0))(inbox)
+            inbox.reset()
+
+    events = _run(config, paint(), _predict_all, on=on)
+    assert len(_of(events, Progress)) == 2
+    assert _notices(events, "info").count(STOPPED) == 1
 
 
 def test_a_whole_image_that_fails_is_a_notice(config, paint, monkeypatch):
