@@ -7,6 +7,7 @@ of JSON; lines of one case and the same settings are put together when they are 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -69,8 +70,11 @@ def limit_threads(n_threads: int) -> None:
 def base_settings(args: argparse.Namespace) -> Record:
     """Return what must be equal for cases to stand in one table."""
     from napari_unet import __version__
+    from napari_unet.core.start import bundled_path
 
+    path = bundled_path("compact") if args.start == "bundled" else None
     return {
+        "weights": hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path else "",
         "data": args.data.resolve().name,
         "window_px": args.window,
         "start": args.start,

@@ -184,7 +184,8 @@ class FineTuneConfig(_Settings):
         multiple_of=16,
         title="Patch (px)",
         description="Side of training patches. 128 px is four times cheaper than 256 "
-        "px and still holds the network's field of view around a stroke.",
+        "px. The network sees about 90 px to each side, at half size twice that: what "
+        "lies beyond a patch counts as empty while it trains.",
     )
     batch_size: int = Field(
         4,

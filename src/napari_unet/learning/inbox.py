@@ -145,7 +145,7 @@ class Inbox:
             self._wake()
 
     def set_scales(self, n_scales: int | None) -> None:
-        """Let the network see so many sizes of the image; None: it chooses."""
+        """Let the network see so many sizes of the image; None: the usual."""
         with self._condition:
             self._mail.wants_scales, self._mail.n_scales = True, n_scales
             self._wake()

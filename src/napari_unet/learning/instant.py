@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +35,10 @@ _STRENGTH, _TEMPERATURE = 0.1, 6.0
 
 @dataclass(frozen=True)
 class HeadChoice:
-    """What held-out strokes choose about the head.
+    """How the head is fitted.
 
-    ``factor`` multiplies the usual ridge strength; ``n_scales`` is how many sizes of
-    the image it sees.
+    ``factor``, chosen by held-out strokes, multiplies the usual ridge strength;
+    ``n_scales`` is how many sizes of the image it sees.
     """
 
     factor: float
@@ -163,24 +161,13 @@ def cross_validate(
     if not folds:
         return CrossValidation(mask, head, forest, best)
     least = log_loss(samples, head, mask)
-    for make in _other_choices(network, config):
-        choice = make(best)
+    for factor in config.ridge_factors[1:]:
+        choice = replace(best, factor=factor)
         other = probabilities(choice)
         loss = log_loss(samples, other, mask)
         if loss < (1 - _CLEARLY) * least:
             best, head, least = choice, other, loss
     return CrossValidation(mask, head, forest, best)
-
-
-def _other_choices(
-    network: Network, config: InstantConfig
-) -> Iterator[Callable[[HeadChoice], HeadChoice]]:
-    """Yield changes of a choice that may be better: first scales, then strengths."""
-    if config.n_scales is None:
-        for n_scales in range(_USUAL_SCALES + 1, network.n_scales + 1):
-            yield partial(replace, n_scales=n_scales)
-    for factor in config.ridge_factors[1:]:
-        yield partial(replace, factor=factor)
 
 
 def held_out(samples: Samples, fold: int) -> NDArray[np.bool_]:

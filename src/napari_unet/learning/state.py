@@ -130,7 +130,7 @@ class State:
 
     @property
     def _n_scales_to_see(self) -> int:
-        """As set, or as many as the held-out strokes may choose from."""
+        """As set, or as many as suit most images."""
         automatic = _PRETRAINED_SCALES if self.is_pretrained else 1
         return self.config.instant.n_scales or automatic
 

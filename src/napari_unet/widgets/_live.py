@@ -120,7 +120,7 @@ class LiveLoop(QObject):
 
     @property
     def n_scales(self) -> int | None:
-        """How many sizes of the image the network is to see; None: it chooses."""
+        """How many sizes of the image the network is to see; None: the usual."""
         return self._n_scales
 
     def set_scales(self, n_scales: int | None) -> None:

@@ -191,11 +191,11 @@ class ViewerState(QObject):
 
     @property
     def n_scales(self) -> int | None:
-        """How many sizes of the image the network is to see; None: it chooses."""
+        """How many sizes of the image the network is to see; None: the usual."""
         return self.live.n_scales
 
     def set_scales(self, n_scales: int | None) -> None:
-        """Let the network see so many sizes of the image; None: it chooses."""
+        """Let the network see so many sizes of the image; None: the usual."""
         self.live.set_scales(n_scales)
         self.renewed.emit()
 
