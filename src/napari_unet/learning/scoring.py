@@ -260,8 +260,8 @@ def _reason(scores: dict[str, Score], chosen: str) -> str:
     if others[rival] <= score.mean_iou:
         return f"{shown}, next best {CANDIDATE_NAMES[rival]} {others[rival]:.2f}."
     return (
-        f"{shown}. The {CANDIDATE_NAMES[rival]} has {others[rival]:.2f}, which does not "
-        "count as clearly better yet."
+        f"{shown}. The {CANDIDATE_NAMES[rival]} has {others[rival]:.2f}, which does "
+        "not count as clearly better yet."
     )
 
 
