@@ -28,7 +28,7 @@ ORDER = ("forest", "instant", "instant+forest", "fine-tuned", "fine-tuned+forest
 PRETRAINED_ORDER = ("instant+forest", "instant", "forest", *ORDER[3:])
 """The order with pretrained weights: equal on average with the instant network alone,
 both together lose less where the image is unlike those of the pretraining."""
-NETWORK_SHARE = 0.7
+NETWORK_SHARE = 0.85
 """Of the network in a mean with the forest."""
 _FOREST_GAIN = 0.5  # smaller ones never held on the validation images
 _FOREST_IOU_GAIN = 0.05  # it is surer than the network, of what is wrong also
