@@ -27,9 +27,9 @@ ORDER = ("forest", "instant", "instant+forest", "fine-tuned", "fine-tuned+forest
 """Candidates, simpler first: a tie goes to the earlier one."""
 PRETRAINED_ORDER = ("instant+forest", "instant", "forest", *ORDER[3:])
 """The order with pretrained weights: equal on average with the instant network alone,
-both together lose less where the image is unlike those of the pretraining."""
+both together are a hedge where the image is unlike those of the pretraining."""
 NETWORK_SHARE = 0.85
-"""Of the network in a mean with the forest."""
+"""Of the network in a mean with the forest, which is surer of whatever it says."""
 _FOREST_GAIN = 0.5  # smaller ones never held on the validation images
 _FOREST_IOU_GAIN = 0.05  # it is surer than the network, of what is wrong also
 _LEAST = 1e-6  # probability; no single pixel may decide
