@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_unet.core.device import choose_device, describe_device
     from napari_unet.core.head import RidgeHead
     from napari_unet.core.losses import IGNORE_INDEX, sparse_loss
-    from napari_unet.core.metrics import evaluate
+    from napari_unet.core.metrics import evaluate, evaluate_em, evaluate_instances
     from napari_unet.core.source import ImageSource, Normaliser
     from napari_unet.core.unet import UNet
 
@@ -30,6 +30,8 @@ __all__ = [
     "choose_device",
     "describe_device",
     "evaluate",
+    "evaluate_em",
+    "evaluate_instances",
     "guess_axes",
     "load_model",
     "save_model",
@@ -42,7 +44,7 @@ _LAZY = {
     "device": ("choose_device", "describe_device"),
     "head": ("RidgeHead",),
     "losses": ("IGNORE_INDEX", "sparse_loss"),
-    "metrics": ("evaluate",),
+    "metrics": ("evaluate", "evaluate_em", "evaluate_instances"),
     "source": ("ImageSource", "Normaliser"),
     "unet": ("UNet",),
 }

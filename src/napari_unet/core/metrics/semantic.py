@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.core.metrics._checks import (
+    as_labels,
+    check_same_shape,
+    known_pixels,
+)
 from napari_unet.errors import ImageError
 
 __all__ = ["confusion_matrix", "dice_per_class", "evaluate", "iou_per_class"]
@@ -44,8 +49,8 @@ def confusion_matrix(
         If shapes differ, a type is not integer, ``values`` repeat, or a predicted value
         is not in ``values`` (leaving such a pixel out would flatter the score).
     """
-    truth, prediction = _labels(truth, "truth"), _labels(prediction, "prediction")
-    _check_same_shape(truth, prediction, "truth and prediction")
+    truth, prediction = as_labels(truth, "truth"), as_labels(prediction, "prediction")
+    check_same_shape(truth, prediction, "truth and prediction")
     order = np.argsort(np.asarray(values, dtype=np.int64), kind="stable")
     ordered = np.asarray(values, dtype=np.int64)[order]
     n = len(ordered)
@@ -66,7 +71,7 @@ def confusion_matrix(
     per_px = None
     if weights is not None:
         weights = np.asarray(weights, dtype=np.float64)
-        _check_same_shape(truth, weights, "truth and weights")
+        check_same_shape(truth, weights, "truth and weights")
         per_px = weights.ravel()[is_known]
     flat = np.bincount(order[rows[is_known]] * n + order[columns], per_px, n * n)
     return flat.reshape(n, n).astype(np.float64)
@@ -132,14 +137,7 @@ def evaluate(
     ImageError
         If shapes differ, a type is not integer, or no pixel is left to compare.
     """
-    prediction, truth = _labels(prediction, "prediction"), _labels(truth, "truth")
-    _check_same_shape(prediction, truth, "prediction and truth")
-    if ignore is not None:
-        is_known = truth != ignore
-        prediction, truth = prediction[is_known], truth[is_known]
-    if truth.size == 0:
-        left = "" if ignore is None else f": all are {ignore}, which is ignored"
-        raise ImageError(f"the truth has no pixel to compare{left}.")
+    prediction, truth = known_pixels(prediction, truth, ignore)
     values = [int(v) for v in np.union1d(np.unique(truth), np.unique(prediction))]
     matrix = confusion_matrix(truth, prediction, values)
     iou, dice, n_px = iou_per_class(matrix), dice_per_class(matrix), matrix.sum(1)
@@ -154,18 +152,6 @@ def evaluate(
         "mean_dice": float(np.mean([c["dice"] for c in classes.values()])),
         "n_px": int(truth.size),
     }
-
-
-def _labels(array: np.ndarray, name: str) -> np.ndarray:
-    array = np.asarray(array)
-    if array.dtype.kind not in "biu":
-        raise ImageError(f"the {name} must hold integers (labels), not {array.dtype}.")
-    return array
-
-
-def _check_same_shape(a: np.ndarray, b: np.ndarray, what: str) -> None:
-    if a.shape != b.shape:
-        raise ImageError(f"{what} differ in shape: {a.shape} and {b.shape}.")
 
 
 def _places(array: np.ndarray, ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
