@@ -13,12 +13,14 @@ from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import CancelToken
 
 if TYPE_CHECKING:
-    from napari_unet.config import LearnerConfig, UNetConfig
+    from napari_unet.config import InstanceConfig, LearnerConfig, UNetConfig
     from napari_unet.core import UNet, load_model
+    from napari_unet.inference.instances import split_objects
     from napari_unet.learning import Learner, load
 
 __all__ = [
     "CancelToken",
+    "InstanceConfig",
     "Learner",
     "LearnerConfig",
     "NapariUnetError",
@@ -27,15 +29,18 @@ __all__ = [
     "__version__",
     "load",
     "load_model",
+    "split_objects",
 ]
 
 _LAZY = {
+    "InstanceConfig": "napari_unet.config",
     "Learner": "napari_unet.learning",
     "LearnerConfig": "napari_unet.config",
     "UNetConfig": "napari_unet.config",
     "load": "napari_unet.learning",
     "UNet": "napari_unet.core",
     "load_model": "napari_unet.core",
+    "split_objects": "napari_unet.inference.instances",
 }
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "AugmentationConfig",
     "FineTuneConfig",
+    "InstanceConfig",
     "InstantConfig",
     "LearnerConfig",
     "TilingConfig",
@@ -315,6 +316,42 @@ class InstantConfig(_Settings):
         description="Share of the held-out log loss that a candidate must save to be "
         "shown instead of the usual one. 0.1, because smaller differences are mostly "
         "luck on a few strokes.",
+    )
+
+
+class InstanceConfig(_Settings):
+    """How labels are cut into objects: one id for each, touching ones come apart."""
+
+    min_size_px: int = Field(
+        10,
+        ge=0,
+        le=2**31 - 1,
+        title="Smallest object (px)",
+        description="Pieces with fewer pixels (voxels in a volume) than this are left "
+        "out, and nothing smaller is cut off from an object. 10: speckles go, objects "
+        "of 5 px across (about 20 px) stay.",
+    )
+    split_strength: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        title="Split touching objects",
+        description="Objects are cut apart at a neck narrower than this share of the "
+        "smaller one's width. 0: never cut; 1: cut at any dent. 0.8 suits round nuclei "
+        "(best near 0.9) and irregular cells (below 0.65) alike.",
+    )
+    fill_holes: bool = Field(
+        True,
+        title="Fill holes",
+        description="Give background that lies within one object to that object. On, "
+        "because a hole in a predicted object is mostly a mistake; gaps between "
+        "several objects stay open.",
+    )
+    through_z: bool = Field(
+        True,
+        title="Objects through z",
+        description="In a stack with a z axis, an object goes on in the planes above "
+        "and below. Off: each plane has objects of its own, as time points always do.",
     )
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "count",
     "positive",
     "seconds",
+    "share",
 ]
 
 IMAGE_FILES = ".tif .tiff .png .jpg .npy"
@@ -55,6 +56,17 @@ def positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
+    return value
+
+
+def share(text: str) -> float:
+    """Parse a number of 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:  # NaN too
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of 0 to 1")
     return value
 
 

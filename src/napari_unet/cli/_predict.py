@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,13 @@ from napari_unet.cli._console import (
     write_json,
 )
 from napari_unet.cli._files import make_folder, refuse_overwriting, require_files
+from napari_unet.cli._instances import (
+    add_instances,
+    instance_settings,
+    objects_path,
+    say_objects,
+    split_scale,
+)
 from napari_unet.cli._options import (
     add_axes,
     add_device,
@@ -28,7 +35,8 @@ from napari_unet.errors import ConfigError, NapariUnetError
 from napari_unet.jobs import Notice, Progress
 
 if TYPE_CHECKING:
-    from napari_unet.jobs import CancelToken
+    from napari_unet.config import InstanceConfig
+    from napari_unet.jobs import CancelToken, JobEvent
     from napari_unet.learning import Learner
 
 __all__ = ["add_parser", "output_paths", "run"]
@@ -59,6 +67,7 @@ def add_parser(commands: Any) -> None:
         help="beside the labels, write each class's probability as a channel of a "
         "float32 TIFF, ...-probabilities.tif (axes CYX; ZCYX for a volume)",
     )
+    add_instances(parser)
     add_axes(parser)
     add_device(parser)
     add_json(parser)
@@ -70,8 +79,11 @@ def run(args: argparse.Namespace) -> int:
     """Label every image; report those that failed and go on."""
     from napari_unet.learning import load
 
+    settings = instance_settings(args)
     require_files([Path(args.model), *(args.image if len(args.image) == 1 else [])])
-    outs = output_paths(args.image, args.out, args.model, args.probabilities)
+    outs = output_paths(
+        args.image, args.out, args.model, args.probabilities, args.instances
+    )
     if not _is_file(args.out, len(args.image)):
         make_folder(Path(args.out))
     with naming(args.model):
@@ -83,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
             title = f"{number}/{len(outs)} {image.name} "
             try:
                 with naming(image, out):
-                    result = _predict_one(args, learner, image, out, title, token)
+                    result = _predict_one(
+                        args, learner, image, out, settings, title, token
+                    )
             except NapariUnetError as error:
                 if len(outs) == 1:
                     raise
@@ -93,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
                 continue
             results.append(result)
             if not args.json:
-                print(f"{image} -> {out} in {seconds_text(result['seconds'])}")
+                found = f", {say_objects(result)}" if args.instances else ""
+                print(f"{image} -> {out}{found} in {seconds_text(result['seconds'])}")
     if args.json:
         write_json(results)
     if n_failed:
@@ -103,7 +118,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def output_paths(
-    images: Sequence[Path], out: str, model: Path, with_probabilities: bool = False
+    images: Sequence[Path],
+    out: str,
+    model: Path,
+    with_probabilities: bool = False,
+    with_instances: bool = False,
 ) -> list[Path]:
     """Return where the labels of each image go.
 
@@ -112,8 +131,8 @@ def output_paths(
     ConfigError
         If two images would go to one file, or several to a file.
     FileError
-        If labels (or probabilities, where they are written) would overwrite an image or
-        the model, or labels cannot be written to a file of that suffix.
+        If labels (or probabilities and objects, where they are written) would overwrite
+        an image or the model, or labels cannot be written to a file of that suffix.
     """
     from napari_unet.export import check_label_suffix
 
@@ -127,7 +146,8 @@ def output_paths(
             f"two of the images would be written to {twice}: give them different "
             "names, or call the command for each"
         )
-    beside = map(_probabilities_path, paths) if with_probabilities else ()
+    beside = list(map(_probabilities_path, paths)) if with_probabilities else []
+    beside += map(objects_path, paths) if with_instances else []
     refuse_overwriting([*paths, *beside], [*images, model])
     for path in paths:
         check_label_suffix(path)
@@ -161,6 +181,7 @@ def _predict_one(
     learner: Learner,
     image_path: Path,
     out: Path,
+    settings: InstanceConfig | None,
     title: str,
     token: CancelToken,
 ) -> dict[str, Any]:
@@ -169,31 +190,40 @@ def _predict_one(
 
     from napari_unet.cli._read import read_image
     from napari_unet.export import check_writable, write_labels, write_probabilities
+    from napari_unet.inference.instances import split_job
 
     started = time.monotonic()
     image = read_image(image_path, args.axes)
     check_writable(out)
-    array = _run_job(args, learner, image.array, image.axes, title, token)
+    in_full = args.probabilities or settings is not None
+    job = learner.predict_job(
+        image.array, axes=image.axes, token=token, probabilities=in_full
+    )
+    array = _run_job(args, job, title, token)
     result: dict[str, Any] = {"image": image_path, "labels": out}
     values = np.asarray(learner.class_values)
     labels = array
-    if args.probabilities:
+    if in_full:
         # the first of equal probabilities, as prediction itself decides
         dtype = np.uint8 if values.max() < 256 else np.uint16
         labels = values.astype(dtype)[array.argmax(axis=0)]
     axes = (image.axes or "").replace("C", "")
     axes = axes if len(axes) == labels.ndim else "TZYX"[-labels.ndim :]
-    place: dict[str, Any] = {
-        "axes": axes,
-        "scale": image.scale(axes),
-        "unit": image.unit,
-    }
+    place = {"axes": axes, "scale": image.scale(axes), "unit": image.unit}
     write_labels(out, labels, class_names=learner.class_names, **place)
     if args.probabilities:
         path = _probabilities_path(out)
         names = [learner.class_names.get(int(v), f"class {v}") for v in values]
         write_probabilities(path, array, class_names=names, **place)
         result["probabilities"] = path
+    if settings is not None:
+        scale = split_scale(image, axes)
+        job = split_job(
+            labels, array, axes=axes, scale=scale, settings=settings, token=token
+        )
+        instances = _run_job(args, job, title, token)
+        result["objects"] = write_labels(objects_path(out), instances.labels, **place)
+        result["n_objects"] = instances.n_per_class
     found, n_px = np.unique(labels, return_counts=True)
     result |= {
         "shape": labels.shape,
@@ -205,16 +235,11 @@ def _predict_one(
 
 def _run_job(
     args: argparse.Namespace,
-    learner: Learner,
-    array: Any,
-    axes: str | None,
+    job: Generator[JobEvent, None, Any],
     title: str,
     token: CancelToken,
 ) -> Any:
-    """Run the job that the viewer runs, and return its array."""
-    job = learner.predict_job(
-        array, axes=axes, token=token, probabilities=args.probabilities
-    )
+    """Run a job that the viewer runs too, and return its result."""
     with progress_bar(args, None, "tile") as bar:
         bar.set_description_str(title)
         while True:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.annotation.annotations import check_annotation
-from napari_unet.config import LearnerConfig
+from napari_unet.config import InstanceConfig, LearnerConfig
 from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.device import describe_device
 from napari_unet.errors import ConfigError
+from napari_unet.inference.instances import (
+    Instances,
+    checked_sampling,
+    split_job,
+)
 from napari_unet.inference.predict import label_dtype, predict_planes
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, JobEvent, finish
@@ -297,6 +302,78 @@ class Learner:
             job = self._collapse.follow(job, state.annotations, predictor.values)
         yield from job
         return result
+
+    def predict_instances(
+        self,
+        image: Any,
+        *,
+        axes: str | None = None,
+        scale: Sequence[float] | None = None,
+        settings: InstanceConfig | None = None,
+        token: CancelToken | None = None,
+    ) -> Instances:
+        """Return the objects of an image: the labels of `predict`, one id per object.
+
+        Touching objects of a class are cut apart, see
+        `napari_unet.inference.instances.split_objects`.
+
+        Parameters
+        ----------
+        image, axes
+            As in `annotate`. Time points (T) are looked at one by one; a z stack is a
+            volume.
+        scale
+            World units per pixel along each axis but the channels. None: all the same.
+        settings
+            What counts as an object; None: the defaults.
+        token
+            Asked before each tile, plane or volume; what was not reached stays 0.
+
+        Returns
+        -------
+        Instances
+            ``labels`` has the image's shape without channels.
+
+        Raises
+        ------
+        AnnotationError, ImageError
+            As in `predict`; also if the scale does not fit.
+        """
+        job = self.predict_instances_job(
+            image, axes=axes, scale=scale, settings=settings, token=token
+        )
+        return finish(job)
+
+    def predict_instances_job(
+        self,
+        image: Any,
+        *,
+        key: str | None = None,
+        axes: str | None = None,
+        scale: Sequence[float] | None = None,
+        settings: InstanceConfig | None = None,
+        token: CancelToken | None = None,
+    ) -> Generator[JobEvent, None, Instances]:
+        """Predict objects as a job: the events of `predict_job`, then `Progress`.
+
+        When cancelled while predicting, there are no objects: half of one is none.
+        """
+        stack = self._images.find(image, key, axes, self.n_channels).stack
+        checked_sampling(scale, len(stack.spatial_axes))  # before the long work
+        probabilities = yield from self.predict_job(
+            image, key=key, axes=axes, token=token, probabilities=True
+        )
+        dtype = label_dtype(self.class_values)
+        labels = np.array(self.class_values, dtype)[probabilities.argmax(axis=0)]
+        instances = yield from split_job(
+            labels,
+            probabilities,
+            axes=stack.spatial_axes,
+            scale=scale,
+            settings=settings,
+            token=token,
+        )
+        return instances
 
     def predict_tiles(
         self,
