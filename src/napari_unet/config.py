@@ -6,9 +6,9 @@ One model serves the form in the dock (title, tooltip, range), the command line'
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_unet.errors import ConfigError
 
@@ -195,12 +195,27 @@ class FineTuneConfig(_Settings):
         title="Batch",
         description="Patches per step. 4 keeps a step near 0.2 s on two CPU cores.",
     )
+    optimizer: Literal["adamw", "sgd"] = Field(
+        "adamw",
+        title="Optimiser",
+        description="'adamw' adapts the step to each weight, and so learns within a "
+        "minute (default). 'sgd': stochastic gradient descent with momentum, as in the "
+        "paper; it needs thousands of steps.",
+    )
+    momentum: float = Field(
+        0.99,
+        ge=0,
+        lt=1,
+        title="Momentum",
+        description="Only with 'sgd': share of a step that goes on in the next. 0.99 "
+        "as in the paper: with one patch a step, about the last 100 decide together.",
+    )
     learning_rate: float = Field(
         1e-3,
         gt=0,
         le=1,
         title="Learning rate",
-        description="Step size of the optimiser (AdamW). 0.001 is its usual value for "
+        description="Step size of the optimiser. 0.001 is AdamW's usual value for "
         "random start weights; pretrained ones, which need less change, use a third.",
     )
     weight_decay: float = Field(
@@ -209,7 +224,7 @@ class FineTuneConfig(_Settings):
         le=1,
         title="Weight decay",
         description="Share of each weight, times the learning rate, that a step of the "
-        "optimiser (AdamW) takes off. 0.0001 only keeps weights from growing without "
+        "optimiser takes off. 0.0001 only keeps weights from growing without "
         "end; staying near the start does the rest against overfitting.",
     )
     average_decay: float = Field(
@@ -228,6 +243,31 @@ class FineTuneConfig(_Settings):
         title="Dice weight",
         description="Weight of soft Dice beside cross-entropy in the loss. 0: classes "
         "are balanced already, and a few strokes have no shape to overlap with.",
+    )
+    class_balance: Literal["root", "frequency"] = Field(
+        "root",
+        title="Class balance",
+        description="How much rare classes weigh in the loss. 'root': with one over "
+        "the square root of their pixels, so that three pixels do not shout down all "
+        "others (default). 'frequency': with one over their pixels, as in the paper.",
+    )
+    border_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        title="Border weight",
+        description="Additional weight in the loss of background between two objects "
+        "(w0 in the paper's equation 2, which takes 10), to keep objects apart that "
+        "nearly touch. 0: off, because strokes seldom tell where a gap is; it is for "
+        "regions that are completely painted.",
+    )
+    border_sigma_px: float = Field(
+        5.0,
+        gt=0,
+        le=100,
+        title="Border width (px)",
+        description="How wide a gap between two objects may be to weigh more; only "
+        "with a border weight. 5 px as in the paper: of a gap of 5 px half counts.",
     )
     stay_weight: float = Field(
         0.5,
@@ -369,10 +409,46 @@ class TilingConfig(_Settings):
     )
 
 
+# Values of the paper, with ours where it names none (docs/adr/006-paper-recipe.md)
+_PAPER: Final[dict[str, Any]] = {
+    "architecture": "unet2015",
+    "start": "scratch",
+    "fine_tune": {
+        "patch_px": 384,  # the network's next size is 388, of 572 px of input
+        "batch_size": 1,
+        "optimizer": "sgd",
+        "momentum": 0.99,
+        "learning_rate": 1e-3,  # the paper names none
+        "weight_decay": 0.0,
+        "average_decay": 0.0,
+        "class_balance": "frequency",
+        "border_weight": 10.0,
+        "border_sigma_px": 5.0,
+    },
+    "augmentation": {
+        "flip": True,
+        "rotate": True,
+        "elastic_sigma_px": 10.0,
+        "elastic_grid": 3,
+        "contrast": 0.2,  # "gray value variations": the paper names no numbers
+        "brightness": 0.2,
+    },
+    "instant": {"n_scales": 1},
+}
+
+
 class LearnerConfig(_Settings):
     """Everything a learner needs to be made again."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
+    recipe: Literal["strokes", "paper"] = Field(
+        "strokes",
+        title="Recipe",
+        description="How the network is trained. 'strokes': on a few strokes, within a "
+        "minute (default). 'paper': unet2015 as Ronneberger et al. 2015 trained it, on "
+        "completely painted images: one large tile a step, SGD with momentum, weights "
+        "on narrow gaps, elastic deformation. Settings that are given win over it.",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto",
         title="Device",
@@ -411,6 +487,23 @@ class LearnerConfig(_Settings):
     augmentation: AugmentationConfig = AugmentationConfig()
     instant: InstantConfig = InstantConfig()
     tiling: TilingConfig = TilingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_recipe(cls, data: Any) -> Any:
+        """Give the settings that are not given the recipe's values."""
+        if not (isinstance(data, dict) and data.get("recipe") == "paper"):
+            return data
+        filled = dict(data)
+        for name, value in _PAPER.items():
+            given = filled.get(name, {})
+            if isinstance(given, BaseModel):
+                given = given.model_dump(exclude_unset=True)
+            if not isinstance(value, dict):
+                filled.setdefault(name, value)
+            elif isinstance(given, dict):
+                filled[name] = {**value, **given}
+        return filled
 
     def unet_config(self, in_channels: int, n_classes: int) -> UNetConfig:
         """Return the network's settings for these channels and classes (at least 2)."""

@@ -8,21 +8,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.annotation.annotations import AnnotatedImage, AnnotationSet
+from napari_unet.annotation.border_weights import border_weights, label_objects
 from napari_unet.annotation.strokes import HELD_OUT_FOLD, Stroke
 from napari_unet.core.losses import IGNORE_INDEX
 
-__all__ = ["Patch", "PatchSampler"]
+__all__ = ["Border", "Patch", "PatchSampler"]
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
     """``image`` (C, H, W) normalised; ``target`` (H', W') int64 class indices.
 
-    H' = H unless the network is unpadded; then the target is the centre.
+    H' = H unless the network is unpadded; then the target is the centre. ``border``
+    (H', W') is the border weight of each pixel, None unless the sampler has a border.
     """
 
     image: NDArray[np.float32]
     target: NDArray[np.int64]
+    border: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Border:
+    """The border weights that patches are to have: see `border_weights`."""
+
+    w0: float
+    sigma_px: float
 
 
 class PatchSampler:
@@ -41,6 +52,12 @@ class PatchSampler:
         Sides of a patch and of the part of it that has targets (px).
     rng
         Source of all random choices.
+    border
+        Border weights of the patches. Objects are the connected parts of each class but
+        the background, of strokes that are not held out.
+    keeps_inside
+        Whether targets lie inside the image where they fit, and in its middle where
+        they do not.
     """
 
     def __init__(
@@ -50,9 +67,12 @@ class PatchSampler:
         image_px: int,
         target_px: int,
         rng: np.random.Generator,
+        border: Border | None = None,
+        keeps_inside: bool = False,
     ) -> None:
         self.image_px, self.target_px = image_px, target_px
-        self._rng = rng
+        self._rng, self._border, self._keeps_inside = rng, border, keeps_inside
+        self._border_maps: dict[tuple[str, int], _Part] = {}
         self._lookup = np.full(65_536, IGNORE_INDEX, np.int64)
         self._lookup[list(values)] = np.arange(len(values))
         self._classes: list[list[tuple[AnnotatedImage, Stroke]]] = []
@@ -77,6 +97,9 @@ class PatchSampler:
         reach = self.target_px // 3
         y += self._rng.integers(-reach, reach + 1)
         x += self._rng.integers(-reach, reach + 1)
+        if self._keeps_inside:
+            height, width = image.source.stack.plane_shape
+            y, x = self._inside(y, height), self._inside(x, width)
         half = self.image_px // 2
         pixels = image.source.read(
             stroke.plane,
@@ -85,29 +108,91 @@ class PatchSampler:
             x - half,
             x - half + self.image_px,
         )
-        return Patch(pixels, self._target(image, stroke.plane, int(y), int(x)))
+        corner = (int(y) - self.target_px // 2, int(x) - self.target_px // 2)
+        target = self._target(image, stroke.plane, corner)
+        if self._border is None:
+            return Patch(pixels, target)
+        weights = self._border_map(image, stroke.plane).cut(corner, self.target_px)
+        return Patch(pixels, target, weights)
+
+    def _inside(self, centre: int, n: int) -> int:
+        """Return the centre of a target that lies inside an axis of n px."""
+        side, half = self.target_px, self.target_px // 2
+        if side >= n:
+            return (n - side) // 2 + half
+        return min(max(centre, half), n - side + half)
 
     def _target(
-        self, image: AnnotatedImage, plane: int, y: int, x: int
+        self, image: AnnotatedImage, plane: int, corner: tuple[int, int]
     ) -> NDArray[np.int64]:
-        """Cut the targets around (y, x); beyond the border nothing is labelled."""
+        """Cut the targets from a corner on; beyond the border nothing is labelled."""
         side = self.target_px
         target = np.full((side, side), IGNORE_INDEX, np.int64)
         painted = image.plane(plane)
-        y0, x0 = y - side // 2, x - side // 2
-        rows = slice(max(y0, 0), min(y0 + side, painted.shape[0]))
-        columns = slice(max(x0, 0), min(x0 + side, painted.shape[1]))
-        inside = (
-            slice(rows.start - y0, rows.stop - y0),
-            slice(columns.start - x0, columns.stop - x0),
-        )
-        target[inside] = self._lookup[painted[rows, columns]]
+        there, here = _overlap(corner, side, painted.shape)
+        target[here] = self._lookup[painted[there]]
         hidden = self._held_out.get((image.key, plane))
         if hidden is not None:
-            local = hidden - (y0, x0)
+            local = hidden - corner
             local = local[((local >= 0) & (local < side)).all(axis=1)]
             target[local[:, 0], local[:, 1]] = IGNORE_INDEX
         return target
+
+    def _border_map(self, image: AnnotatedImage, plane: int) -> _Part:
+        """Return a plane's border weights, computed when first needed."""
+        key = (image.key, plane)
+        if key not in self._border_maps:
+            assert self._border is not None
+            painted = image.plane(plane).copy()
+            hidden = self._held_out.get(key)
+            if hidden is not None:  # where they lie is not to be learned either
+                painted[hidden[:, 0], hidden[:, 1]] = 0
+            # memory only for the part of a large plane that is annotated
+            y, x = (np.flatnonzero(painted.any(axis=axis)) for axis in (1, 0))
+            corner = (int(y[0]), int(x[0])) if len(y) else (0, 0)
+            part = painted[corner[0] : _stop(y), corner[1] : _stop(x)]
+            weights = border_weights(
+                label_objects(part), self._border.w0, self._border.sigma_px
+            )
+            self._border_maps[key] = _Part(corner, weights)
+        return self._border_maps[key]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Weights of a rectangle of a plane; 0 around it."""
+
+    corner: tuple[int, int]
+    weights: NDArray[np.float32]
+
+    def cut(self, corner: tuple[int, int], side: int) -> NDArray[np.float32]:
+        """Return the square (side, side) of the plane from a corner on."""
+        result = np.zeros((side, side), np.float32)
+        local = (corner[0] - self.corner[0], corner[1] - self.corner[1])
+        there, here = _overlap(local, side, self.weights.shape)
+        result[here] = self.weights[there]
+        return result
+
+
+def _overlap(
+    corner: tuple[int, int], side: int, shape: tuple[int, ...]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where a square lies in an array of that shape, and that in the square."""
+    spans = [
+        (min(max(at, 0), n), max(min(at + side, n), 0))
+        for at, n in zip(corner, shape, strict=True)
+    ]
+    there = tuple(slice(*span) for span in spans)
+    here = tuple(
+        slice(start - at, stop - at)
+        for (start, stop), at in zip(spans, corner, strict=True)
+    )
+    return (there[0], there[1]), (here[0], here[1])
+
+
+def _stop(positions: NDArray[np.intp]) -> int:
+    """Return one beyond the last position, 0 where there is none."""
+    return int(positions[-1]) + 1 if len(positions) else 0
 
 
 def _pixels(image: AnnotatedImage, plane: int) -> NDArray[np.int32]:

@@ -66,6 +66,12 @@ def add_parser(commands: Any) -> None:
         "--steps", type=count, metavar="N", help="steps of fine-tuning instead"
     )
     parser.add_argument(
+        "--recipe",
+        choices=("strokes", "paper"),
+        help="strokes (default): from a few strokes; paper: unet2015 as the paper "
+        "trained it, from completely painted images, for GPUs",
+    )
+    parser.add_argument(
         "--architecture",
         choices=("compact", "unet2015"),
         help="compact (default): learns on a laptop; unet2015: the paper's, for GPUs",
@@ -166,6 +172,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
     start = args.start
     if _is_file(start):
         fixed = {
+            "--recipe": args.recipe,
             "--architecture": args.architecture,
             "--config": args.config,
             "--seed": args.seed,
@@ -181,9 +188,11 @@ def _make_learner(args: argparse.Namespace) -> Learner:
     settings: dict[str, Any] = {}
     if args.config is not None:
         text = _read_bytes(args.config)
-        settings = parse_config(text).model_dump(mode="json", exclude_unset=True)
+        parse_config(text)
+        settings = json.loads(text)
     options = {
         "device": args.device,
+        "recipe": args.recipe,
         "architecture": args.architecture,
         "start": start,
         "seed": args.seed,

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from napari_unet.core.unet import UNet
 
-__all__ = ["hypercolumn", "patch_sizes", "project", "sample"]
+__all__ = ["fitting_px", "hypercolumn", "patch_sizes", "project", "sample"]
 
 
 def patch_sizes(unet: UNet, output_px: int, n_scales: int) -> tuple[int, int]:
@@ -29,6 +29,17 @@ def patch_sizes(unet: UNet, output_px: int, n_scales: int) -> tuple[int, int]:
         return side, side
     image_px = max(_input_px(unet, output_px, scale) for scale in range(n_scales))
     return image_px, _output_px(unet, image_px, n_scales)
+
+
+def fitting_px(unet: UNet, output_px: int, side_px: int) -> int:
+    """Return the largest valid output (px) within ``side_px``, if not ``output_px``.
+
+    Of the sizes that the network can give, the one for ``output_px`` where it fits into
+    an image of that side, else the largest that does, and at least the smallest.
+    """
+    smallest = unet.valid_input_px(1)[1]
+    inside = smallest + max(side_px - smallest, 0) // unet.grid_px * unet.grid_px
+    return min(unet.valid_input_px(output_px)[1], inside)
 
 
 def _input_px(unet: UNet, output_px: int, scale: int) -> int:

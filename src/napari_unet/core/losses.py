@@ -10,7 +10,12 @@ import torch.nn.functional as F
 
 from napari_unet.errors import AnnotationError
 
-__all__ = ["IGNORE_INDEX", "balanced_class_weights", "sparse_loss"]
+__all__ = [
+    "IGNORE_INDEX",
+    "balanced_class_weights",
+    "frequency_class_weights",
+    "sparse_loss",
+]
 
 IGNORE_INDEX = -1
 """Class index of unlabelled pixels in targets."""
@@ -21,6 +26,7 @@ def sparse_loss(
     targets: torch.Tensor,
     class_weights: torch.Tensor | None = None,
     dice_weight: float = 0.5,
+    pixel_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return cross-entropy plus soft Dice of the annotated pixels.
 
@@ -40,6 +46,11 @@ def sparse_loss(
     dice_weight : float
         Weight of ``1 - Dice`` beside the cross-entropy. The default of 0.5 lets
         cross-entropy, which gives calibrated probabilities, dominate.
+    pixel_weights : torch.Tensor, optional
+        (B, *S), weight of each pixel in the cross-entropy in place of its class's, at
+        least 0. The weighted sum over the pixels (the paper's equation 1) is then
+        divided by the number of annotated pixels, not by the sum of weights: a patch
+        with many narrow gaps is to count more than one without.
 
     Returns
     -------
@@ -54,7 +65,13 @@ def sparse_loss(
     References
     ----------
     Soft Dice: Milletari et al. 2016, V-Net, https://doi.org/10.1109/3DV.2016.79.
+    Weighted pixels: Ronneberger et al. 2015, arXiv:1505.04597, equations 1 and 2.
     """
+    if pixel_weights is not None and pixel_weights.shape != targets.shape:
+        raise AnnotationError(
+            f"pixel weights of shape {tuple(pixel_weights.shape)} do not fit targets "
+            f"of shape {tuple(targets.shape)}."
+        )
     if targets.shape != (logits.shape[0], *logits.shape[2:]):
         raise AnnotationError(
             f"targets of shape {tuple(targets.shape)} do not fit logits of shape "
@@ -72,7 +89,11 @@ def sparse_loss(
         class_weights = values.new_ones(n_classes)
     weights = class_weights.to(values)
     log_p = F.log_softmax(values, dim=1)
-    loss = _cross_entropy(log_p, classes, weights)
+    if pixel_weights is None:
+        loss = _cross_entropy(log_p, classes, weights)
+    else:
+        losses = F.nll_loss(log_p, classes, reduction="none")
+        loss = (losses * pixel_weights[annotated].to(losses)).mean()
     if dice_weight > 0:
         loss = loss + dice_weight * _dice_loss(log_p.exp(), classes, weights)
     return loss
@@ -99,15 +120,55 @@ def balanced_class_weights(counts: Sequence[int]) -> np.ndarray:
     AnnotationError
         If a count is negative.
     """
-    n = np.asarray(counts, dtype=np.float64)
-    if (n < 0).any():
-        raise AnnotationError(f"pixel counts must not be negative, got {list(counts)}.")
+    n = _checked_counts(counts)
     weights = np.zeros(n.shape)
     present = n > 0
     if present.any():
         weights[present] = n[present] ** -0.5
         weights /= weights[present].mean()
     return weights.astype(np.float32)
+
+
+def frequency_class_weights(counts: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return the paper's w_c, which balances class frequencies wholly.
+
+    The weight of a class is N / (K * count), of N pixels of K classes present: the
+    classes weigh the same in sum, and the mean over all pixels is 1. To that mean the
+    paper's w0 of 10 for borders relates.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        (K,), annotated pixels of each class, at least 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        (K,), float32, 0 for the absent classes.
+
+    Raises
+    ------
+    AnnotationError
+        If a count is negative.
+
+    References
+    ----------
+    Ronneberger et al. 2015, arXiv:1505.04597, equation 2; the formula for w_c is not
+    in the paper.
+    """
+    n = _checked_counts(counts)
+    weights = np.zeros(n.shape)
+    present = n > 0
+    if present.any():
+        weights[present] = n.sum() / (present.sum() * n[present])
+    return weights.astype(np.float32)
+
+
+def _checked_counts(counts: Sequence[int] | np.ndarray) -> np.ndarray:
+    n = np.asarray(counts, dtype=np.float64)
+    if (n < 0).any():
+        raise AnnotationError(f"pixel counts must not be negative, got {list(counts)}.")
+    return n
 
 
 def _check_classes(classes: torch.Tensor, n_classes: int) -> None:

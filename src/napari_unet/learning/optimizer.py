@@ -1,9 +1,9 @@
-"""AdamW by torch's functional form.
+"""AdamW and SGD by torch's functional forms.
 
-The class ``torch.optim.AdamW`` imports torch's compiler when it is first made: 800
-modules, two seconds, and half a second in which the window is frozen. The function that
-does its arithmetic does not, and a dictionary by parameter name is all the state there
-is to keep.
+The classes of ``torch.optim`` import torch's compiler when they are first made:
+800 modules, two seconds, and half a second in which the window is frozen. The functions
+that do their arithmetic do not, and a dictionary by parameter name is all the state
+there is to keep.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
-__all__ = ["AdamW"]
+from napari_unet.config import FineTuneConfig
+
+__all__ = ["SGD", "AdamW", "make_optimizer"]
 
 
 @dataclass
@@ -92,3 +95,69 @@ class AdamW:
             moments = _Moments(torch.zeros(()), zeros, zeros.clone())
             self._moments[name] = moments
         return moments
+
+
+class SGD:
+    """Stochastic gradient descent with momentum: v = m v + g, then w = w - rate v.
+
+    Parameters
+    ----------
+    network
+        As for `AdamW`.
+    momentum
+        m, 0 to below 1. 0.99 in Ronneberger et al. 2015, arXiv:1505.04597, section 3.
+    weight_decay
+        Share of a weight that is added to its gradient.
+    """
+
+    def __init__(
+        self, network: nn.Module, momentum: float, weight_decay: float = 0.0
+    ) -> None:
+        self._network = network
+        self._momentum = momentum
+        self._weight_decay = weight_decay
+        self._velocities: dict[str, Tensor] = {}
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        for parameter in self._network.parameters():
+            parameter.grad = None
+
+    def reset(self) -> None:
+        """Forget all velocities."""
+        self._velocities.clear()
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Change every parameter that has a gradient."""
+        moved = {
+            name: parameter
+            for name, parameter in self._network.named_parameters()
+            if parameter.grad is not None
+        }
+        if not moved:
+            return
+        for name, parameter in moved.items():
+            known = self._velocities.get(name)
+            if known is None or known.shape != parameter.shape:
+                self._velocities[name] = torch.zeros_like(parameter)
+        sgd(
+            list(moved.values()),
+            [p.grad for p in moved.values() if p.grad is not None],
+            [self._velocities[name] for name in moved],
+            weight_decay=self._weight_decay,
+            momentum=self._momentum,
+            lr=learning_rate,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+
+
+def make_optimizer(
+    network: nn.Module, config: FineTuneConfig, weight_decay: float
+) -> AdamW | SGD:
+    """Return the optimiser that the settings name."""
+    if config.optimizer == "sgd":
+        return SGD(network, config.momentum, weight_decay)
+    return AdamW(network, weight_decay)

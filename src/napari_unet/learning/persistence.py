@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from napari_unet.learning.instant import HeadChoice
 from napari_unet.learning.model import Model
 from napari_unet.learning.scoring import Tuned, Verdict
 from napari_unet.learning.state import LearnedFrom, State
+from napari_unet.learning.trained_head import TrainedHead
 
 __all__ = ["Header", "Parts", "read_learner", "restore", "save_learner"]
 
@@ -52,6 +53,7 @@ class Parts:
     head: RidgeHead
     tuned: Network | None
     tuned_head: RidgeHead | None
+    is_head_trained: bool
     forest: Forest
     chosen: str
 
@@ -61,6 +63,9 @@ class Parts:
         if self.tuned is not None:
             network = self.tuned.with_weights(_frozen(self.tuned.unet, device))
             tuned = Tuned(network, self.tuned_head)
+            if self.is_head_trained and self.tuned_head is not None:
+                trained = TrainedHead(self.values, self.tuned_head)
+                tuned = replace(tuned, trained=trained)
         return Model(
             values=self.values,
             start=self.start.with_weights(_frozen(self.start.unet, device)),
@@ -98,6 +103,8 @@ def save_learner(
         tensors["tuned_head.bias"] = tuned.head.bias
         tensors |= _prefixed("tuned", tuned.network.unet.state_dict())
         temperatures.append(tuned.head.temperature)
+    trained = tuned.trained if tuned is not None else None
+    is_trained = trained is not None and trained.values == model.values
     header = {
         "schema_version": SCHEMA_VERSION,
         "kind": "learner",
@@ -109,6 +116,7 @@ def save_learner(
         "n_scales": model.start.n_scales,
         "head_n_scales": min(state.choice.n_scales, model.start.n_scales),
         "tuned_n_scales": tuned.network.n_scales if tuned else None,
+        "is_tuned_head_trained": is_trained,
         "ridge_factor": state.choice.factor,
         "chosen": model.chosen,
         "temperatures": temperatures,
@@ -182,6 +190,8 @@ class Header(BaseModel):
     n_scales: Annotated[int, Field(ge=1, le=4)]
     head_n_scales: Annotated[int, Field(ge=1)]
     tuned_n_scales: Annotated[int, Field(ge=1)] | None
+    # trained with its network, not fitted; older files do not say it, and have none
+    is_tuned_head_trained: bool = False
     ridge_factor: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     chosen: str
     # of the instant head, and of the fine-tuned one where there is one
@@ -283,6 +293,7 @@ def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Part
         head=heads[0],
         tuned=tuned,
         tuned_head=heads[1] if tuned else None,
+        is_head_trained=header.is_tuned_head_trained,
         forest=forest,
         chosen=header.chosen,
     )

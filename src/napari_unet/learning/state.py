@@ -274,7 +274,7 @@ class State:
             return  # what it has learned is forgotten at the next update
 
         def work() -> Scored:
-            return self._judge(Tuned(trainer.snapshot()), self.judged_version)
+            return self._judge(_snapshot(trainer), self.judged_version)
 
         scored = self.within_memory(work)
         yield from self.take_notices()
@@ -394,26 +394,35 @@ class State:
         )
         head = teacher_head
         if trainer.n_steps or self.tuned is not None:
-            now = Tuned(trainer.snapshot())
+            now = _snapshot(trainer)
             head = now.fit(samples, choice, without=HELD_OUT_FOLD)
         trainer.take(self.annotations, head, teacher_head)
 
     def ensure_trainer(self) -> Trainer:
         """Return the trainer; it goes on where it was paused or loaded."""
         if self.trainer is None:
+            is_paper = self.config.recipe == "paper"
             rate = self.config.fine_tune.learning_rate
-            if self.is_pretrained or self.tuned is not None:
+            if self.is_pretrained or (self.tuned is not None and not is_paper):
                 rate *= _PRETRAINED_RATE
             assert self.start is not None
             assert self.verdict.choice is not None
             n_scales = min(self.verdict.choice.n_scales, self.start.n_scales)
-            start = self.start.at_scales(n_scales)
-            network = start
+            # the paper's network sees the image at its own size
+            start = self.start.at_scales(1 if is_paper else n_scales)
+            network, trained = start, None
             if self.tuned is not None:
-                network = self.tuned.network
+                network, trained = self.tuned.network, self.tuned.trained
                 start = self.start.at_scales(network.n_scales)
             teacher = start if self.is_pretrained else None
             self.trainer = self.within_memory(
-                lambda: Trainer(network, teacher, self.config, rate, self.device)
+                lambda: Trainer(
+                    network, teacher, self.config, rate, self.device, trained
+                )
             )
         return self.trainer
+
+
+def _snapshot(trainer: Trainer) -> Tuned:
+    """Return the network as it is now."""
+    return Tuned(trainer.snapshot(), trained=trainer.trained_head)

@@ -10,28 +10,23 @@ import torch
 from torch import nn
 
 from napari_unet.annotation.annotations import AnnotationSet
-from napari_unet.annotation.augmentation import augment
 from napari_unet.annotation.patches import PatchSampler
-from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
 from napari_unet.core.device import autocast, free_memory, out_of_memory_errors
 from napari_unet.core.head import RidgeHead
-from napari_unet.core.hypercolumn import hypercolumn, patch_sizes, project
-from napari_unet.core.losses import (
-    IGNORE_INDEX,
-    balanced_class_weights,
-    sparse_loss,
-)
-from napari_unet.core.unet import UNet
+from napari_unet.core.losses import IGNORE_INDEX, sparse_loss
 from napari_unet.errors import OutOfMemoryError, TrainingError
+from napari_unet.learning.batches import Batch, make_sampler, weigh_classes
 from napari_unet.learning.candidates import Network
-from napari_unet.learning.optimizer import AdamW
+from napari_unet.learning.optimizer import make_optimizer
+from napari_unet.learning.trained_head import LinearHead, OwnHead, TrainedHead
 
 __all__ = ["Trainer"]
 
 _SMALLEST_PATCH_PX = 32
 _MAX_BAD_STEPS = 10
 _WARM_UP_STEPS = 20
+_LONGEST_GRADIENT = 1.0
 _HEAD_RATE = 10.0  # times the network's learning rate: the head follows its features
 
 
@@ -51,9 +46,11 @@ class Trainer:
     config
         Settings.
     learning_rate
-        Of AdamW.
+        Of the optimiser.
     device
         Where to train.
+    trained
+        The last layer to go on from; only for the paper's recipe.
     """
 
     def __init__(
@@ -63,8 +60,10 @@ class Trainer:
         config: LearnerConfig,
         learning_rate: float,
         device: torch.device,
+        trained: TrainedHead | None = None,
     ) -> None:
         self.config, self.device = config, device
+        self._is_paper = config.recipe == "paper"
         self.network, self._teacher = network, teacher
         self.unet = copy.deepcopy(network.unet).to(device).requires_grad_(True)
         self.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -79,9 +78,14 @@ class Trainer:
         self._is_short_of_memory = False
         self._rng = np.random.default_rng(config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._head = _LinearHead(network, device)
-        self._optimizer = AdamW(self.unet, config.fine_tune.weight_decay)
-        self._head_optimizer = AdamW(self._head, 0.0)
+        self._head: LinearHead | OwnHead = LinearHead(network, device)
+        if self._is_paper:
+            self._head = OwnHead(network, self.unet, self.average, config.seed)
+            if trained is not None:
+                self._head.resume(trained)
+        tuning = config.fine_tune
+        self._optimizer = make_optimizer(self.unet, tuning, tuning.weight_decay)
+        self._head_optimizer = make_optimizer(self._head, tuning, 0.0)
         self._sampler: PatchSampler | None = None
         self._annotations: AnnotationSet | None = None
 
@@ -100,31 +104,25 @@ class Trainer:
         teacher_head
             The same on the teacher's features.
         """
-        self._head.start_from(head)
+        self._head.start_from(head, annotations.values)
         self.values = annotations.values
         self._annotations, self._heads = annotations, (head, teacher_head)
         if self._teacher is not None:
-            self._teacher_head = _LinearHead(self._teacher, self.device)
-            self._teacher_head.start_from(teacher_head)
+            self._teacher_head = LinearHead(self._teacher, self.device)
+            self._teacher_head.start_from(teacher_head, annotations.values)
         self.version = annotations.version
         if not self._is_short_of_memory:  # else a batch may lack some of the classes
-            n_classes = len(annotations.values)
-            self.batch_size = max(self.config.fine_tune.batch_size, n_classes)
-        image_px, target_px = patch_sizes(
-            self.unet, self.patch_px, self.network.n_scales
+            least = 1 if self._is_paper else len(annotations.values)
+            self.batch_size = max(self.config.fine_tune.batch_size, least)
+        self._sampler = make_sampler(
+            annotations,
+            self.config,
+            self.unet,
+            self.patch_px,
+            self.network.n_scales,
+            self._rng,
         )
-        self._sampler = PatchSampler(
-            annotations, self.values, image_px, target_px, self._rng
-        )
-        counts = [
-            sum(
-                s.n_px
-                for _, s in annotations.strokes
-                if s.value == value and s.fold != HELD_OUT_FOLD
-            )
-            for value in self.values
-        ]
-        weights = balanced_class_weights(counts)
+        weights = weigh_classes(annotations, self.config.fine_tune.class_balance)
         self._class_weights = torch.from_numpy(weights).to(self.device)
 
     def step(self, notices: list[str]) -> float:
@@ -156,25 +154,23 @@ class Trainer:
 
     def _step(self) -> float:
         assert self._sampler is not None
-        patches = [self._sampler.draw() for _ in range(self.batch_size)]
-        images = torch.from_numpy(np.stack([p.image for p in patches])).to(self.device)
-        targets = torch.from_numpy(np.stack([p.target for p in patches]))
-        targets = targets.to(self.device)
-        images, targets = self._augment(images, targets)
+        batch = Batch.draw(self._sampler, self.batch_size, self.device)
+        batch = batch.augmented(self.config.augmentation, self._generator)
         self.unet.train()
-        images = images.contiguous(memory_format=torch.channels_last)
-        loss = self._loss(images, targets)
+        loss = self._loss(batch)
         value = float(loss.detach())
         self._zero_grad()
         if not math.isfinite(value):
             return self._bad_step(value)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0))
-        norm += float(nn.utils.clip_grad_norm_(self._head.parameters(), 1.0))
+        # SGD is the paper's, which neither cuts gradients nor begins slowly
+        is_plain = self.config.fine_tune.optimizer == "sgd"
+        longest = math.inf if is_plain else _LONGEST_GRADIENT
+        norm = _clip(self.unet, longest) + _clip(self._head, longest)
         if not math.isfinite(norm):
             return self._bad_step(value)
         self._n_bad = 0
-        warm_up = min(1.0, (self.n_steps + 1) / _WARM_UP_STEPS)
+        warm_up = 1.0 if is_plain else min(1.0, (self.n_steps + 1) / _WARM_UP_STEPS)
         rate = self._learning_rate * warm_up
         self._optimizer.step(rate)
         self._head_optimizer.step(_HEAD_RATE * rate)
@@ -182,11 +178,18 @@ class Trainer:
         self._update_average()
         return value
 
-    def _loss(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        config = self.config.fine_tune
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        config, targets = self.config.fine_tune, batch.targets
+        images = batch.images.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
             logits = self._head.logits(self.unet, images).float()
-        loss = sparse_loss(logits, targets, self._class_weights, config.dice_weight)
+        weights: tuple[torch.Tensor, ...] = ()
+        if config.class_balance == "frequency" or batch.borders is not None:
+            of_class = self._class_weights[targets.clamp(min=0)]
+            weights = (of_class + (0 if batch.borders is None else batch.borders),)
+        loss = sparse_loss(
+            logits, targets, self._class_weights, config.dice_weight, *weights
+        )
         if self._teacher is None or not config.stay_weight:
             return loss
         with torch.no_grad(), autocast(self.device):
@@ -195,22 +198,18 @@ class Trainer:
             logits, known.softmax(dim=1), targets == IGNORE_INDEX
         )
 
-    def _augment(
-        self, images: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Augment; unpadded networks have targets smaller than their images."""
-        n_in, n_out = images.shape[-1], targets.shape[-1]
-        border = (n_in - n_out) // 2
-        if border:
-            targets = nn.functional.pad(targets, [border] * 4, value=IGNORE_INDEX)
-        images, targets = augment(
-            images, targets, self.config.augmentation, self._generator
-        )
-        return images, targets[:, border : border + n_out, border : border + n_out]
-
     def snapshot(self) -> Network:
         """Return a frozen copy of the averaged weights."""
-        return self.network.with_weights(copy.deepcopy(self.average))
+        unet = copy.deepcopy(self.average)
+        if unet.head.weight.shape != self.network.unet.head.weight.shape:
+            # of other classes than at the start: `trained_head` has it
+            unet.head = copy.deepcopy(self.network.unet.head)
+        return self.network.with_weights(unet)
+
+    @property
+    def trained_head(self) -> TrainedHead | None:
+        """The averaged last layer; None where the closed-form head is fitted anew."""
+        return self._head.trained() if isinstance(self._head, OwnHead) else None
 
     def _update_average(self) -> None:
         # early on, the average follows at once: a long memory would hold random weights
@@ -235,7 +234,7 @@ class Trainer:
             self.unet.load_state_dict(self.average.state_dict())
         for optimizer in (self._optimizer, self._head_optimizer):
             optimizer.reset()
-        self._head.start_from(self._heads[0])
+        self._head.start_from(self._heads[0], self.values)
         self._n_bad = 0
         raise TrainingError(
             f"the loss was not a number for {_MAX_BAD_STEPS} steps: training stopped "
@@ -257,6 +256,14 @@ class Trainer:
         self.take(self._annotations, *self._heads)
 
 
+def _clip(module: nn.Module, longest: float) -> float:
+    """Shorten gradients to a norm, and return the norm that they had."""
+    parameters = list(module.parameters())
+    if not parameters:  # the network's own head: the network has them
+        return 0.0
+    return float(nn.utils.clip_grad_norm_(parameters, longest))
+
+
 def _distance(
     logits: torch.Tensor, known: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
@@ -269,38 +276,3 @@ def _distance(
     weights = share.clamp(min=0.01).rsqrt()[likely] * mask
     entropy = -(known * logits.log_softmax(dim=1)).sum(dim=1)
     return (entropy * weights).sum() / weights.sum().clamp(min=1e-6)
-
-
-class _LinearHead(nn.Module):
-    """The head while it is trained, on features scaled as they are trusted.
-
-    Without the scaling, one learning rate would be too fast for some features and too
-    slow for others.
-    """
-
-    scale: torch.Tensor
-
-    def __init__(self, network: Network, device: torch.device) -> None:
-        super().__init__()
-        self._network = (network,)  # in a tuple, so as not to be trained by this module
-        trust = network.trust(network.n_scales)
-        ones = np.ones(network.n_features, np.float32)
-        scale = ones if trust is None else np.maximum(trust, 1e-6)
-        self.register_buffer("scale", torch.from_numpy(scale).to(device))
-        self.weight = nn.Parameter(torch.zeros(network.n_features, 0))
-        self.bias = nn.Parameter(torch.zeros(0))
-
-    def start_from(self, head: RidgeHead) -> None:
-        """Take the closed-form head's weights."""
-        device = self.scale.device
-        weight = torch.from_numpy(head.weights * np.float32(head.temperature))
-        bias = torch.from_numpy(head.bias * np.float32(head.temperature))
-        self.weight = nn.Parameter(weight.to(device) / self.scale[:, None])
-        self.bias = nn.Parameter(bias.to(device))
-
-    def logits(self, unet: UNet, images: torch.Tensor) -> torch.Tensor:
-        """Return (B, K, H', W'), on all the maps that the closed-form head sees."""
-        (network,), n = self._network, len(images)
-        maps = hypercolumn(unet, images, network.n_levels, network.n_scales)
-        weight = self.weight * self.scale[:, None]
-        return project(maps, weight.expand(n, -1, -1), self.bias.expand(n, -1))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_unet.annotation.augmentation import augment, elastic_displacement
 from napari_unet.config import AugmentationConfig
@@ -186,6 +187,53 @@ def test_displacement_has_the_std_asked_for_at_the_nodes():
 def test_displacement_is_smooth():
     field = elastic_displacement(50, (129, 129), 4.0, 3, _generator())
     assert field.diff(dim=-1).abs().max() < 1  # no folding at the default strength
+
+
+def _cubic(distance):
+    """The kernel of cubic convolution (Keys 1981, doi:10.1109/TASSP.1981.1163711)."""
+    a, d = -0.75, np.abs(distance)
+    near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+    far = a * (d**3 - 5 * d**2 + 8 * d - 4)
+    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+
+
+def _bicubic(nodes, shape):
+    """Interpolate nodes (G, G), of which the outermost are at the corner pixels."""
+    padded = np.pad(nodes, 2, mode="edge")
+    last = len(nodes) - 1
+    rows, columns = (
+        _cubic(
+            np.linspace(0, last, n)[:, None] - np.arange(-2, len(nodes) + 2)
+        )  # (n, G + 4)
+        for n in shape
+    )
+    return rows @ padded @ columns.T
+
+
+@pytest.mark.parametrize("shape", [(57, 57), (40, 33)])
+def test_displacements_are_bicubic_between_the_nodes(shape):
+    sigma_px, grid = 10.0, 3
+    field = elastic_displacement(4, shape, sigma_px, grid, _generator(2)).numpy()
+    nodes = sigma_px * torch.randn((4, 2, grid, grid), generator=_generator(2))
+    for vectors, of_patch in zip(nodes.numpy(), field, strict=True):
+        for component, found in zip(vectors, of_patch, strict=True):
+            expected = _bicubic(component.astype(float), shape)
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+            # the corner pixels and the middle have the nodes' own vectors
+            np.testing.assert_allclose(
+                found[:: shape[0] - 1, :: shape[1] - 1], component[::2, ::2], rtol=1e-5
+            )
+
+
+def test_displacements_are_near_those_of_a_cubic_spline():
+    """Another bicubic method, by another library: they differ between the nodes."""
+    field = elastic_displacement(50, (41, 41), 10.0, 3, _generator(2)).numpy()
+    splines = ndimage.zoom(
+        field[:, :, ::20, ::20], (1, 1, 41 / 3, 41 / 3), order=3, mode="nearest"
+    )
+    assert splines.shape == field.shape
+    assert np.corrcoef(splines.ravel(), field.ravel())[0, 1] > 0.98
+    assert np.sqrt(np.mean((splines - field) ** 2)) < 0.2 * 10
 
 
 def test_zero_sigma_displaces_nothing():

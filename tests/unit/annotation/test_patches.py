@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_unet.annotation.annotations import AnnotationSet
-from napari_unet.annotation.patches import PatchSampler
+from napari_unet.annotation.border_weights import border_weights, label_objects
+from napari_unet.annotation.patches import Border, PatchSampler
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.losses import IGNORE_INDEX
@@ -194,3 +197,81 @@ def test_the_only_stroke_of_a_class_is_seen_after_its_other_image_left():
     annotations = _set(marks, marks.copy()).without("0")
     sampler = _sampler(annotations)
     assert _classes(sampler.draw()) | _classes(sampler.draw()) == {0, 1}
+
+
+# -- border weights, and tiles that lie inside ----------------------------------------
+
+
+def _two_cells():
+    """Background everywhere around two squares 3 px apart; nothing is held out."""
+    annotation = np.zeros((60, 70), np.uint8)
+    annotation[10:50, 12:60] = 1
+    annotation[20:30, 20:30] = annotation[20:30, 33:43] = 2
+    return annotation
+
+
+def _sees_all(annotations):
+    """Return the same annotations, of which no stroke is held out."""
+    (image,) = annotations.images
+    strokes = tuple(replace(s, fold=1) for s in image.strokes)
+    return AnnotationSet(1, (replace(image, strokes=strokes),))
+
+
+@pytest.mark.parametrize("target_px", [16, 90])
+def test_patches_bring_the_border_weights_of_their_pixels(target_px):
+    annotation = _two_cells()
+    annotations = _sees_all(_set(annotation))
+    expected = border_weights(label_objects(annotation), 10, 5)
+    sampler = PatchSampler(
+        annotations,
+        annotations.values,
+        target_px,
+        target_px,
+        np.random.default_rng(0),
+        border=Border(10, 5),
+    )
+    read = annotations.images[0].source.normaliser.apply
+    values = read(_coordinates(annotation.shape)[None])[0].ravel()
+    for _ in range(10):
+        patch = sampler.draw()
+        assert patch.border.dtype == np.float32
+        painted = patch.target != IGNORE_INDEX
+        places = np.abs(patch.image[0][painted][:, None] - values).argmin(axis=1)
+        np.testing.assert_array_equal(patch.border[painted], expected.ravel()[places])
+    assert patch.border.max() > 7 or target_px < 90
+
+
+def test_without_a_border_patches_have_no_weights():
+    assert _sampler(_set(_two_cells())).draw().border is None
+
+
+def test_held_out_objects_make_no_gap():
+    annotations = _set(_two_cells())
+    (image,) = annotations.images
+    held = tuple(
+        replace(s, fold=HELD_OUT_FOLD if s.value == 2 and s.yx[0, 1] > 30 else 1)
+        for s in image.strokes
+    )
+    annotations = AnnotationSet(1, (replace(image, strokes=held),))
+    sampler = PatchSampler(
+        annotations, (1, 2), 90, 90, np.random.default_rng(0), border=Border(10, 5)
+    )
+    assert all((sampler.draw().border == 0).all() for _ in range(4))
+
+
+@pytest.mark.parametrize("shape", [(50, 80), (50, 20), (12, 20)])
+def test_tiles_that_are_kept_inside_lie_inside(shape):
+    annotation = np.zeros(shape, np.uint8)
+    annotation[:, : shape[1] // 2], annotation[:, shape[1] // 2 :] = 1, 2
+    annotations = _sees_all(_set(annotation))
+    sampler = PatchSampler(
+        annotations, (1, 2), 40, 20, np.random.default_rng(0), keeps_inside=True
+    )
+    n_inside = min(20, shape[0]) * min(20, shape[1])
+    corners = set()
+    for _ in range(20):
+        patch = sampler.draw()
+        assert (patch.target != IGNORE_INDEX).sum() == n_inside
+        corners.add(float(patch.image[0, 10, 10]))
+    # it moves where there is room
+    assert (len(corners) > 1) == (shape[0] > 20 or shape[1] > 20)

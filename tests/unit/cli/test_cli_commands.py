@@ -58,6 +58,35 @@ def test_options_win_over_the_config_file(cli, folder, tmp_path):
     assert (config.base_channels, config.depth, config.instant.n_trees) == (4, 1, 5)
 
 
+def test_the_paper_s_recipe_trains_saves_and_predicts(cli, folder, tmp_path):
+    model, out = tmp_path / "m.safetensors", tmp_path / "labels"
+    options = ("--config", folder / "small.json", "--out", model, "--steps", 1)
+    result = train(cli, folder, *options, "--recipe", "paper")
+    assert result.code == 0, result.err
+    assert result.err == ""
+    config = load(model).config
+    assert (config.recipe, config.architecture) == ("paper", "unet2015")
+    assert (config.fine_tune.optimizer, config.fine_tune.border_weight) == ("sgd", 10)
+    assert (config.base_channels, config.instant.n_trees) == (4, 5)  # the file's
+    image = folder / "image.png"
+    assert cli("predict", "--model", model, "--image", image, "--out", out).code == 0
+    # a file that names the recipe, and an option against it
+    settings = tmp_path / "paper.json"
+    settings.write_text('{"recipe": "paper", "base_channels": 4, "device": "cpu"}')
+    options = ("--config", settings, "--out", model, "--steps", 0)
+    assert train(cli, folder, *options).code == 0
+    assert load(model).config.fine_tune.momentum == 0.99
+    assert load(model).config.fine_tune.optimizer == "sgd"
+    assert train(cli, folder, *options, "--recipe", "strokes").code == 0
+    assert load(model).config.fine_tune.optimizer == "adamw"
+    assert load(model).config.base_channels == 4
+    result = train(
+        cli, folder, "--start", model, "--recipe", "paper", "--out", tmp_path / "n"
+    )
+    assert result.code == 2
+    assert "--recipe cannot be given together with --start" in result.sentence()
+
+
 def test_training_goes_on_from_a_model_file(cli, folder, tmp_path):
     start, model = folder / "model.safetensors", tmp_path / "m.safetensors"
     result = train(cli, folder, "--start", start, "--out", model, "--steps", 1)

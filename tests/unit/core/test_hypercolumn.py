@@ -7,7 +7,13 @@ import torch
 from napari_unet.config import UNetConfig
 from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.head import RidgeHead
-from napari_unet.core.hypercolumn import hypercolumn, patch_sizes, project, sample
+from napari_unet.core.hypercolumn import (
+    fitting_px,
+    hypercolumn,
+    patch_sizes,
+    project,
+    sample,
+)
 from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.inference.maps import compute_maps
@@ -146,3 +152,20 @@ def test_gradients_reach_the_network_through_all_of_it():
         if not name.startswith("head."):
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    ("wanted", "side", "expected"),
+    # the paper's network gives 4 px of output, and 16 more each time
+    [(384, 2000, 388), (384, 388, 388), (384, 387, 372), (384, 256, 244), (384, 3, 4)],
+)
+def test_the_largest_tile_within_an_image(wanted, side, expected):
+    unet = UNet(UNetConfig(architecture="unet2015", base_channels=4))
+    assert fitting_px(unet, wanted, side) == expected
+    assert patch_sizes(unet, expected, 1) == (expected + 184, expected)
+
+
+def test_the_largest_padded_tile_is_on_the_grid():
+    unet = UNet(UNetConfig(base_channels=4))
+    assert fitting_px(unet, 384, 100) == 96
+    assert fitting_px(unet, 48, 100) == 48

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from napari_unet.core.losses import (
     IGNORE_INDEX,
     balanced_class_weights,
+    frequency_class_weights,
     sparse_loss,
 )
 from napari_unet.errors import AnnotationError
@@ -183,3 +184,48 @@ def test_equal_counts_weigh_one_and_no_counts_nothing():
 def test_negative_counts_are_refused():
     with pytest.raises(AnnotationError, match="-1"):
         balanced_class_weights([3, -1])
+
+
+def test_frequency_weights_balance_the_classes_wholly():
+    counts = np.array([400, 0, 100])
+    weights = frequency_class_weights(counts)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, [500 / 800, 0, 500 / 200], rtol=1e-6)
+    np.testing.assert_allclose(weights * counts, [250, 0, 250], rtol=1e-6)
+    # the mean over all pixels is 1: the scale of w0
+    assert (weights * counts).sum() / counts.sum() == pytest.approx(1)
+    np.testing.assert_array_equal(frequency_class_weights([0, 0]), 0)
+    with pytest.raises(AnnotationError, match="-1"):
+        frequency_class_weights([3, -1])
+
+
+def test_pixel_weights_are_those_of_equation_1():
+    logits, targets = _batch()
+    weights = torch.rand(targets.shape, generator=torch.Generator().manual_seed(1))
+    log_p, energy = logits.log_softmax(dim=1), 0.0
+    for b, y, x in np.ndindex(*targets.shape):
+        if targets[b, y, x] != IGNORE_INDEX:
+            energy -= weights[b, y, x] * log_p[b, targets[b, y, x], y, x]
+    n_annotated = (targets != IGNORE_INDEX).sum()
+    found = sparse_loss(logits, targets, None, 0, weights)
+    torch.testing.assert_close(found, energy / n_annotated)
+    # class weights have no part in it, unlike in Dice
+    ignored = sparse_loss(logits, targets, torch.tensor([9.0, 0, 1]), 0, weights)
+    torch.testing.assert_close(ignored, found)
+    with_dice = sparse_loss(logits, targets, None, 2, weights)
+    plain = sparse_loss(logits, targets, None, 0)
+    dice = sparse_loss(logits, targets, None, 2) - plain
+    torch.testing.assert_close(with_dice, found + dice)
+
+
+def test_pixel_weights_of_one_are_the_plain_mean_and_of_the_right_shape():
+    logits, targets = _batch()
+    ones = torch.ones(targets.shape)
+    torch.testing.assert_close(
+        sparse_loss(logits, targets, None, 0, ones),
+        sparse_loss(logits, targets, None, 0),
+    )
+    with pytest.raises(AnnotationError, match="pixel weights"):
+        sparse_loss(logits, targets, None, 0, ones[:1])
+    nothing = torch.full_like(targets, IGNORE_INDEX)
+    assert sparse_loss(logits, nothing, None, 0, ones) == 0

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from napari_unet.learning.optimizer import AdamW
+from napari_unet.config import FineTuneConfig
+from napari_unet.learning.optimizer import SGD, AdamW, make_optimizer
 
 
 def _network(seed=0):
@@ -56,3 +57,64 @@ def test_moments_survive_a_wider_layer_but_its_own_start_anew():
     assert float(optimizer._moments["2.weight"].step) == 1
     optimizer.reset()
     assert not optimizer._moments
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_sgd_steps_as_torch_s_own(weight_decay):
+    mine, reference = _network(), _network()
+    optimizer = SGD(mine, 0.99, weight_decay)
+    theirs = torch.optim.SGD(
+        reference.parameters(), lr=1, momentum=0.99, weight_decay=weight_decay
+    )
+    for step in range(5):
+        rate = 1e-2 / (step + 1)
+        optimizer.zero_grad()
+        theirs.zero_grad()
+        _backward(mine, step)
+        _backward(reference, step)
+        optimizer.step(rate)
+        theirs.param_groups[0]["lr"] = rate
+        theirs.step()
+        for a, b in zip(mine.parameters(), reference.parameters(), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_momentum_goes_on_by_hand():
+    """A constant gradient of 1: each step is 1 and 0.99 times the one before."""
+    line = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(line.weight)
+    optimizer = SGD(line, 0.99)
+    velocity = place = 0.0
+    for _ in range(10):
+        line.weight.grad = torch.ones(1, 1)
+        optimizer.step(0.5)
+        velocity = 0.99 * velocity + 1
+        place -= 0.5 * velocity
+        assert line.weight.item() == pytest.approx(place, rel=1e-5)
+    optimizer.reset()
+    line.weight.grad = torch.ones(1, 1)
+    optimizer.step(0.5)
+    assert line.weight.item() == pytest.approx(place - 0.5, rel=1e-5)
+
+
+def test_sgd_leaves_parameters_without_gradient_and_survives_a_wider_layer():
+    network = _network()
+    before = network[0].weight.clone()
+    optimizer = SGD(network, 0.99)
+    optimizer.step(1.0)
+    assert (network[0].weight == before).all()
+    _backward(network, 0)
+    optimizer.step(1e-2)
+    network[2] = nn.Conv2d(3, 4, 1)
+    optimizer.zero_grad()
+    _backward(network, 1)
+    optimizer.step(1e-2)
+    assert network[2].weight.isfinite().all()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adamw", AdamW), ("sgd", SGD)])
+def test_the_settings_choose_the_optimiser(name, kind):
+    config = FineTuneConfig(optimizer=name, momentum=0.7)
+    optimizer = make_optimizer(_network(), config, 0.0)
+    assert type(optimizer) is kind
+    assert getattr(optimizer, "_momentum", 0.7) == 0.7
