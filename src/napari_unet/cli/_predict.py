@@ -209,7 +209,11 @@ def _predict_one(
         labels = values.astype(dtype)[array.argmax(axis=0)]
     axes = (image.axes or "").replace("C", "")
     axes = axes if len(axes) == labels.ndim else "TZYX"[-labels.ndim :]
-    place = {"axes": axes, "scale": image.scale(axes), "unit": image.unit}
+    place: dict[str, Any] = {
+        "axes": axes,
+        "scale": image.scale(axes),
+        "unit": image.unit,
+    }
     write_labels(out, labels, class_names=learner.class_names, **place)
     if args.probabilities:
         path = _probabilities_path(out)
@@ -218,10 +222,10 @@ def _predict_one(
         result["probabilities"] = path
     if settings is not None:
         scale = split_scale(image, axes)
-        job = split_job(
+        cutting = split_job(
             labels, array, axes=axes, scale=scale, settings=settings, token=token
         )
-        instances = _run_job(args, job, title, token)
+        instances = _run_job(args, cutting, title, token)
         result["objects"] = write_labels(objects_path(out), instances.labels, **place)
         result["n_objects"] = instances.n_per_class
     found, n_px = np.unique(labels, return_counts=True)

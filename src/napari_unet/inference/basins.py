@@ -75,9 +75,13 @@ def cut_at_necks(
         return np.asarray(ids, np.int32)
     height = _heights(closed, evidence, sampling)
     height[~mask] = -1  # lower than any hill
-    is_peak = local_maxima(height, connectivity=mask.ndim) & mask
-    seeds, n = ndimage.label(is_peak, neighbours)
-    basins: Ids = watershed(-height, seeds, connectivity=neighbours, mask=mask)
+    is_peak = local_maxima(  # type: ignore[no-untyped-call]
+        height, connectivity=mask.ndim
+    )
+    seeds, n = ndimage.label(is_peak & mask, neighbours)
+    basins: Ids = watershed(  # type: ignore[no-untyped-call]
+        -height, seeds, connectivity=neighbours, mask=mask
+    )
     peaks = np.zeros(n + 1, np.float32)
     np.maximum.at(peaks, basins[mask], height[mask])
     n_px = np.bincount(basins.ravel(), minlength=n + 1)

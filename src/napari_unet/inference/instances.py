@@ -205,7 +205,7 @@ def _split(
 
 def _without_specks(mask: NDArray[np.bool_], min_size_px: int) -> NDArray[np.bool_]:
     """Return the mask without its components of fewer pixels."""
-    pieces = label(mask, connectivity=mask.ndim)
+    pieces = label(mask, connectivity=mask.ndim)  # type: ignore[no-untyped-call]
     is_kept = np.bincount(pieces.ravel()) >= min_size_px
     is_kept[0] = False
     return np.asarray(is_kept[pieces])
