@@ -31,7 +31,7 @@ both together are a hedge where the image is unlike those of the pretraining."""
 NETWORK_SHARE = 0.85
 """Of the network in a mean with the forest, which is surer of whatever it says."""
 _FOREST_GAIN = 0.5  # smaller ones never held on the validation images
-_FOREST_IOU_GAIN = 0.05  # it is surer than the network, of what is wrong also
+_FOREST_IOU_GAIN = 0.2  # it is surer than the network, of what is wrong also
 _LEAST = 1e-6  # probability; no single pixel may decide
 
 

@@ -118,14 +118,14 @@ def test_a_gain_that_may_be_luck_does_not_count():
     [
         (0.24, 0.9, "forest"),
         (0.26, 0.9, "instant"),
-        (0.01, 0.83, "instant"),  # it is only surer
+        (0.01, 0.78, "instant"),  # it is only surer
         (0.01, None, "instant"),
     ],
 )
 def test_the_forest_alone_must_halve_the_loss_and_be_right_more_often(
     loss, iou, chosen
 ):
-    scores = {"instant": _score(0.5, 0.8), "forest": _score(loss, iou)}
+    scores = {"instant": _score(0.5, 0.6), "forest": _score(loss, iou)}
     assert choose(scores, 0.1, ("instant", "forest")) == chosen
 
 
