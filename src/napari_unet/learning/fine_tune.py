@@ -74,7 +74,8 @@ class _Clock:
         """Note where training begins."""
         self.trainer = trainer
         self.first_step = self.scored_step = trainer.n_steps
-        self.scored_at = time.monotonic()
+        # what the instant stage took is no time of training
+        self.started = self.scored_at = time.monotonic()
 
     @property
     def elapsed_s(self) -> float:

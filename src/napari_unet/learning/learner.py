@@ -179,7 +179,7 @@ class Learner:
         Parameters
         ----------
         seconds, steps
-            When to stop; neither: when cancelled.
+            When to stop, the first fit not counted; neither: when cancelled.
         token
             Asked before each step.
 

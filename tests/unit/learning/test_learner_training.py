@@ -2,10 +2,12 @@
 
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import napari_unet.learning.fine_tune as fine_tune_module
 import napari_unet.learning.state as state_module
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.errors import AnnotationError
@@ -75,6 +77,25 @@ def test_it_stops_when_its_time_is_over(learner, image, strokes, seconds):
     assert (len(steps) > 0) == (seconds > 0)
     # no step begins when the time is over
     assert all(e.seconds <= seconds for e in steps[:-1])
+
+
+def test_the_first_fit_takes_no_time_from_training(
+    learner, image, strokes, monkeypatch
+):
+    now = 0.0
+    update = state_module.State.update
+
+    def slow_update(state):
+        nonlocal now
+        yield from update(state)
+        now = 100.0  # of the clock, not of training
+
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(fine_tune_module, "time", clock)
+    monkeypatch.setattr(state_module.State, "update", slow_update)
+    learner.annotate(image, strokes)
+    events = list(learner.fine_tune(seconds=5, steps=2))
+    assert sum(isinstance(event, StepDone) for event in events) == 2
 
 
 def test_a_cancel_is_honoured_within_one_step(learner, image, strokes):
