@@ -73,7 +73,7 @@ def time_strokes(
             learner.annotate(image, annotation, key="view")
             update = learner.update()
             next(event for event in update if isinstance(event, HeadFitted))
-            for _ in learner.predict_tiles(image):
+            for _ in learner.predict_tiles(image, key="view"):
                 pass
             seconds[stroke].append(time.perf_counter() - started)
             finish(update)
