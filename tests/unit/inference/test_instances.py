@@ -142,14 +142,25 @@ def test_balls_in_a_stack_that_is_coarse_along_z():
         np.testing.assert_array_equal(again.labels, instances.labels)
 
 
-def test_the_scale_decides_what_a_neck_is():
-    # along z, 7 planes that are thin (a slab) or thick (two balls on top of each other)
+def two_blocks():
+    """Two blocks of 3 planes, and a smaller plane between: a neck, or too flat."""
     mask = np.zeros((7, 30, 30), bool)
     mask[0:3, 5:25, 5:25] = mask[4:7, 5:25, 5:25] = True
     mask[3, 9:21, 9:21] = True
-    labels = np.where(np.pad(mask, 1), 2, 1)
-    assert split_objects(labels, scale=(8, 1, 1)).n_objects == 2
-    assert split_objects(labels, scale=(0.5, 1, 1)).n_objects == 1
+    return np.where(np.pad(mask, 1), 2, 1)
+
+
+@pytest.mark.parametrize(("z_scale", "n"), [(8, 2), (0.5, 1)])
+def test_the_scale_decides_what_a_neck_is(z_scale, n):
+    labels = two_blocks()
+    assert split_objects(labels, scale=(z_scale, 1, 1)).n_objects == n
+    # time comes first or second, and its step is no distance
+    for axis, axes, scale in (
+        (0, "TZYX", (0.1, z_scale, 1, 1)),
+        (1, "ZTYX", (z_scale, 0.1, 1, 1)),
+    ):
+        film = np.expand_dims(labels, axis)
+        assert split_objects(film, axes=axes, scale=scale).n_objects == n
 
 
 def test_an_object_goes_on_through_z_but_not_through_time():
@@ -219,6 +230,16 @@ def test_a_hole_is_filled_and_does_not_split():
     np.testing.assert_array_equal(open_.labels > 0, labels == 2)
 
 
+def test_two_holes_do_not_split_what_is_round():
+    labels = np.ones((60, 60), int)
+    labels[ball(labels.shape, (30, 30), 20)] = 2
+    holes = ball(labels.shape, (30, 22), 4) | ball(labels.shape, (30, 38), 4)
+    labels[holes] = 1
+    instances = split_objects(labels)
+    assert instances.n_objects == 1
+    assert instances.labels[holes].all()
+
+
 def test_a_speck_in_a_hole_is_filled_too():
     labels = np.ones((60, 60), int)
     labels[ball(labels.shape, (30, 30), 20)] = 2
@@ -233,21 +254,24 @@ def test_a_speck_in_a_hole_is_filled_too():
 def test_the_lumen_in_a_ring_of_cells_stays_open_and_the_cells_come_apart():
     shape = (200, 200)
     turns = np.arange(12) * np.pi / 6
-    centres = [(100 + 70 * np.sin(t), 100 + 70 * np.cos(t)) for t in turns]
+    centres = [(100 + 66 * np.sin(t), 100 + 66 * np.cos(t)) for t in turns]
     mask = np.any([ball(shape, c, 19.5) for c in centres], axis=0)
-    instances = split_objects(np.where(mask, 2, 1))
+    # necks of half the width, which with a closed lumen would be two thirds
+    chosen = InstanceConfig(split_strength=0.6)
+    instances = split_objects(np.where(mask, 2, 1), settings=chosen)
     assert sorted(ids_at(instances, centres)) == list(range(1, 13))
     assert instances.labels[100, 100] == 0
 
 
-def test_another_class_in_a_hole_is_left_alone():
+@pytest.mark.parametrize(("outer", "inner"), [(2, 3), (3, 2)])
+def test_another_class_in_a_hole_is_left_alone(outer, inner):
     labels = np.ones((60, 60), int)
-    labels[ball(labels.shape, (30, 30), 22)] = 2  # cytoplasm
+    labels[ball(labels.shape, (30, 30), 22)] = outer
     nucleus = ball(labels.shape, (30, 30), 9)
-    labels[nucleus] = 3
+    labels[nucleus] = inner
     instances = split_objects(labels)
     assert instances.n_per_class == {2: 1, 3: 1}
-    np.testing.assert_array_equal(instances.classes[instances.labels] == 3, nucleus)
+    np.testing.assert_array_equal(instances.classes[instances.labels] == inner, nucleus)
 
 
 def test_classes_that_touch_are_different_objects():
