@@ -19,24 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from napari_unet.export.picture import CLASS_COLOURS
+
 SIDE_PX = 256
 TILE_PX = 116  # of output: the paper's network gives 4 px and multiples of 16 more
 ZOOM = 1.25
 GAP_PX = 14
 INK = (40, 40, 40)
-# Okabe and Ito's colours, which colour-blind people tell apart
-PALETTE = np.array(
-    [
-        (230, 159, 0),
-        (86, 180, 233),
-        (0, 158, 115),
-        (240, 228, 66),
-        (0, 114, 178),
-        (213, 94, 0),
-        (204, 121, 167),
-    ],
-    np.uint8,
-)
+PALETTE = np.array(CLASS_COLOURS[1:], np.uint8)
 INSIDE, NEEDED = (240, 200, 0), (0, 114, 178)
 
 Picture = NDArray[np.uint8]

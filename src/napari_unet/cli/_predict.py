@@ -191,6 +191,7 @@ def _predict_one(
     from napari_unet.cli._read import read_image
     from napari_unet.export import check_writable, write_labels, write_probabilities
     from napari_unet.inference.instances import split_job
+    from napari_unet.inference.predict import label_dtype
 
     started = time.monotonic()
     image = read_image(image_path, args.axes)
@@ -205,7 +206,7 @@ def _predict_one(
     labels = array
     if in_full:
         # the first of equal probabilities, as prediction itself decides
-        dtype = np.uint8 if values.max() < 256 else np.uint16
+        dtype = label_dtype(learner.class_values)
         labels = values.astype(dtype)[array.argmax(axis=0)]
     axes = (image.axes or "").replace("C", "")
     axes = axes if len(axes) == labels.ndim else "TZYX"[-labels.ndim :]

@@ -54,8 +54,7 @@ class AdamW:
 
     def zero_grad(self) -> None:
         """Drop all gradients."""
-        for parameter in self._network.parameters():
-            parameter.grad = None
+        self._network.zero_grad()
 
     def reset(self) -> None:
         """Forget all moments."""
@@ -120,8 +119,7 @@ class SGD:
 
     def zero_grad(self) -> None:
         """Drop all gradients."""
-        for parameter in self._network.parameters():
-            parameter.grad = None
+        self._network.zero_grad()
 
     def reset(self) -> None:
         """Forget all velocities."""

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -16,11 +18,19 @@ def _backward(network, seed):
     network(x).square().mean().backward()
 
 
+_sgd = partial(SGD, momentum=0.99)
+_torch_s_sgd = partial(torch.optim.SGD, lr=1, momentum=0.99)
+
+
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_it_steps_as_torch_s_own(weight_decay):
+@pytest.mark.parametrize(
+    ("make", "make_theirs"),
+    [(AdamW, torch.optim.AdamW), (_sgd, _torch_s_sgd)],
+)
+def test_it_steps_as_torch_s_own(make, make_theirs, weight_decay):
     mine, reference = _network(), _network()
-    optimizer = AdamW(mine, weight_decay)
-    theirs = torch.optim.AdamW(reference.parameters(), weight_decay=weight_decay)
+    optimizer = make(mine, weight_decay=weight_decay)
+    theirs = make_theirs(reference.parameters(), weight_decay=weight_decay)
     for step in range(5):
         rate = 1e-2 / (step + 1)
         optimizer.zero_grad()
@@ -57,26 +67,6 @@ def test_moments_survive_a_wider_layer_but_its_own_start_anew():
     assert float(optimizer._moments["2.weight"].step) == 1
     optimizer.reset()
     assert not optimizer._moments
-
-
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_sgd_steps_as_torch_s_own(weight_decay):
-    mine, reference = _network(), _network()
-    optimizer = SGD(mine, 0.99, weight_decay)
-    theirs = torch.optim.SGD(
-        reference.parameters(), lr=1, momentum=0.99, weight_decay=weight_decay
-    )
-    for step in range(5):
-        rate = 1e-2 / (step + 1)
-        optimizer.zero_grad()
-        theirs.zero_grad()
-        _backward(mine, step)
-        _backward(reference, step)
-        optimizer.step(rate)
-        theirs.param_groups[0]["lr"] = rate
-        theirs.step()
-        for a, b in zip(mine.parameters(), reference.parameters(), strict=True):
-            torch.testing.assert_close(a, b)
 
 
 def test_momentum_goes_on_by_hand():
