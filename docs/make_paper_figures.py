@@ -46,7 +46,7 @@ def main() -> int:
         ("paper-overlap-tile", tile_picture(image)),
     ):
         path = args.out / f"{name}.png"
-        reduced = picture.quantize(128, dither=Image.Dither.NONE)
+        reduced = picture.quantize(256, dither=Image.Dither.NONE)
         reduced.save(path, optimize=True)
         print(f"{path} ({path.stat().st_size / 1000:.0f} kB)")
     return 0
