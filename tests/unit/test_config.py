@@ -5,12 +5,12 @@ from pydantic import ValidationError
 
 from napari_unet import config
 from napari_unet.config import (
-    ConfigError,
     FineTuneConfig,
     LearnerConfig,
     UNetConfig,
     parse_config,
 )
+from napari_unet.errors import ConfigError
 
 MODELS = [getattr(config, name) for name in config.__all__ if name.endswith("Config")]
 FIELDS = [

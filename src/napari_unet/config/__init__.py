@@ -1,0 +1,23 @@
+"""Settings: frozen pydantic models, each field with meaning, unit, bounds and reason.
+
+One model serves the form in the dock (title, tooltip, range), the command line's
+``--config`` file and the JSON in a checkpoint's header.
+"""
+
+from napari_unet.config.instant import InstantConfig
+from napari_unet.config.learner import SCHEMA_VERSION, LearnerConfig, parse_config
+from napari_unet.config.network import UNetConfig
+from napari_unet.config.prediction import InstanceConfig, TilingConfig
+from napari_unet.config.training import AugmentationConfig, FineTuneConfig
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AugmentationConfig",
+    "FineTuneConfig",
+    "InstanceConfig",
+    "InstantConfig",
+    "LearnerConfig",
+    "TilingConfig",
+    "UNetConfig",
+    "parse_config",
+]

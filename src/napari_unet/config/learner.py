@@ -1,0 +1,143 @@
+"""All that a learner needs, and the recipes that fill it in."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from napari_unet.config._base import Settings
+from napari_unet.config.instant import InstantConfig
+from napari_unet.config.network import ARCHITECTURE, BASE_CHANNELS, DEPTH, UNetConfig
+from napari_unet.config.prediction import TilingConfig
+from napari_unet.config.training import AugmentationConfig, FineTuneConfig
+from napari_unet.errors import ConfigError
+
+__all__ = ["SCHEMA_VERSION", "LearnerConfig", "parse_config"]
+
+SCHEMA_VERSION: Final = 1
+
+# Values of the paper, with ours where it names none (docs/adr/006-paper-recipe.md)
+_PAPER: Final[dict[str, Any]] = {
+    "architecture": "unet2015",
+    "start": "scratch",
+    "fine_tune": {
+        "patch_px": 384,  # the network's next size is 388, of 572 px of input
+        "batch_size": 1,
+        "optimizer": "sgd",
+        "momentum": 0.99,
+        "learning_rate": 1e-3,  # the paper names none
+        "weight_decay": 0.0,
+        "average_decay": 0.0,
+        "class_balance": "frequency",
+        "border_weight": 10.0,
+        "border_sigma_px": 5.0,
+    },
+    "augmentation": {
+        "flip": True,
+        "rotate": True,
+        "elastic_sigma_px": 10.0,
+        "elastic_grid": 3,
+        "contrast": 0.2,  # "gray value variations": the paper names no numbers
+        "brightness": 0.2,
+    },
+    "instant": {"n_scales": 1},
+}
+
+
+class LearnerConfig(Settings):
+    """Everything a learner needs to be made again."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    recipe: Literal["strokes", "paper"] = Field(
+        "strokes",
+        title="Recipe",
+        description="How the network is trained. 'strokes': on a few strokes, within a "
+        "minute (default). 'paper': unet2015 as Ronneberger et al. 2015 trained it, on "
+        "completely painted images: one large tile a step, SGD with momentum, weights "
+        "on narrow gaps, elastic deformation. Settings that are given win over it.",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto",
+        title="Device",
+        description="'auto' takes CUDA, then Apple's MPS, then the CPU.",
+    )
+    n_threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        title="CPU threads",
+        description="Torch threads. Empty: all cores but one, because training with "
+        "every core gets 5 to 10 times slower as soon as anything else runs.",
+    )
+    architecture: Literal["compact", "unet2015"] = Field(
+        "compact", title="Architecture", description=ARCHITECTURE
+    )
+    base_channels: int | None = Field(
+        None, ge=4, le=128, title="Base channels", description=BASE_CHANNELS
+    )
+    depth: int = Field(4, ge=1, le=6, title="Depth", description=DEPTH)
+    start: Literal["bundled", "scratch"] = Field(
+        "bundled",
+        title="Start from",
+        description="'bundled': the pretrained weights in the package when there are "
+        "any for this architecture, else random ones. 'scratch': random weights.",
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="Start of every random choice. 0 for everybody, so that runs can "
+        "be compared; other numbers show how much is chance.",
+    )
+    fine_tune: FineTuneConfig = FineTuneConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    instant: InstantConfig = InstantConfig()
+    tiling: TilingConfig = TilingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_recipe(cls, data: Any) -> Any:
+        """Give the settings that are not given the recipe's values."""
+        if not (isinstance(data, dict) and data.get("recipe") == "paper"):
+            return data
+        filled = dict(data)
+        for name, value in _PAPER.items():
+            given = filled.get(name, {})
+            if isinstance(given, BaseModel):
+                given = given.model_dump(exclude_unset=True)
+            if not isinstance(value, dict):
+                filled.setdefault(name, value)
+            elif isinstance(given, dict):
+                filled[name] = {**value, **given}
+        return filled
+
+    def unet_config(self, in_channels: int, n_classes: int) -> UNetConfig:
+        """Return the network's settings for these channels and classes (at least 2)."""
+        return UNetConfig(
+            architecture=self.architecture,
+            in_channels=in_channels,
+            n_classes=max(2, n_classes),
+            base_channels=self.base_channels,
+            depth=self.depth,
+        )
+
+
+def parse_config(text: str | bytes, model: type[Settings] = LearnerConfig) -> Settings:
+    """Read settings from JSON.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or a value is out of range; the message names the first one.
+    """
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "settings"
+        raise ConfigError(
+            f"setting '{where}' has the value {first.get('input')!r:.80}: "
+            f"{first['msg']}"
+        ) from error

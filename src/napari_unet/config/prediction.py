@@ -1,0 +1,59 @@
+"""How images are tiled, and labels cut into objects."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from napari_unet.config._base import Settings
+
+__all__ = ["InstanceConfig", "TilingConfig"]
+
+
+class InstanceConfig(Settings):
+    """How labels are cut into objects: one id for each, touching ones come apart."""
+
+    min_size_px: int = Field(
+        10,
+        ge=0,
+        le=2**31 - 1,
+        title="Smallest object (px)",
+        description="Pieces with fewer pixels (voxels in a volume) than this are left "
+        "out, and nothing smaller is cut off from an object. 10: speckles go, objects "
+        "of 5 px across (about 20 px) stay.",
+    )
+    split_strength: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        title="Split touching objects",
+        description="Objects are cut apart at a neck narrower than this share of the "
+        "smaller one's width. 0: never cut; 1: cut at any dent. 0.8 suits round nuclei "
+        "(best near 0.9) and irregular cells (below 0.65) alike.",
+    )
+    fill_holes: bool = Field(
+        True,
+        title="Fill holes",
+        description="Give background that lies within one object to that object. On, "
+        "because a hole in a predicted object is mostly a mistake; gaps between "
+        "several objects stay open.",
+    )
+    through_z: bool = Field(
+        True,
+        title="Objects through z",
+        description="In a stack with a z axis, an object goes on in the planes above "
+        "and below. Off: each plane has objects of its own, as time points always do.",
+    )
+
+
+class TilingConfig(Settings):
+    """Overlap-tile prediction (the paper's figure 2)."""
+
+    tile_px: int = Field(
+        512,
+        ge=32,
+        le=8192,
+        multiple_of=16,
+        title="Tile (px)",
+        description="Side of the part of a tile that is kept; the halo comes on top. "
+        "Larger is faster, smaller needs less memory; 512 px suit a laptop.",
+    )
