@@ -92,8 +92,8 @@ def choose(
     often 1 for several candidates, and its differences are luck; how sure a candidate
     is of each held-out pixel tells more. Where nothing could be held out, the first of
     ``order`` is trusted. The forest alone must halve the log loss, and its IoU must be
-    higher too: it is surer than a network of whatever it says, right or wrong, and so
-    being sure alone is no reason to prefer it.
+    higher by 0.2: it is surer than a network of whatever it says, right or wrong, and
+    so being sure alone is no reason to prefer it.
     """
     names = [name for name in order if name in scores]
     best = names[0]
