@@ -84,7 +84,8 @@ class Notice(JobEvent):
     """One plain sentence for the user, in the dock's status line or on stderr.
 
     ``level`` is ``"info"``, ``"advice"`` (what to paint next), ``"warning"``, or
-    ``"device"`` (where the job computes).
+    ``"device"`` (where the job computes). An empty message takes back the last one of
+    its level.
     """
 
     message: str

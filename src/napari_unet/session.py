@@ -7,7 +7,7 @@ and listens to ``session.events``. Nothing here knows torch, Qt or napari.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -33,6 +33,7 @@ __all__ = [
     "Phase",
     "ScorePoint",
     "Session",
+    "others_text",
     "sight_text",
 ]
 
@@ -46,6 +47,16 @@ def sight_text(n_scales: int, reach_px: int) -> str:
     *most, last = _SIZES[:n_scales]
     sizes = f"{', '.join(most)} and {last}" if most else last
     return f"{reach_px} px around each pixel, the image at {sizes} size"
+
+
+def others_text(scores: Mapping[str, Score], shown: str) -> str:
+    """Return the scores of the candidates that are not shown, best first."""
+    others = [
+        (score.mean_iou, name)
+        for name, score in scores.items()
+        if name != shown and score.mean_iou is not None
+    ]
+    return ", ".join(f"{name} {iou:.2f}" for iou, name in sorted(others)[::-1])
 
 
 @dataclass(frozen=True)
@@ -173,6 +184,8 @@ class Session:
                 self.advice = message
             case Notice(message=message, level="device"):
                 self.device = message
+            case Notice(message=""):
+                self.unsay()
             case Notice(message=message, level=level):
                 self.say(message, level)
             case HeadFitted():
@@ -182,6 +195,11 @@ class Session:
         """Show one sentence; ``level`` is ``"info"``, ``"warning"`` or ``"error"``."""
         self.message_level = level
         self.message = message
+
+    def unsay(self) -> None:
+        """Take back a sentence that holds no more; a warning or an error stays."""
+        if self.message_level == "info":
+            self.message = ""
 
     def want_learning(self, on: bool) -> None:
         """Show that learning was asked for, or a pause, before the job answers."""

@@ -15,7 +15,7 @@ from napari_unet.jobs import (
     StepDone,
     TilePredicted,
 )
-from napari_unet.session import Curve, Session, sight_text
+from napari_unet.session import Curve, Session, others_text, sight_text
 
 
 def step(number, seconds, loss=1.0):
@@ -217,3 +217,20 @@ def test_curves_as_a_table():
         "iou,2.000,forest,2,0.5,33,4",
         "round,2.000,,,,,",
     ]
+
+
+def test_an_empty_notice_takes_back_what_was_said_but_no_warning():
+    session = Session()
+    session.apply(Notice("Getting ready ..."))
+    session.apply(Notice(""))
+    assert session.message == ""
+    session.say("No space is left on the disk.", "error")
+    session.apply(Notice(""))
+    assert session.message == "No space is left on the disk."
+
+
+def test_the_others_are_named_best_first_without_what_has_no_score():
+    scores = {"instant": Score(0.8), "forest": Score(0.7), "fine-tuned": Score(None)}
+    scores["instant+forest"] = Score(0.9)
+    assert others_text(scores, "instant") == "instant+forest 0.90, forest 0.70"
+    assert others_text({}, "") == ""

@@ -161,7 +161,7 @@ def test_annotation_of_a_series_keeps_its_axes(open_dock, qtbot, tmp_path):
     layer.scale = (1, 0.5, -0.5)  # mirrored
     dock = ExportDock(case.viewer)
     qtbot.addWidget(dock)
-    dock.labels.value = layer
+    dock.labels.show_layer(layer)
     dock.path.setText(str(tmp_path / "series.tif"))
     dock.start()
     qtbot.waitUntil(lambda: "Saved" in dock.result.text())

@@ -82,8 +82,9 @@ def test_our_keys_are_not_napari_s(painted):
     assert not ours & taken
 
 
-def test_buttons_show_their_keys(painted):
-    case = painted()
+def test_buttons_show_their_keys(open_dock, blobs):
+    case = open_dock()
+    case.viewer.add_image(blobs)
     case.dock.refresh()
     learning, overlay = case.dock.learning, case.dock.overlay
     buttons = {
@@ -99,6 +100,10 @@ def test_buttons_show_their_keys(painted):
     for name, button in buttons.items():
         assert button.text().endswith(f"  {KEYS[name]}")
     assert set(KEYS) - set(buttons) == {"next_class", "annotation"}
+    case.state.book.new_annotation()
+    case.dock.refresh()
+    assert case.dock.layers.new.text() == ""  # the name of the layer needs the room
+    assert f"({KEYS['new']})" in case.dock.layers.new.toolTip()
 
 
 def test_keys_of_a_script_come_back(painted):

@@ -32,6 +32,21 @@ def test_learn_becomes_pause_and_counts_steps(painted, qtbot):
     qtbot.waitUntil(lambda: "paused at step" in case.dock.learning.status.text())
 
 
+def test_the_dock_says_what_is_so_when_the_learner_gets_ready(painted):
+    case = painted()
+    case.state.learn(True)
+    case.state.apply(Notice("Getting ready ..."))
+    case.dock.refresh()
+    assert case.dock.learning.status.text() == "starting …"
+    assert case.dock.message.text() == "Getting ready ..."
+    case.state.apply(Notice(""))
+    case.dock.refresh()
+    assert case.dock.message.text() == ""
+    case.state.session.say("Getting ready ...")
+    case.viewer.window.remove_dock_widget(case.dock)  # it does not any more
+    assert case.state.session.message == ""
+
+
 def test_painting_goes_on_while_learning(painted, qtbot):
     case = painted()
     case.state.learn(True)
@@ -60,7 +75,7 @@ def test_the_card_names_candidate_score_n_and_age(painted, qtbot):
     card = case.dock.learning
     assert card.shown.text() == "Instant network"
     assert card.score.text() == "IoU 0.80 (40 px of 4 strokes held out)"
-    assert card.others.text() == "forest 0.70"
+    assert card.others.text() == "others: forest 0.70"
     assert card.age.text() == "42 s old"
 
 
@@ -122,7 +137,7 @@ def test_the_bar_goes_when_the_job_has_nothing_to_predict(painted):
 def test_the_bar_goes_when_the_job_says_that_it_stopped(painted):
     case = painted()
     case.state.predict_all()
-    case.state.apply(Notice("Ready."))  # a worker that had to start first
+    case.state.apply(Notice(""))  # a worker that had to start first
     assert case.state.session.progress is not None
     case.state.apply(Progress(2, 9, "predict"))
     assert case.state.session.progress.done == 2

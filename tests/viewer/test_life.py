@@ -120,7 +120,7 @@ def test_an_image_of_another_shape_begins_anew(painted, qtbot, shape):
 def test_renamed_image_stays_current(painted, qtbot):
     case = painted()
     case.viewer.layers["blobs"].name = "cells"
-    qtbot.waitUntil(lambda: case.dock.layers.image.native.currentText() == "cells")
+    qtbot.waitUntil(lambda: case.dock.layers.image.currentText() == "cells")
     assert case.state.book.current.image.name == "cells"
 
 

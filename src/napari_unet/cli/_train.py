@@ -236,12 +236,13 @@ def _report(args: argparse.Namespace, learner: Learner) -> None:
             {"model": args.out, "classes": classes, **dataclasses.asdict(status)}
         )
         return
-    from napari_unet.session import CANDIDATE_NAMES, sight_text
+    from napari_unet.session import CANDIDATE_NAMES, others_text, sight_text
 
     print(f"model      {args.out}")
     print(f"uses       {CANDIDATE_NAMES.get(status.chosen, status.chosen)}")
     if status.score is not None and status.score.text:
         print(f"score      {status.score.text}")
+        print(f"others     {others_text(status.scores, status.chosen)}")
     if status.n_scales:
         print(f"sees       {sight_text(status.n_scales, status.reach_px)}")
     print(f"fine-tuned {status.step} steps in {seconds_text(status.seconds)}")

@@ -47,7 +47,7 @@ def live(
         from napari_unet.learning.learner import Learner
     loop = _Loop(Learner(config), inbox, token)
     yield Notice(loop.learner.status.device, "device")
-    yield Notice("Ready.")
+    yield Notice("")
     try:
         yield from loop.run()
     finally:

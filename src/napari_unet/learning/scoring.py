@@ -255,19 +255,17 @@ def _held_out_probabilities(
 
 
 def _reason(scores: dict[str, Score], chosen: str) -> str:
-    """Say why this candidate is shown."""
+    """Say why this candidate is shown; its name and the scores stand beside it."""
     score = scores[chosen]
-    name = CANDIDATE_NAMES[chosen]
     if score.mean_iou is None:
-        return f"Showing the {name}; too few strokes to compare it with the others."
+        return "Too few strokes to compare it with the others."
     others = {n: s.mean_iou or 0.0 for n, s in scores.items() if n != chosen}
     rival = max(others, key=lambda n: others[n])
-    shown = f"Showing the {name}: {score.text}"
     if others[rival] <= score.mean_iou:
-        return f"{shown}, next best {CANDIDATE_NAMES[rival]} {others[rival]:.2f}."
+        return "None of the others scores higher."
     return (
-        f"{shown}. The {CANDIDATE_NAMES[rival]} has {others[rival]:.2f}, which does "
-        "not count as clearly better yet."
+        f"The {CANDIDATE_NAMES[rival]} scores higher, but does not count as clearly "
+        "better yet."
     )
 
 

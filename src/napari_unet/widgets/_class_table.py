@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QColorDialog,
     QFrame,
@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.widgets._classes import LabelClass
+from napari_unet.widgets._eliding import MIDDLE
 from napari_unet.widgets._keys import KEYS, class_key
 from napari_unet.widgets._parts import (
     Button,
@@ -34,20 +35,14 @@ __all__ = ["ClassTable", "painted_text"]
 
 _ROW_PX = 28
 _MAX_ROWS = 5
-_KEY_PX = 24
 
 
 def painted_text(entry: LabelClass) -> str:
-    """Return what was painted of a class, such as ``"1,204 px in 3 strokes"``."""
+    """Return what was painted of a class, such as ``"1,204 px, 3 strokes"``."""
     if not entry.n_px:
         return "not painted yet"
     strokes = "1 stroke" if entry.n_strokes == 1 else f"{entry.n_strokes:,} strokes"
-    return f"{entry.n_px:,} px in {strokes}"
-
-
-def _key_name(value: int) -> str:
-    """Return the last part of a class's key; the head of the table has the rest."""
-    return class_key(value).rpartition("+")[2]
+    return f"{entry.n_px:,} px, {strokes}"
 
 
 class _Swatch(QToolButton):
@@ -70,21 +65,51 @@ class _Swatch(QToolButton):
 
 
 class _NameEdit(QLineEdit):
-    """A name that becomes editable by a double click; single clicks go to the row."""
+    """A name that becomes editable by a double click; single clicks go to the row.
+
+    Signals
+    -------
+    renamed : the name that was typed
+    """
+
+    renamed = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
+        self._name = ""
         set_part(self, "name")
-        self.setToolTip("Double click to rename.")
         self._rest()
-        self.editingFinished.connect(self._rest)
+        self.editingFinished.connect(self._finish)
+
+    def show_name(self, name: str) -> None:
+        """Show a name, shortened where it is too long; not while one is typed."""
+        if self.isReadOnly():
+            self._name = name
+            room = self.width() - 8  # its margins
+            shown = self.fontMetrics().elidedText(name, MIDDLE, room)
+            self.setText(shown)
+            self.setCursorPosition(0)
+            tip = "Double click to rename."
+            self.setToolTip(tip if shown == name else f"{name}\n\n{tip}")
 
     def edit(self) -> None:
         """Start editing."""
         self.setReadOnly(False)
+        self.setText(self._name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFocus()
         self.selectAll()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self.show_name(self._name)
+
+    def _finish(self) -> None:
+        if not self.isReadOnly():
+            typed = self.text().strip()
+            self._rest()
+            self.show_name(typed or self._name)
+            self.renamed.emit(typed)
 
     def _rest(self) -> None:
         self.setReadOnly(True)
@@ -117,35 +142,36 @@ class _Row(QFrame):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.swatch = _Swatch()
         self.name = _NameEdit()
-        self.name.setMinimumWidth(64)
+        self.name.setMinimumWidth(74)  # "background", in full
         self.painted = eliding("muted")
         self.painted.setSizePolicy(
             QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred
         )
+        self.painted.setElideMode(Qt.TextElideMode.ElideRight)
         self.painted.setMinimumWidth(48)
         self.painted.setAlignment(
             Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         )
-        key = _key_name(value)
-        self.key = label(key, "key" if key else "")
-        self.key.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.key.setFixedWidth(_KEY_PX)
+        self.key = label(class_key(value) or class_key(1), "muted")
+        policy = self.key.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # the column stays where it is
+        self.key.setSizePolicy(policy)
+        self.key.setVisible(bool(class_key(value)))
+        self.key.setAlignment(
+            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        )
         layout = row(self.swatch, self.name, self.painted, self.key, spacing=4)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.setStretch(1, 1)
         self.setLayout(layout)
         self.swatch.clicked.connect(self._pick_colour)
-        self.name.editingFinished.connect(
-            lambda: self.renamed.emit(self.value, self.name.text())
-        )
+        self.name.renamed.connect(lambda name: self.renamed.emit(self.value, name))
 
     def show_class(self, entry: LabelClass, *, is_chosen: bool) -> None:
         """Show a class's state."""
         self.swatch.colour = entry.colour
         self.swatch.update()
-        if self.name.isReadOnly():
-            self.name.setText(entry.name)
-            self.name.setCursorPosition(0)
+        self.name.show_name(entry.name)
         self.painted.setText(painted_text(entry))
         sync_property(self, "chosen", is_chosen)
         key = class_key(entry.value)
@@ -185,10 +211,9 @@ class ClassTable(QWidget):
         self._scroll.setWidget(self._inner)
         fill(self._layout, self._scroll)
         self.add = Button("Add", "plus", "flat")
-        next_key = label(KEYS["next_class"], "key")
-        keys = (label("next", "muted"), next_key, label("Ctrl +", "muted"))
+        keys = (label("next class", "muted"), label(KEYS["next_class"], "key"))
         head = row(label("Classes", "caption"), self.add, 1, *keys)
-        head.setContentsMargins(0, 0, 10, 0)
+        head.setContentsMargins(0, 0, 8, 0)  # its key ends above those of the rows
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)

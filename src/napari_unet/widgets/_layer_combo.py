@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
-from magicgui.widgets import create_widget
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtCore import QSignalBlocker
+
+from napari_unet.widgets._eliding import ElidingCombo
 
 __all__ = ["LayerCombo"]
 
+_NONE = "none"
 
-class LayerCombo:
-    """magicgui's combo box, asked for its layers each time.
+
+class LayerCombo(ElidingCombo):
+    """Asks for its layers each time; the first item stands for no layer.
 
     Parameters
     ----------
@@ -20,41 +23,38 @@ class LayerCombo:
         Returns the layers to offer.
     on_chosen
         Called with a layer, or None, when a person chose it.
+    tip
+        What the tooltip says below the layer's name.
     """
 
     def __init__(
         self,
         choices: Callable[[], Sequence[Any]],
         on_chosen: Callable[[Any], object],
+        tip: str = "",
     ) -> None:
-        combo: object = create_widget(
-            widget_type="ComboBox",
-            options={"choices": lambda _widget: choices(), "nullable": True},
-        )
-        self._combo = cast(Any, combo)
-        self.native: QComboBox = self._combo.native
-        self.native.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.native.setMinimumContentsLength(4)
-        self._combo.changed.connect(on_chosen)
+        super().__init__(tip)
+        self._choices = choices
+        self._layers: list[Any] = []
+        self.addItem(_NONE)
+        self.activated.connect(lambda _index: on_chosen(self.value))
 
     @property
     def value(self) -> Any:
         """The layer that is shown, or None."""
-        return self._combo.value
-
-    @value.setter
-    def value(self, layer: Any) -> None:
-        self._combo.value = layer
+        index = self.currentIndex() - 1
+        return self._layers[index] if 0 <= index < len(self._layers) else None
 
     @property
     def layers(self) -> list[Any]:
         """The layers on offer."""
-        return [layer for layer in self._combo.choices if layer is not None]
+        return list(self._layers)
 
-    def show(self, layer: Any) -> None:
+    def show_layer(self, layer: Any) -> None:
         """Offer the layers there are now and show one of them, or none."""
-        with self._combo.changed.blocked():
-            self._combo.reset_choices()
-            self._combo.value = layer if layer in self.layers else None
+        self._layers = list(self._choices())
+        with QSignalBlocker(self):
+            self.set_items([_NONE, *(str(offered.name) for offered in self._layers)])
+            index = self._layers.index(layer) + 1 if layer in self._layers else 0
+            self.setCurrentIndex(index)
+        self._tell()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
+from napari_unet.widgets._eliding import ElidingCombo
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._layer_combo import LayerCombo
 from napari_unet.widgets._layers import image_axes_choices
@@ -15,6 +16,11 @@ from napari_unet.widgets._style import Palette
 
 __all__ = ["LayerSection"]
 
+_IMAGE_TIP = "The image to segment. Any image layer will do."
+_ANNOTATION_TIP = (
+    "The label layer with your strokes: 0 unlabelled, 1 background, 2, 3, ... the "
+    "classes. Only you write into it."
+)
 _AXES_TIP = (
     "How the image's axes are read: Z depth, T time, C channels, Y rows, X columns. "
     "The default follows the layer's axis labels, else the number of axes. Channels "
@@ -29,16 +35,12 @@ class LayerSection(QWidget):
         super().__init__()
         self._state = state
         book = state.book
-        self.image = LayerCombo(book.image_choices, book.choose)
-        self.annotation = LayerCombo(book.annotation_choices, book.annotate_in)
-        self.image.native.setToolTip("The image to segment. Any image layer will do.")
-        self.annotation.native.setToolTip(
-            "The label layer with your strokes: 0 unlabelled, 1 background, 2, 3, ... "
-            "the classes. Only you write into it."
+        self.image = LayerCombo(book.image_choices, book.choose, _IMAGE_TIP)
+        self.annotation = LayerCombo(
+            book.annotation_choices, book.annotate_in, _ANNOTATION_TIP
         )
         self.info = eliding("muted")
-        self.axes = QComboBox()
-        self.axes.setToolTip(_AXES_TIP)
+        self.axes = ElidingCombo(_AXES_TIP)
         self.objects = ObjectSizeCombo(state)
         self.new = Button("New", "plus", key=KEYS["new"])
         self._fill()
@@ -46,21 +48,18 @@ class LayerSection(QWidget):
         self.new.clicked.connect(lambda: book.new_annotation())
 
     def _fill(self) -> None:
-        self.axes.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.axes.setMinimumContentsLength(4)
+        self.axes.setMinimumContentsLength(6)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(4)
         grid.addWidget(label("Image", "caption"), 0, 0)
-        grid.addWidget(self.image.native, 0, 1)
+        grid.addWidget(self.image, 0, 1)
         facts = row(self.info, self.axes)
         facts.setStretch(0, 1)
         grid.addLayout(facts, 1, 1)
         grid.addWidget(label("Annotation", "caption"), 2, 0)
-        last = row(self.annotation.native, self.new)
+        last = row(self.annotation, self.new)
         last.setStretch(0, 1)
         grid.addLayout(last, 2, 1)
         grid.addWidget(label("Objects", "caption"), 3, 0)
@@ -71,9 +70,12 @@ class LayerSection(QWidget):
         """Show what the state holds."""
         book = self._state.book
         entry = book.current
-        self.image.show(entry.image if entry else None)
-        self.annotation.show(entry.annotation if entry else None)
-        self.annotation.native.setEnabled(entry is not None)
+        self.image.show_layer(entry.image if entry else None)
+        self.annotation.show_layer(entry.annotation if entry else None)
+        self.annotation.setEnabled(entry is not None)
+        has_annotation = entry is not None and entry.annotation is not None
+        # then its name needs the room more
+        self.new.set_caption("" if has_annotation else "New")
         self.new.offer(
             entry is not None,
             "Make an annotation layer that lies on the image to the pixel, and take "
@@ -93,9 +95,7 @@ class LayerSection(QWidget):
         size = " × ".join(str(n) for n in entry.shape)
         colours = ", RGB" if entry.image.rgb else ""
         self.info.setText(f"{size} px, {entry.pixels.dtype}{colours}")
-        if [self.axes.itemText(i) for i in range(self.axes.count())] != choices:
-            self.axes.clear()
-            self.axes.addItems(choices)
+        self.axes.set_items(choices)
         self.axes.setCurrentText(entry.axes)
 
     def set_palette(self, palette: Palette) -> None:
@@ -118,7 +118,7 @@ class EmptySection(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
-        text = label("Open an image, or try a sample:", "strong", wrap=True)
+        text = label("Drag an image in, or try a sample:", "strong", wrap=True)
         self.buttons = {
             name: Button(title, "", "primary" if not i else "")
             for i, (name, title) in enumerate(samples.items())

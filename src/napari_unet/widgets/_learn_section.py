@@ -5,20 +5,20 @@ from __future__ import annotations
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from napari_unet.jobs import Score
-from napari_unet.session import CANDIDATE_NAMES, Session, sight_text
+from napari_unet.session import CANDIDATE_NAMES, Session, others_text, sight_text
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._parts import Button, card, eliding, fill, label, row, set_part
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
 
-__all__ = ["LearnSection", "age_text", "others_text", "score_text", "status_text"]
+__all__ = ["LearnSection", "age_text", "score_text", "status_text"]
 
 _SCORE_TIP = (
     "Held-out IoU: whole strokes are left out in rotation, and the overlap between "
     "what they say and what was predicted there is measured, 0 to 1, mean over the "
     "classes. With few pixels or strokes held out, the score is rough."
 )
-_HINT = "One stroke of each class brings the overlay; a second one brings its score."
+_HINT = "Its score takes two strokes per class."
 _NO_CLASSES = "Paint strokes of at least two classes first."
 
 
@@ -49,20 +49,8 @@ def age_text(session: Session, is_coming: bool = True) -> str:
 
 
 def score_text(score: Score | None) -> str:
-    """Return a score with what was held out for it, or why there is none."""
-    if score is None or not score.text:
-        return "no score yet: it takes two strokes of each class"
-    return score.text
-
-
-def others_text(session: Session) -> str:
-    """Return the scores of the candidates that are not shown, best first."""
-    others = [
-        (score.mean_iou, name)
-        for name, score in session.scores.items()
-        if name != session.shown and score.mean_iou is not None
-    ]
-    return "  ·  ".join(f"{name} {iou:.2f}" for iou, name in sorted(others)[::-1])
+    """Return a score with what was held out for it, or that there is none."""
+    return "no score yet" if score is None or not score.text else score.text
 
 
 def status_text(session: Session) -> str:
@@ -107,14 +95,14 @@ class LearnSection(QWidget):
     def _make_card(self) -> QWidget:
         frame, layout = card(spacing=2)
         self.age = label(part="muted")
-        self.shown = eliding("strong")
-        self.score = eliding()
-        self.others = eliding("muted")
+        self.shown = label(part="strong", wrap=True)
+        self.score = label(wrap=True)
+        self.others = label(part="muted", wrap=True)
         self.reason = label(part="muted", wrap=True)
-        self.reason.setMinimumHeight(32)
+        self.others.setMinimumHeight(32)  # two lines: nothing below may jump
         head = row(label("Showing", "caption"), 1, self.age)
         layout.addLayout(head)
-        fill(layout, self.shown, self.score, self.others, self.reason)
+        fill(layout, self.shown, self.score, self.reason, self.others)
         self.card = frame
         return frame
 
@@ -166,10 +154,10 @@ class LearnSection(QWidget):
         session = self._state.session
         name = CANDIDATE_NAMES.get(session.shown, session.shown)
         self.shown.setText(name[:1].upper() + name[1:] if name else "nothing yet")
-        self.score.setText(score_text(session.score) if session.shown else "")
-        self.others.setText(others_text(session))
-        self.others.setToolTip("Held-out IoU of the others: " + others_text(session))
-        self.reason.setText(session.reason if session.shown else _HINT)
+        self.score.setText(score_text(session.score) if session.shown else _HINT)
+        others = others_text(session.scores, session.shown)
+        self.others.setText(f"others: {others}" if others else "")
+        self.reason.setText(session.reason)
         tip = _SCORE_TIP
         if session.n_scales:
             sight = sight_text(session.n_scales, session.reach_px)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox
 
+from napari_unet.widgets._eliding import ElidingCombo
 from napari_unet.widgets._state import ViewerState
 
 __all__ = ["OBJECT_SIZES", "ObjectSizeCombo"]
@@ -22,20 +22,15 @@ _TIP = (
 )
 
 
-class ObjectSizeCombo(QComboBox):
+class ObjectSizeCombo(ElidingCombo):
     """Offers the sizes; the first item says what was chosen automatically."""
 
     def __init__(self, state: ViewerState) -> None:
-        super().__init__()
+        super().__init__(_TIP)
         self._state = state
         self.addItem(_AUTOMATIC, None)
         for n_scales, text in OBJECT_SIZES.items():
             self.addItem(text, n_scales)
-        self.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.setMinimumContentsLength(4)
-        self.setToolTip(_TIP)
         self.activated.connect(self._choose)
 
     def refresh(self) -> None:
@@ -46,6 +41,7 @@ class ObjectSizeCombo(QComboBox):
         with QSignalBlocker(self):
             self.setItemText(0, text)
             self.setCurrentIndex(self.findData(n_scales))
+        self._tell()
 
     def _choose(self, index: int) -> None:
         self._state.set_scales(self.itemData(index))

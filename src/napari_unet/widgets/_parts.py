@@ -14,8 +14,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QElidingLabel
 
+from napari_unet.widgets._eliding import ElidingLabel
 from napari_unet.widgets._icons import icon, pixmap
 from napari_unet.widgets._style import Palette
 
@@ -58,12 +58,9 @@ def label(text: str = "", part: str = "", *, wrap: bool = False) -> QLabel:
     return widget
 
 
-def eliding(part: str = "") -> QElidingLabel:
-    """Return a line that ends in "…" where it is too long, with a tooltip in full."""
-    widget = QElidingLabel()
-    widget.setTextFormat(Qt.TextFormat.PlainText)
-    # a long text must not widen the dock
-    widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+def eliding(part: str = "") -> ElidingLabel:
+    """Return a line that is shortened where it is too long; ``part`` as in `label`."""
+    widget = ElidingLabel()
     if part:
         set_part(widget, part)
     return widget
@@ -122,8 +119,8 @@ class Button(QPushButton):
             set_part(self, part)
 
     def set_caption(self, text: str) -> None:
-        """Show a text, and the key behind it."""
-        self.setText(f"{text}  {self._key}" if self._key else text)
+        """Show a text, and the key behind it; '' leaves the icon alone."""
+        self.setText(f"{text}  {self._key}" if text and self._key else text)
 
     def set_icon(self, name: str) -> None:
         """Change the icon."""
@@ -145,7 +142,7 @@ class Button(QPushButton):
         if self._palette is not None and self._icon_name:
             is_primary = self.property("part") == "primary"
             colour = "#ffffff" if is_primary else self._palette.text
-            self.setIcon(icon(self._icon_name, colour, self._palette.muted))
+            self.setIcon(icon(self._icon_name, colour, self._palette.disabled))
 
 
 class ToolButton(QToolButton):
@@ -161,7 +158,7 @@ class ToolButton(QToolButton):
 
     def set_palette(self, palette: Palette) -> None:
         """Draw the icon in the theme's colours."""
-        self.setIcon(icon(self._icon_name, palette.text, palette.muted))
+        self.setIcon(icon(self._icon_name, palette.text, palette.disabled))
 
 
 class TipLine(QFrame):

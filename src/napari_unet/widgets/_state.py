@@ -115,6 +115,7 @@ class ViewerState(QObject):
         self.painting.stop()
         has_ended = self.live.stop()
         self.session.stop()
+        self.session.unsay()
         if not has_ended:
             self.session.say(_BUSY, "warning")
             notify(_BUSY)

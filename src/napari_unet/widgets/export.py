@@ -87,7 +87,7 @@ class ExportDock(QWidget):
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(6)
         grid.addWidget(label("Labels", "caption"), 0, 0)
-        grid.addWidget(self.labels.native, 0, 1)
+        grid.addWidget(self.labels, 0, 1)
         grid.addWidget(label("Format", "caption"), 1, 0)
         grid.addLayout(row(self.tiff, self.png, 1, spacing=0), 1, 1)
         grid.addWidget(label("File", "caption"), 2, 0)
@@ -137,7 +137,7 @@ class ExportDock(QWidget):
             prediction = entry.prediction if entry is not None else None
             rest = choices[-1] if choices else None
             chosen = prediction if prediction in choices else rest
-        self.labels.show(chosen)
+        self.labels.show_layer(chosen)
         self._on_layer(chosen)
 
     def start(self) -> None:

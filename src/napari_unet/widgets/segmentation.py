@@ -35,10 +35,10 @@ REFRESH_MS = 50
 
 
 def tip_text(state: ViewerState) -> str:
-    """Return the one sentence that says what to do next."""
+    """Return the one sentence that says what to do next; '' without an image."""
     entry = state.book.current
     if entry is None:
-        return "Drag an image into the window, or start with a sample."
+        return ""  # the empty section says it
     if entry.annotation is None:
         return "Press New to make a layer for your strokes."
     painted = [c for c in state.classes if c.n_px]
@@ -96,7 +96,7 @@ class SegmentationDock(QWidget):
         self.message.setMinimumHeight(32)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 6)
-        layout.setSpacing(6)
+        layout.setSpacing(5)
         fill(layout, self.empty, self.layers, self.classes, self.tip, line())
         fill(layout, self.learning, line(), self.overlay, line(), self.message, 1)
         foot = row(self.device, self.help, self.more, spacing=2)
@@ -174,6 +174,7 @@ class SegmentationDock(QWidget):
         self.layers.setVisible(has_image)
         for section in (self.layers, self.classes, self.learning, self.overlay):
             section.refresh()
+        self.tip.setVisible(has_image)
         self.tip.set_text(tip_text(self.state))
         self.message.setText(session.message)
         sync_property(self.message, "level", session.message_level)

@@ -5,12 +5,12 @@ import pytest
 
 from napari_unet.config import TilingConfig
 from napari_unet.core.head import RidgeHead
-from napari_unet.jobs import finish
+from napari_unet.jobs import CANDIDATE_NAMES, Score, finish
 from napari_unet.learning import scoring
 from napari_unet.learning.gate import ORDER
 from napari_unet.learning.instant import HeadChoice
 from napari_unet.learning.samples import Samples
-from napari_unet.learning.scoring import Tuned, Verdict, judge
+from napari_unet.learning.scoring import Tuned, Verdict, _reason, judge
 
 
 @pytest.fixture
@@ -269,11 +269,20 @@ def test_pretrained_features_are_trusted_before_the_forest(new_learner, image, s
         "instant+forest"  # in which the network has the larger part
     )
     verdict, _ = _judge(state, None, None)
-    assert "too few" in verdict.reason
+    assert "Too few" in verdict.reason
 
 
-def test_the_reason_names_the_score_and_the_next_best(state):
+def test_the_reason_repeats_neither_the_choice_nor_its_score(state):
     verdict, _ = _judge(state, state.tuned, None)
-    assert "held out" in verdict.reason
-    assert "next best" in verdict.reason
-    assert f"{verdict.scores[verdict.chosen].n_px} px" in verdict.reason
+    assert verdict.reason
+    assert CANDIDATE_NAMES[verdict.chosen] not in verdict.reason
+    assert "IoU" not in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("rival", "said"),
+    [(0.9, "The random forest scores higher"), (0.7, "None of the others")],
+)
+def test_the_reason_says_whether_another_scores_higher(rival, said):
+    scores = {"instant": Score(0.8), "forest": Score(rival)}
+    assert _reason(scores, "instant").startswith(said)

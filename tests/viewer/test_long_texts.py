@@ -1,0 +1,101 @@
+"""At 320 px nothing is cut without a sign: it wraps, or has "…" and a tooltip."""
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton
+
+from napari_unet.jobs import Score, Scored
+from napari_unet.session import CANDIDATE_NAMES
+from napari_unet.widgets._eliding import ElidingCombo, ElidingLabel
+
+LONG = "2026-11-03 plate 7 well C04 DAPI 40x"
+
+
+def squeeze(dock):
+    dock.resize(320, 700)
+    dock.refresh()
+    QApplication.sendPostedEvents()  # the layout is done by events
+
+
+@pytest.fixture
+def case(painted, qtbot):
+    case = painted(show=True)
+    qtbot.waitUntil(lambda: case.state.session.overlay_time_s is not None)
+    case.viewer.layers["blobs"].name = LONG
+    case.layer.name = f"{LONG} annotation"
+    case.state.classes.rename(2, "vesicle in a dividing cell")
+    score = Score(0.87, n_px=123_456, n_strokes=1_234)
+    scores = dict.fromkeys(CANDIDATE_NAMES, score)
+    reason = "The random forest scores higher, but does not count as clearly better."
+    chosen = "fine-tuned+forest"
+    case.state.session.apply(Scored(scores, chosen, reason, 50, 9.0, False))
+    squeeze(case.dock)
+    return case
+
+
+def test_names_are_shortened_in_the_middle_and_told_in_full(case):
+    for combo, name in (
+        (case.dock.layers.image, LONG),
+        (case.dock.layers.annotation, f"{LONG} annotation"),
+    ):
+        start, end = combo.shown_text.split("…")
+        assert name.startswith(start)
+        assert name.endswith(end)
+        assert name in combo.toolTip()
+        assert "layer" in combo.toolTip()  # and what it is for
+
+
+def test_a_name_that_fits_is_left_alone(case):
+    case.viewer.layers[LONG].name = "cells"
+    squeeze(case.dock)
+    assert case.dock.layers.image.shown_text == "cells"
+
+
+def test_a_shortened_line_has_the_rest_as_a_tooltip(case):
+    device = case.dock.device
+    device.setText("a graphics card with a very long name, of 3 that are there")
+    assert "…" in device.shown_text
+    assert device.toolTip() == device.text()
+    device.setText("CPU")
+    assert (device.shown_text, device.toolTip()) == ("CPU", "")
+
+
+def test_a_long_class_name_is_shortened_until_it_is_edited(case, qtbot):
+    name = case.dock.classes.rows[1].name
+    assert "…" in name.text()
+    assert "vesicle in a dividing cell" in name.toolTip()
+    name.edit()
+    assert name.text() == "vesicle in a dividing cell"
+    name.setText("lumen")
+    qtbot.keyClick(name, Qt.Key.Key_Return)
+    assert case.state.classes.names[2] == "lumen"
+    assert name.text() == "lumen"
+    assert "lumen" not in name.toolTip()
+
+
+def test_nothing_is_cut_without_a_sign(case):
+    for widget in case.dock.findChildren(QLabel):
+        if not widget.isVisible() or isinstance(widget, ElidingLabel):
+            continue
+        if widget.wordWrap():
+            assert widget.height() >= widget.heightForWidth(widget.width())
+        assert widget.width() >= widget.minimumSizeHint().width(), widget.text()
+    for combo in case.dock.findChildren(QComboBox):
+        assert isinstance(combo, ElidingCombo)
+    for button in case.dock.findChildren(QPushButton):
+        assert button.width() >= button.sizeHint().width(), button.text()
+
+
+def test_the_card_says_name_and_score_once(case):
+    card = case.dock.learning.card
+    texts = [widget.text() for widget in card.findChildren(QLabel)]
+    assert sum("fine-tuned network and forest" in text.lower() for text in texts) == 1
+    assert sum("123,456 px" in text for text in texts) == 1
+
+
+def test_keys_are_written_out(case):
+    dock = case.dock
+    assert [row.key.text() for row in dock.classes.rows] == ["Ctrl+1", "Ctrl+2"]
+    texts = [widget.text() for widget in dock.classes.findChildren(QLabel)]
+    assert texts.index("Q") == texts.index("next class") + 1
+    assert "Ctrl +" not in texts
