@@ -15,6 +15,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -115,20 +116,50 @@ def provide_environment(folder: Path, requirements: list[str]) -> int:
     python = interpreter(folder)
     if found == [base, wanted] and python.exists():
         return 0
-    print(
-        f"Preparing {folder.name} with {' '.join(requirements)} "
-        "(minutes the first time, nothing after that)",
-        flush=True,
-    )
+    what = "napari and torch" if ".[all]" in requirements else " ".join(requirements)
+    print(f"Installing {what} into {folder.name}: some minutes, once", flush=True)
     if not (found and found[0] == base and python.exists()):
         reason = create(folder)
         if reason:
             print(f"bootstrap: {reason}", file=sys.stderr)
             return 1
     stamp.unlink(missing_ok=True)
-    pip(python, "install", "--quiet", "-c", "constraints.txt", *requirements)
+    install(python, requirements)
     stamp.write_text(f"{base}\n{wanted}")
     return 0
+
+
+def install(python: Path, requirements: list[str]) -> None:
+    """Run pip and show of what it says only what takes long."""
+    command = [*pip_command(python), "install", "-c", "constraints.txt", *requirements]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if news := pip_news(line):
+                print(news, flush=True)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def pip_news(line: str) -> str:
+    """Return what a line of pip tells somebody who waits, or ''.
+
+    That is a large download, or that all is there and only has to be unpacked.
+    """
+    found = re.match(
+        r"\s*(Downloading|Using cached) ([^-\s]+)-\S+ \((.+ [MG]B)\)", line
+    )
+    if found:
+        return f"  {found[1].lower()} {found[2]} ({found[3]})"
+    start, _, names = line.partition("Installing collected packages: ")
+    return f"  unpacking {names.count(',') + 1} packages" if names and not start else ""
 
 
 def create(folder: Path) -> str:
@@ -185,10 +216,14 @@ def interpreter(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
+def pip_command(python: Path) -> tuple[str, ...]:
+    """Return how to call pip so that it never asks."""
+    return (str(python), "-m", "pip", "--disable-pip-version-check", "--no-input")
+
+
 def pip(python: Path, *arguments: str, **options: object) -> None:
     """Run pip, never asking, in the project's folder."""
-    command = (str(python), "-m", "pip", "--disable-pip-version-check", "--no-input")
-    run(*command, *arguments, **options)
+    run(*pip_command(python), *arguments, **options)
 
 
 def run(*command: str, **options: object) -> None:

@@ -83,8 +83,9 @@ class Progress(JobEvent):
 class Notice(JobEvent):
     """One plain sentence for the user, in the dock's status line or on stderr.
 
-    ``level`` is ``"info"``, ``"advice"`` (what to paint next), ``"warning"``, or
-    ``"device"`` (where the job computes). An empty message takes back the last one of
+    ``level`` is ``"info"``, ``"advice"`` (what to paint next), ``"caution"``
+    (advice that must not be overlooked), ``"warning"``, or ``"device"`` (where the job
+    computes). An empty message takes back the last one of
     its level.
     """
 

@@ -180,7 +180,7 @@ class Session:
                 self._apply_annotation(event)
             case LearningChanged():
                 self._apply_learning(event)
-            case Notice(message=message, level="advice"):
+            case Notice(message=message, level="advice" | "caution"):
                 self.advice = message
             case Notice(message=message, level="device"):
                 self.device = message

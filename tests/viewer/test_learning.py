@@ -248,6 +248,47 @@ def test_an_expected_warning_is_said_and_notified(painted, monkeypatch):
     assert seen == [text]
 
 
+def test_a_caution_is_notified_and_stands_in_the_tip_alone(painted, monkeypatch):
+    case = painted()
+    seen = []
+    monkeypatch.setattr("napari_unet.widgets._notify.show_warning", seen.append)
+    text = "The annotated image has the same value everywhere."
+    case.state.apply(Notice(text, "caution"))
+    case.dock.refresh()
+    assert (case.dock.tip.text, case.dock.message.text()) == (text, "")
+    assert seen == [text]
+    case.state.apply(Notice("", "advice"))  # another image was painted
+    case.dock.refresh()
+    assert text not in (case.dock.tip.text, case.dock.message.text())
+
+
+def test_a_refusal_is_not_said_twice(painted):
+    case = painted()
+    for level in ("info", "advice"):
+        case.state.apply(Notice("The image holds no number.", level))
+    case.dock.refresh()
+    assert case.dock.tip.text == "The image holds no number."
+    assert case.dock.message.text() == ""
+
+
+def test_a_model_is_saved_under_its_own_suffix(painted, monkeypatch, tmp_path):
+    case = painted()
+    chosen = []
+    monkeypatch.setattr(
+        "napari_unet.widgets.segmentation.QFileDialog.getSaveFileName",
+        lambda *_: (str(chosen[-1]), ""),
+    )
+    said = []
+    monkeypatch.setattr("napari_unet.widgets._notify.show_warning", said.append)
+    (tmp_path / "old.safetensors").touch()
+    for name in ("new", "old", "m.txt", "old.safetensors"):
+        chosen.append(tmp_path / name)
+        case.dock._save()
+    saved = [(str(tmp_path / f"{n}.safetensors"),) for n in ("new", "old")]
+    assert case.live.inbox.calls("save") == saved
+    assert ["is there already" in said[0], "a model is a" in said[1]] == [True, True]
+
+
 def test_start_over_keeps_the_strokes(painted, qtbot):
     case = painted()
     before = case.layer.data.copy()

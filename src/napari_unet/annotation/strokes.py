@@ -98,7 +98,8 @@ def check_n_classes(n_classes: int) -> None:
     if n_classes > MAX_CLASSES:
         raise AnnotationError(
             f"the annotation holds {n_classes} classes, but at most {MAX_CLASSES} can "
-            "be learned: give all objects of a kind one value, not each its number"
+            "be learned: give all objects of a kind one value, not each its number, or "
+            "use napari-unet train --annotation-mode objects"
         )
 
 

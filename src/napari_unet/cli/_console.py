@@ -33,11 +33,13 @@ def complain(message: str) -> None:
 
 
 @contextmanager
-def naming(*paths: Path) -> Iterator[None]:
-    """Name the first file in an expected error that names none of them."""
+def naming(*paths: Path, kind: type[Exception] = NapariUnetError) -> Iterator[None]:
+    """Name the first file in an expected error, of a kind, that names none of them."""
     try:
         yield
     except NapariUnetError as error:
+        if not isinstance(error, kind):
+            raise
         text = str(error)
         if any(str(path) in text for path in paths):
             raise

@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
         "doctor",
         help="check this installation, its GPU, and learn for some seconds",
         description="Check Python, napari, Qt, torch, GPU and driver, then train and "
-        "predict for about 5 seconds. Exit code 3 when a check fails that the command "
+        "predict for about 10 seconds. Exit code 3 when a check fails that the command "
         "line itself needs.",
         allow_abbrev=False,
     )
@@ -50,18 +50,23 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print each finding as soon as it is there."""
-    checks: list[Callable[[], Finding]] = [
-        _check_python,
-        _check_napari,
-        _check_qt,
-        _check_codecs,
-        _check_torch,
-        _check_gpu,
-        lambda: _self_test(args.device or "auto"),
+    """Print each finding as soon as it is there, and before slow checks what runs."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("", _check_python),
+        ("", _check_napari),
+        ("starting Qt", _check_qt),
+        ("", _check_codecs),
+        ("importing torch", _check_torch),
+        ("", _check_gpu),
+        (
+            "learning and predicting a sample, some 10 seconds",
+            lambda: _self_test(args.device or "auto"),
+        ),
     ]
     findings = []
-    for check in checks:
+    for doing, check in checks:
+        if doing and not args.json:
+            print(f"...  {doing}", file=sys.stderr, flush=True)
         finding = check()
         findings.append(finding)
         if not args.json:

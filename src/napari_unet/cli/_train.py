@@ -29,7 +29,7 @@ from napari_unet.cli._options import (
     count,
     seconds,
 )
-from napari_unet.errors import ConfigError, FileError
+from napari_unet.errors import ConfigError, FileError, ImageError
 
 if TYPE_CHECKING:
     from napari_unet.learning import Learner
@@ -52,7 +52,11 @@ def add_parser(commands: Any) -> None:
     add_files(parser, "--image", "images")
     add_files(parser, "--annotation", "annotations, in the order of the images")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="MODEL", help="model file to write"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="MODEL",
+        help="model file to write (.safetensors)",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
@@ -110,8 +114,9 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train and write the model."""
-    from napari_unet.export import replace_file
+    from napari_unet.export import model_path, replace_file
 
+    args.out = model_path(args.out)
     _check_files(args)
     learner = _make_learner(args)
     if args.objects is not None:
@@ -217,7 +222,7 @@ def _annotate(
 
     image = read_image(image_path, axes)
     annotation = read_labels(annotation_path).array
-    with naming(annotation_path, image_path):
+    with naming(annotation_path, image_path), naming(image_path, kind=ImageError):
         learner.annotate(
             image.array,
             annotation,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays import PlaneStack
+from napari_unet.errors import ImageError
 
 __all__ = ["ImageSource", "Normaliser"]
 
@@ -31,6 +32,8 @@ class Normaliser:
 
     low: tuple[float, ...]
     high: tuple[float, ...]
+    has_values: bool = True
+    """Whether any sampled value is finite."""
 
     @property
     def is_flat(self) -> bool:
@@ -56,6 +59,7 @@ class Normaliser:
         ]
         values = np.concatenate(parts, axis=1)
         low, high = [], []
+        has_values = bool(np.isfinite(values).any())
         for channel in values:
             finite = channel[np.isfinite(channel)].astype(np.float64)
             bounds = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 0.0)
@@ -63,7 +67,7 @@ class Normaliser:
                 bounds = (finite.min(), finite.max())
             low.append(float(bounds[0]))
             high.append(float(bounds[1]))
-        return cls(tuple(low), tuple(high))
+        return cls(tuple(low), tuple(high), has_values)
 
     def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:
         """Normalise an array of shape (C, ...); NaN and constant channels become 0."""
@@ -108,6 +112,19 @@ class ImageSource:
     def normaliser(self) -> Normaliser:
         """The image's normalisation, measured when first needed."""
         return Normaliser.fit(self.stack)
+
+    def require_values(self) -> None:
+        """Raise an `ImageError` where every value is NaN or infinite.
+
+        Only real numbers can be; of large images a sample is looked at.
+        """
+        image = self.stack.image
+        if np.dtype(image.dtype).kind == "f" and not self.normaliser.has_values:
+            raise ImageError(
+                f"the image of shape {tuple(image.shape)}, {image.dtype}, holds no "
+                "number: every value is NaN, infinite or beyond 3.4e38. Nothing can be "
+                "learned from it: check the file and how it was made"
+            )
 
     def read(
         self, plane: int, y0: int, y1: int, x0: int, x1: int

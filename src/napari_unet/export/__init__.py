@@ -1,7 +1,7 @@
 """Results to files: label images and probabilities, with their pixel size."""
 
 from napari_unet.core.atomic import replace_file
-from napari_unet.export.check import check_writable
+from napari_unet.export.check import check_writable, model_path
 from napari_unet.export.labels import check_label_suffix, write_labels
 from napari_unet.export.picture import overlay_picture, write_picture
 from napari_unet.export.probabilities import write_probabilities
@@ -10,6 +10,7 @@ from napari_unet.export.units import unit_name
 __all__ = [
     "check_label_suffix",
     "check_writable",
+    "model_path",
     "overlay_picture",
     "replace_file",
     "unit_name",

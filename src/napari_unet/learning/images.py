@@ -33,6 +33,11 @@ class ImageRegistry:
         """Return the source of an annotated image, the known one where it is the same.
 
         Without a key, equal pixels are the same image.
+
+        Raises
+        ------
+        ImageError
+            If no pixel has a value that could be learned from.
         """
         name = fingerprint(stack) if key is None else key
         known = self._sources.get(name)
@@ -41,7 +46,8 @@ class ImageRegistry:
             or known.stack.axes != stack.axes
             or (key is not None and known.stack.image is not stack.image)
         ):
-            return ImageSource(name, stack)
+            known = ImageSource(name, stack)
+            known.require_values()
         return known
 
     def remember(self, source: ImageSource) -> None:

@@ -63,6 +63,7 @@ class _Loop:
     def __init__(self, learner: Learner, inbox: Inbox, token: CancelToken) -> None:
         self.learner, self.inbox, self.token = learner, inbox, token
         self.images: dict[str, Annotated] = {}
+        self.refused: dict[str, str] = {}  # why an image's strokes do not count
         self.shown: tuple[int, int] = (-1, -1)  # view number, generation
         self.failed_version = -1
         self.told = ""  # the newest advice
@@ -103,6 +104,7 @@ class _Loop:
             self.shown, self.failed_version = (-1, -1), -1
         for key in mail.forgotten:
             self.images.pop(key, None)
+            self.refused.pop(key, None)
             self.learner.forget(key)
         for key, item in mail.annotated.items():
             self.images[key] = item
@@ -127,9 +129,11 @@ class _Loop:
         self.failed_version = -1
 
     def _annotate(self, key: str, item: Annotated) -> Generator[JobEvent, None, None]:
+        self.refused.pop(key, None)
         try:
             self.learner.annotate(item.image, item.annotation, key=key, axes=item.axes)
         except NapariUnetError as error:
+            self.refused[key] = str(error)
             yield Notice(str(error), "warning")
 
     def _save(self, path: str) -> Generator[JobEvent, None, None]:
@@ -140,13 +144,19 @@ class _Loop:
             yield Notice(str(error), "warning")
 
     def _advice(self) -> Notice:
-        self.told = self.learner.status.advice
+        self.told = self._advice_text
         return Notice(self.told, "advice")
 
     def _new_advice(self) -> Generator[JobEvent, None, None]:
         """Say what a prediction has shown, or that it is no longer so."""
-        if self.learner.status.advice != self.told:
+        if self._advice_text != self.told:
             yield self._advice()
+
+    @property
+    def _advice_text(self) -> str:
+        """What to paint; where painting does not help, why."""
+        refused = "" if self._can_learn else next(iter(self.refused.values()), "")
+        return refused or self.learner.status.advice
 
     @property
     def _can_learn(self) -> bool:
@@ -219,7 +229,7 @@ class _Loop:
                 if self.whole is not None:  # its strokes or its model went away
                     self.whole = None
                     yield Notice("Stopped predicting; the finished part stays.")
-                text = self.learner.status.advice or "Paint on this image first."
+                text = self._advice_text or "Paint on this image first."
                 yield Notice(text, "advice")
                 return
             self.whole = self._whole_image(key, token)
@@ -255,7 +265,7 @@ class _Loop:
         if self.training is None:
             if not self._can_learn:
                 self.inbox.learn(False)
-                yield LearningChanged(False, self.learner.status.advice)
+                yield LearningChanged(False, self._advice_text)
                 return
             self.training_token = CancelToken()
             self.training = self.learner.fine_tune(token=self.training_token)

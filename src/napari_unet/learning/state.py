@@ -23,6 +23,7 @@ from napari_unet.core.start import make_network, read_prior
 from napari_unet.errors import OutOfMemoryError
 from napari_unet.jobs import HeadFitted, JobEvent, Notice, Scored
 from napari_unet.learning.candidates import FeatureCache, Network
+from napari_unet.learning.doubts import Doubts, find_doubt
 from napari_unet.learning.forest import Forest
 from napari_unet.learning.instant import (
     HeadChoice,
@@ -90,6 +91,7 @@ class State:
         self.is_pretrained = False
         self._max_tile_px = config.tiling.tile_px
         self._notices: list[Notice] = []
+        self._doubts = Doubts()
         self.reset()
 
     def reset(self) -> None:
@@ -225,15 +227,9 @@ class State:
     def advice(self, names: Mapping[int, str], collapse: str = "") -> str:
         """Say what to paint next, ``collapse`` first of all; '' if nothing is amiss."""
         missing = advise_missing_class(self.annotations.values, names)
-        if missing or self._samples is None:
-            return missing
-        for image in self.annotations.images:
-            if image.source.normaliser.is_flat:
-                return (
-                    "An annotated image has the same value everywhere (or none that is "
-                    "a number), so there is nothing to tell classes apart by: check "
-                    "that it is the right image."
-                )
+        first = missing or find_doubt(self.annotations)
+        if first or self._samples is None:
+            return first
         return collapse or advise(
             self._samples, self.verdict.scores.get(self.verdict.chosen), names
         )
@@ -248,6 +244,7 @@ class State:
         if annotations.version == self.judged_version:
             return
         annotations.require_two_classes()
+        yield from self._doubts.news(annotations)
         if self.has_new_scales:
             self._change_scales()
         started = time.monotonic()

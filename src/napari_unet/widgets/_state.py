@@ -216,7 +216,7 @@ class ViewerState(QObject):
         elif isinstance(event, Scored) and event.is_changed:
             for entry in self.book:
                 entry.outdate()
-        elif isinstance(event, Notice) and event.level == "warning":
+        elif isinstance(event, Notice) and event.level in ("caution", "warning"):
             notify(event.message)
         self.session.apply(self._whole.hear(event))
 

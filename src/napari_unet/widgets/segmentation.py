@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
+from napari_unet.errors import NapariUnetError
+from napari_unet.export import model_path
 from napari_unet.widgets._class_table import ClassTable
 from napari_unet.widgets._help import HelpPage
 from napari_unet.widgets._layer_section import EmptySection, LayerSection
@@ -175,8 +178,9 @@ class SegmentationDock(QWidget):
         for section in (self.layers, self.classes, self.learning, self.overlay):
             section.refresh()
         self.tip.setVisible(has_image)
-        self.tip.set_text(tip_text(self.state))
-        self.message.setText(session.message)
+        tip = tip_text(self.state)
+        self.tip.set_text(tip)
+        self.message.setText("" if session.message == tip else session.message)
         sync_property(self.message, "level", session.message_level)
         self.device.setText(session.device)
 
@@ -217,5 +221,14 @@ class SegmentationDock(QWidget):
         path, _ = QFileDialog.getSaveFileName(
             self, "Save model", "model.safetensors", "Model (*.safetensors)"
         )
-        if path:
-            self.state.live.send("save", path)
+        if not path:
+            return
+        try:
+            target = model_path(path)
+        except NapariUnetError as error:
+            self.state.warn(str(error))
+            return
+        if target != Path(path) and target.exists():  # about which nobody was asked
+            self.state.warn(f"{target} is there already: choose it to replace it.")
+            return
+        self.state.live.send("save", str(target))

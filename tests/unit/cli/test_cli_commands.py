@@ -115,7 +115,35 @@ def test_a_stack_of_planes_that_imagej_calls_channels(cli, folder, tmp_path):
         *("--out", tmp_path / "m", "--steps", 0, "--config", folder / "small.json"),
     )
     assert result.code == 0, result.err
-    assert load(tmp_path / "m").n_channels == 1
+    assert load(tmp_path / "m.safetensors").n_channels == 1
+
+
+def test_the_suffix_of_a_model_is_added_and_its_path_said(cli, folder, tmp_path):
+    options = ("--out", tmp_path / "m", "--config", folder / "small.json")
+    result = train(cli, folder, *options, "--steps", 0)
+    assert f"model      {tmp_path / 'm.safetensors'}\n" in result.out
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_a_number_per_object_and_a_constant_image_are_said_at_once(
+    cli, folder, tmp_path
+):
+    image = iio.imread(folder / "image.png")
+    numbers = np.zeros(image.shape, np.uint8)
+    for number in range(24):
+        y, x = divmod(number, 6)
+        numbers[12 * y : 12 * y + 6, 10 * x : 10 * x + 6] = number + 1
+    iio.imwrite(tmp_path / "numbers.png", numbers)
+    iio.imwrite(tmp_path / "flat.png", np.full_like(image, 9))
+    options = ("--out", tmp_path / "m", "--config", folder / "small.json")
+    options = (*options, "--steps", 0)
+    for pair, said in (
+        ((folder / "image.png", tmp_path / "numbers.png"), "24 different values: the"),
+        ((tmp_path / "flat.png", folder / "strokes.png"), "the same value everywhere"),
+    ):
+        result = cli("train", "--image", pair[0], "--annotation", pair[1], *options)
+        assert result.code == 0
+        assert said in result.sentence()
 
 
 def test_progress_bar_of_training(cli, folder, tmp_path):

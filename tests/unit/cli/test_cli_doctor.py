@@ -103,7 +103,21 @@ def test_a_self_test_that_fails(cli, quick, monkeypatch, error):
     result = cli("doctor", "--device", "cuda")
     assert result.code == 3
     assert "FAIL self-test" in result.out
-    assert result.err == ""
+
+
+def test_what_is_slow_is_announced_before_it_runs(cli, quick, monkeypatch, capsys):
+    printed = []
+
+    def self_test(*_):
+        printed.append(capsys.readouterr())
+        return SelfTest("CPU: fine", True)
+
+    monkeypatch.setattr(_self_test, "learn_and_predict", self_test)
+    cli("doctor")
+    [(out, err)] = printed
+    assert "GPU" in out.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("...  learning and predicting a sample")
+    assert cli("doctor", "--json").err == ""
 
 
 def test_wrong_numbers_are_noticed(cli, quick, monkeypatch):

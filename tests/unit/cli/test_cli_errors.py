@@ -26,6 +26,7 @@ def here(folder, tmp_path, monkeypatch):
         "nothing": np.zeros_like(strokes),
         "one_class": np.where(strokes == 1, 1, 0).astype(np.uint8),
         "other_shape": strokes[:40],
+        "only_nan": np.full(strokes.shape, np.nan, np.float32),
         "volume": rng.integers(0, 255, (3, 48, 64), dtype=np.uint8),
         "rgb": rng.integers(0, 255, (48, 64, 3), dtype=np.uint8),
     }
@@ -65,6 +66,14 @@ CASES = {
     "shapes differ": (
         "train --image {image} --annotation {other_shape} --out " + OUT,
         r"\(40, 64\)",
+    ),
+    "no number in the image": (
+        "train --image {only_nan} --annotation {strokes} --out " + OUT,
+        r"only_nan\.npy: the image .* holds no number: every value is NaN",
+    ),
+    "a model of another suffix": (
+        "train --image {image} --annotation {strokes} --out m.txt",
+        r"m\.txt has the suffix '\.txt', but a model is a \.safetensors file",
     ),
     "counts differ": (
         "train --image {image} {image} --annotation {strokes} --out " + OUT,
@@ -207,7 +216,7 @@ def test_odd_images_work(cli, here, tmp_path, kind):
         *[
             "predict",
             "--model",
-            "m",
+            "m.safetensors",
             "--image",
             "i.tif",
             "--out",

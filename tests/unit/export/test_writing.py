@@ -4,13 +4,14 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
 from napari_unet.errors import FileError
-from napari_unet.export import replace_file, write_labels
+from napari_unet.export import model_path, replace_file, write_labels
 
 ONES = np.ones((8, 9), np.uint8)
 
@@ -112,3 +113,21 @@ def test_a_link_stays_a_link(tmp_path):
     write_labels(link, ONES)
     assert link.is_symlink()
     assert tifffile.imread(target).shape == ONES.shape
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("cells", "cells.safetensors"),
+        ("a/cells.safetensors", "a/cells.safetensors"),
+        ("CELLS.SAFETENSORS", "CELLS.SAFETENSORS"),
+    ],
+)
+def test_a_model_gets_its_suffix(given, expected):
+    assert model_path(given) == Path(expected)
+
+
+@pytest.mark.parametrize("name", ["m.txt", "m.pt", "m.safetensors.bak"])
+def test_a_model_of_another_suffix_is_refused(name):
+    with pytest.raises(FileError, match=r"a model is a \.safetensors file: write it"):
+        model_path(name)

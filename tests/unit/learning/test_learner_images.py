@@ -101,10 +101,22 @@ def test_two_pixels(learner):
         assert labels.shape == (1, 2)
 
 
-@pytest.mark.parametrize("value", [0, np.nan, np.inf, 1e300])
-def test_constant_images(learner, strokes, value):
-    for labels in _learn(learner, np.full((48, 48), value), strokes):
+def test_constant_images(learner, strokes):
+    for labels in _learn(learner, np.full((48, 48), 7.0), strokes):
         assert set(np.unique(labels)) <= {1, 2}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_an_image_without_a_number_is_refused(learner, image, strokes, value):
+    with pytest.raises(ImageError, match=r"\(48, 48\), float64, holds no number"):
+        learner.annotate(np.full((48, 48), value), strokes)
+    assert learner.n_classes_painted == 0
+    learner.annotate(image, strokes)
+
+
+def test_a_channel_without_a_number_does_not_matter(learner, image, strokes):
+    learner.annotate(np.stack([image, np.full_like(image, np.nan)]), strokes)
+    assert learner.n_classes_painted == 2
 
 
 def test_holes_in_the_image(learner, image, strokes, truth):

@@ -279,6 +279,23 @@ def test_an_annotation_that_does_not_fit_is_a_notice(config, image, paint):
     assert _of(events, TilePredicted)
 
 
+def test_where_an_image_is_refused_the_advice_says_why_until_another_is_painted(
+    config, image, strokes, paint
+):
+    empty = np.full_like(image, np.nan)
+    events = _run(
+        config,
+        lambda inbox: inbox.annotate("empty", empty, strokes),
+        _learn(),
+        paint(),
+    )
+    (refusal,) = _notices(events, "warning")
+    assert "holds no number" in refusal
+    assert _notices(events, "advice")[0] == refusal  # not "Nothing is painted yet"
+    assert _of(events, LearningChanged)[0] == LearningChanged(False, refusal)
+    assert refusal not in _notices(_after(events, _of(events, HeadFitted)[0]), "advice")
+
+
 def test_other_channels_are_a_notice(config, image, strokes, paint):
     rgb = np.stack([image] * 3, axis=-1)
     events = _run(

@@ -1,0 +1,52 @@
+"""What can be learned from, but hardly to any purpose: said before the long work."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from napari_unet.annotation.annotations import AnnotationSet
+from napari_unet.jobs import Notice
+
+__all__ = ["Doubts", "find_doubt"]
+
+_MANY_VALUES = 20
+"""Nobody names so many classes; crowded images have as many objects."""
+_SEVERAL_VALUES = 10
+"""From here on, one mark for each value speaks for objects."""
+
+
+def find_doubt(annotations: AnnotationSet) -> str:
+    """Say what is suspicious about images or annotations, and what to do; else ''."""
+    for image in annotations.images:
+        if image.source.normaliser.is_flat:
+            shape = image.source.stack.spatial_shape
+            return (
+                f"The annotated image of {' × '.join(map(str, shape))} px has the same "
+                "value everywhere, so nothing can tell classes apart in it: check that "
+                "it is the right image."
+            )
+    n_marks = Counter(stroke.value for _, stroke in annotations.strokes)
+    n_values = len(n_marks)
+    is_numbered = n_values >= _SEVERAL_VALUES and max(n_marks.values()) == 1
+    if n_values > _MANY_VALUES or is_numbered:
+        return (
+            f"The annotation has {n_values} different values: these look like numbers "
+            "of objects, not classes. Give all objects of a kind one value (1 "
+            "background, 2 objects), or use napari-unet train --annotation-mode "
+            "objects."
+        )
+    return ""
+
+
+class Doubts:
+    """Tells each doubt once, when it arises."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def news(self, annotations: AnnotationSet) -> list[Notice]:
+        """Return what was not told yet."""
+        doubt = find_doubt(annotations)
+        is_new = doubt not in ("", self._told)
+        self._told = doubt
+        return [Notice(doubt, "caution")] if is_new else []
