@@ -6,13 +6,13 @@ from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton
 
 from napari_unet.jobs import Score, Scored
 from napari_unet.session import CANDIDATE_NAMES
-from napari_unet.widgets._eliding import ElidingCombo, ElidingLabel
+from napari_unet.widgets._eliding import ElidingCombo, ElidingLabel, WrappingLabel
 
 LONG = "2026-11-03 plate 7 well C04 DAPI 40x"
 
 
-def squeeze(dock):
-    dock.resize(320, 700)
+def squeeze(dock, height_px=700):
+    dock.resize(320, height_px)
     dock.refresh()
     QApplication.sendPostedEvents()  # the layout is done by events
 
@@ -75,7 +75,11 @@ def test_a_long_class_name_is_shortened_until_it_is_edited(case, qtbot):
 
 def test_nothing_is_cut_without_a_sign(case):
     for widget in case.dock.findChildren(QLabel):
-        if not widget.isVisible() or isinstance(widget, ElidingLabel):
+        if not widget.isVisible():
+            continue
+        if isinstance(widget, ElidingLabel):
+            drawn_px = widget.fontMetrics().horizontalAdvance(widget.shown_text)
+            assert drawn_px <= widget.contentsRect().width(), widget.shown_text
             continue
         if widget.wordWrap():
             assert widget.height() >= widget.heightForWidth(widget.width())
@@ -84,6 +88,19 @@ def test_nothing_is_cut_without_a_sign(case):
         assert isinstance(combo, ElidingCombo)
     for button in case.dock.findChildren(QPushButton):
         assert button.width() >= button.sizeHint().width(), button.text()
+
+
+def test_a_low_dock_squeezes_no_line(case):
+    sentence = "Strokes of 'vesicle' come out as background: paint a few more of them. "
+    case.state.session.advice = 3 * sentence
+    case.state.session.say(2 * sentence)
+    squeeze(case.dock, 400)
+    QApplication.processEvents()  # the longer texts claim their room
+    labels = case.dock.findChildren(WrappingLabel)
+    assert sum(sentence in widget.text() for widget in labels) == 2
+    for widget in labels:
+        if widget.isVisible():
+            assert widget.height() >= widget.heightForWidth(widget.width())
 
 
 def test_the_card_says_name_and_score_once(case):

@@ -30,10 +30,9 @@ def find_doubt(annotations: AnnotationSet) -> str:
     is_numbered = n_values >= _SEVERAL_VALUES and max(n_marks.values()) == 1
     if n_values > _MANY_VALUES or is_numbered:
         return (
-            f"The annotation has {n_values} different values: these look like numbers "
-            "of objects, not classes. Give all objects of a kind one value (1 "
-            "background, 2 objects), or use napari-unet train --annotation-mode "
-            "objects."
+            f"The {n_values} values of the annotation look like numbers of objects, "
+            "not classes: give all objects of a kind one value (1 background, 2 "
+            "objects), or train with --annotation-mode objects."
         )
     return ""
 

@@ -263,10 +263,7 @@ def _reason(scores: dict[str, Score], chosen: str) -> str:
     rival = max(others, key=lambda n: others[n])
     if others[rival] <= score.mean_iou:
         return "None of the others scores higher."
-    return (
-        f"The {CANDIDATE_NAMES[rival]} scores higher, but does not count as clearly "
-        "better yet."
-    )
+    return f"The {CANDIDATE_NAMES[rival]} scores higher, but not clearly so."
 
 
 def advise(samples: Samples, score: Score | None, names: Mapping[int, str]) -> str:

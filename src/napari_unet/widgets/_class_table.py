@@ -35,6 +35,7 @@ __all__ = ["ClassTable", "painted_text"]
 
 _ROW_PX = 28
 _MAX_ROWS = 5
+_EDGE_PX = 4  # beside the text of a name
 
 
 def painted_text(entry: LabelClass) -> str:
@@ -85,7 +86,7 @@ class _NameEdit(QLineEdit):
         """Show a name, shortened where it is too long; not while one is typed."""
         if self.isReadOnly():
             self._name = name
-            room = self.width() - 8  # its margins
+            room = self.width() - 2 * _EDGE_PX
             shown = self.fontMetrics().elidedText(name, MIDDLE, room)
             self.setText(shown)
             self.setCursorPosition(0)
@@ -142,7 +143,10 @@ class _Row(QFrame):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.swatch = _Swatch()
         self.name = _NameEdit()
-        self.name.setMinimumWidth(74)  # "background", in full
+        usual_px = self.name.fontMetrics().horizontalAdvance("background")
+        self.name.setMinimumWidth(usual_px + 2 * _EDGE_PX)
+        # beyond that it takes what the numbers leave
+        self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.painted = eliding("muted")
         self.painted.setSizePolicy(
             QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred
@@ -160,7 +164,7 @@ class _Row(QFrame):
         self.key.setAlignment(
             Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         )
-        layout = row(self.swatch, self.name, self.painted, self.key, spacing=4)
+        layout = row(self.swatch, self.name, self.painted, self.key, spacing=2)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.setStretch(1, 1)
         self.setLayout(layout)

@@ -1,13 +1,17 @@
-"""Texts that are longer than their place: shortened with "…", in full as a tooltip."""
+"""Texts longer than their place: shortened, with a tooltip in full, or on more lines.
+
+Qt itself cuts them off, without a sign.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
+    QLabel,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
@@ -16,10 +20,13 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-__all__ = ["MIDDLE", "ElidingCombo", "ElidingLabel"]
+__all__ = ["MIDDLE", "ElidingCombo", "ElidingLabel", "WrappingLabel"]
 
 MIDDLE = Qt.TextElideMode.ElideMiddle
 """Names differ at their ends: "nuclei annotation", "nuclei prediction"."""
+
+
+_EDGES_PX = 4  # napari's style leaves 1 px on both sides, and rounding
 
 
 class ElidingLabel(QElidingLabel):
@@ -32,6 +39,7 @@ class ElidingLabel(QElidingLabel):
         super().__init__(parent)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setElideMode(MIDDLE)
+        self.setEllipsesWidth(_EDGES_PX)
         # a long text must not widen the dock
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
@@ -40,8 +48,14 @@ class ElidingLabel(QElidingLabel):
         """What stands on the screen."""
         return str(self._elidedText())
 
+    def sizeHint(self) -> QSize:
+        """Ask for the room of the whole text, or once shortened it would stay so."""
+        width = self.fontMetrics().horizontalAdvance(self.text()) + _EDGES_PX
+        return QSize(width, super().sizeHint().height())
+
     def setText(self, text: str | None) -> None:
         super().setText(text or "")
+        self.updateGeometry()
         self._tell()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
@@ -52,6 +66,38 @@ class ElidingLabel(QElidingLabel):
     def _tell(self) -> None:
         is_whole = self.shown_text == self.text()
         self.setToolTip("" if is_whole else self.text())
+
+
+class WrappingLabel(QLabel):
+    """A text on as many lines as it needs; a full dock may not squeeze them.
+
+    Parameters
+    ----------
+    n_lines
+        Lines to keep room for, so that nothing below jumps when the text changes.
+    """
+
+    def __init__(self, text: str = "", n_lines: int = 0) -> None:
+        super().__init__(text)
+        self._n_lines = n_lines
+        self._claimed_for: tuple[str, int] | None = None
+        self.setWordWrap(True)
+
+    def setText(self, text: str | None) -> None:
+        super().setText(text)
+        self._claim()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self._claim()
+
+    def _claim(self) -> None:
+        place = (self.text(), self.width())
+        if place != self._claimed_for:
+            self._claimed_for = place
+            self.setMinimumHeight(0)  # or the height for a width is never less again
+            reserved = self._n_lines * self.fontMetrics().lineSpacing()
+            self.setMinimumHeight(max(reserved, self.heightForWidth(self.width())))
 
 
 class ElidingCombo(QComboBox):

@@ -6,7 +6,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFrame, QGridLayout, QVBoxLayout, QWidget
 
 from napari_unet.widgets._keys import key_help
-from napari_unet.widgets._parts import fill, label, line
+from napari_unet.widgets._parts import fill, label, line, wrapping
 
 __all__ = ["HelpPage"]
 
@@ -33,7 +33,7 @@ class HelpPage(QFrame):
         layout.setContentsMargins(14, 12, 14, 12)
         layout.setSpacing(8)
         for number, step in enumerate(_STEPS, start=1):
-            fill(layout, label(f"{number}.  {step}", wrap=True))
+            fill(layout, wrapping(f"{number}.  {step}"))
         fill(layout, line())
         grid = QGridLayout()
         grid.setHorizontalSpacing(10)

@@ -10,7 +10,7 @@ from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._layer_combo import LayerCombo
 from napari_unet.widgets._layers import image_axes_choices
 from napari_unet.widgets._object_size import ObjectSizeCombo
-from napari_unet.widgets._parts import Button, eliding, fill, label, row
+from napari_unet.widgets._parts import Button, eliding, fill, label, row, wrapping
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
 
@@ -118,7 +118,7 @@ class EmptySection(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
-        text = label("Drag an image in, or try a sample:", "strong", wrap=True)
+        text = wrapping("Drag an image in, or try a sample:", "strong")
         self.buttons = {
             name: Button(title, "", "primary" if not i else "")
             for i, (name, title) in enumerate(samples.items())

@@ -7,7 +7,16 @@ from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 from napari_unet.jobs import Score
 from napari_unet.session import CANDIDATE_NAMES, Session, others_text, sight_text
 from napari_unet.widgets._keys import KEYS
-from napari_unet.widgets._parts import Button, card, eliding, fill, label, row, set_part
+from napari_unet.widgets._parts import (
+    Button,
+    card,
+    eliding,
+    fill,
+    label,
+    row,
+    set_part,
+    wrapping,
+)
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
 
@@ -95,14 +104,13 @@ class LearnSection(QWidget):
     def _make_card(self) -> QWidget:
         frame, layout = card(spacing=2)
         self.age = label(part="muted")
-        self.shown = label(part="strong", wrap=True)
-        self.score = label(wrap=True)
-        self.others = label(part="muted", wrap=True)
-        self.reason = label(part="muted", wrap=True)
-        self.others.setMinimumHeight(32)  # two lines: nothing below may jump
+        self.shown = eliding("strong")
+        self.score = eliding()
+        self.others = wrapping(part="muted", n_lines=2)
+        self.reason = wrapping(part="muted", n_lines=2)
         head = row(label("Showing", "caption"), 1, self.age)
         layout.addLayout(head)
-        fill(layout, self.shown, self.score, self.reason, self.others)
+        fill(layout, self.shown, self.score, self.others, self.reason)
         self.card = frame
         return frame
 

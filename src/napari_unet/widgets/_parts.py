@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QBoxLayout,
@@ -9,13 +11,12 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_unet.widgets._eliding import ElidingLabel
+from napari_unet.widgets._eliding import ElidingLabel, WrappingLabel
 from napari_unet.widgets._icons import icon, pixmap
 from napari_unet.widgets._style import Palette
 
@@ -30,7 +31,10 @@ __all__ = [
     "row",
     "set_part",
     "sync_property",
+    "wrapping",
 ]
+
+LabelT = TypeVar("LabelT", bound=QLabel)
 
 
 def sync_property(widget: QWidget, name: str, value: object) -> None:
@@ -48,11 +52,19 @@ def set_part(widget: QWidget, part: str) -> None:
     sync_property(widget, "part", part)
 
 
-def label(text: str = "", part: str = "", *, wrap: bool = False) -> QLabel:
+def label(text: str = "", part: str = "") -> QLabel:
     """Return a text; ``part``: ``"muted"``, ``"caption"``, ``"strong"``, ``"key"``."""
-    widget = QLabel(text)
+    return _plain(QLabel(text), part)
+
+
+def wrapping(text: str = "", part: str = "", n_lines: int = 0) -> WrappingLabel:
+    """Return a text on several lines; ``n_lines`` are kept free where it has fewer."""
+    return _plain(WrappingLabel(text, n_lines), part)
+
+
+def _plain(widget: LabelT, part: str) -> LabelT:
     widget.setTextFormat(Qt.TextFormat.PlainText)
-    widget.setWordWrap(wrap)
+    widget.setIndent(0)  # else half a letter, which nothing that measures knows of
     if part:
         set_part(widget, part)
     return widget
@@ -60,10 +72,7 @@ def label(text: str = "", part: str = "", *, wrap: bool = False) -> QLabel:
 
 def eliding(part: str = "") -> ElidingLabel:
     """Return a line that is shortened where it is too long; ``part`` as in `label`."""
-    widget = ElidingLabel()
-    if part:
-        set_part(widget, part)
-    return widget
+    return _plain(ElidingLabel(), part)
 
 
 def line() -> QFrame:
@@ -168,15 +177,11 @@ class TipLine(QFrame):
         super().__init__()
         set_part(self, "tip")
         self._icon = QLabel()
-        self._text = label(wrap=True)
-        self._text.setSizePolicy(
-            QSizePolicy.Policy.Expanding, QSizePolicy.Policy.MinimumExpanding
-        )
+        self._text = wrapping(n_lines=2)
         layout = row(self._icon, self._text, spacing=8)
         layout.setContentsMargins(9, 7, 9, 7)
         layout.setStretch(1, 1)
         self.setLayout(layout)
-        self.setMinimumHeight(46)
 
     @property
     def text(self) -> str:

@@ -32,6 +32,7 @@ from napari_unet.widgets._parts import (
     label,
     row,
     sync_property,
+    wrapping,
 )
 from napari_unet.widgets._state import state_of
 from napari_unet.widgets._style import palette_of, style_sheet
@@ -66,8 +67,8 @@ class ExportDock(QWidget):
         self.path = QLineEdit()
         self.browse = ToolButton("folder", "Choose the file.")
         self.export = Button("Export", "export", "primary")
-        self.note = label(part="muted", wrap=True)
-        self.result = label(wrap=True)
+        self.note = wrapping(part="muted")
+        self.result = wrapping()
         self.show_folder = Button("Show in folder", "folder")
         self._bridge = Bridge(self)
         self._fill()

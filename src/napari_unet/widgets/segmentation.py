@@ -22,10 +22,10 @@ from napari_unet.widgets._parts import (
     ToolButton,
     eliding,
     fill,
-    label,
     line,
     row,
     sync_property,
+    wrapping,
 )
 from napari_unet.widgets._samples import SAMPLE_TITLES, add_sample
 from napari_unet.widgets._state import ViewerState, state_of
@@ -85,7 +85,7 @@ class SegmentationDock(QWidget):
         self.tip = TipLine()
         self.learning = LearnSection(self.state)
         self.overlay = OverlaySection(self.state)
-        self.message = label(wrap=True)
+        self.message = wrapping()
         self.device = eliding("muted")
         self.more = ToolButton("more", "More: curves, save the model, start over")
         self.help = ToolButton("help", "How to work with this dock, and the keys")
@@ -96,7 +96,6 @@ class SegmentationDock(QWidget):
 
     def _fill(self) -> None:
         self.setMinimumWidth(300)
-        self.message.setMinimumHeight(32)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 6)
         layout.setSpacing(5)

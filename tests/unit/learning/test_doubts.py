@@ -55,5 +55,5 @@ def test_a_doubt_is_told_once_and_again_when_it_comes_back(learner, image, strok
 def test_numbers_of_objects_are_suspected(learner, image, annotation, is_suspected):
     learner.annotate(image, annotation)
     n_values = len(np.unique(annotation)) - 1
-    said = f"{n_values} different values: these look like numbers of objects"
+    said = f"The {n_values} values of the annotation look like numbers of objects"
     assert (said in learner.status.advice) == is_suspected
