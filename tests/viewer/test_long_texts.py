@@ -60,6 +60,16 @@ def test_a_shortened_line_has_the_rest_as_a_tooltip(case):
     assert (device.shown_text, device.toolTip()) == ("CPU", "")
 
 
+def test_usual_classes_are_shown_whole(painted):
+    case = painted(show=True)
+    counts = {1: (815, 4), 2: (809, 4)}
+    case.state.classes.set_counts(case.state.book.current.key, counts)
+    squeeze(case.dock)
+    row = case.dock.classes.rows[0]
+    assert row.name.text() == "background"
+    assert row.painted.shown_text == "815 px, 4 strokes"
+
+
 def test_a_long_class_name_is_shortened_until_it_is_edited(case, qtbot):
     name = case.dock.classes.rows[1].name
     assert "…" in name.text()

@@ -164,7 +164,7 @@ class _Row(QFrame):
         self.key.setAlignment(
             Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         )
-        layout = row(self.swatch, self.name, self.painted, self.key, spacing=2)
+        layout = row(self.swatch, self.name, self.painted, self.key, spacing=5)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.setStretch(1, 1)
         self.setLayout(layout)

@@ -26,7 +26,7 @@ MIDDLE = Qt.TextElideMode.ElideMiddle
 """Names differ at their ends: "nuclei annotation", "nuclei prediction"."""
 
 
-_EDGES_PX = 4  # napari's style leaves 1 px on both sides, and rounding
+_EDGES_PX = 4  # napari's style leaves 1 px on both sides
 
 
 class ElidingLabel(QElidingLabel):
@@ -50,8 +50,8 @@ class ElidingLabel(QElidingLabel):
 
     def sizeHint(self) -> QSize:
         """Ask for the room of the whole text, or once shortened it would stay so."""
-        width = self.fontMetrics().horizontalAdvance(self.text()) + _EDGES_PX
-        return QSize(width, super().sizeHint().height())
+        width = self.fontMetrics().horizontalAdvance(self.text())
+        return QSize(width + _EDGES_PX + 2, super().sizeHint().height())
 
     def setText(self, text: str | None) -> None:
         super().setText(text or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from napari_unet.jobs import Score
@@ -108,6 +109,8 @@ class LearnSection(QWidget):
         self.score = eliding()
         self.others = wrapping(part="muted", n_lines=2)
         self.reason = wrapping(part="muted", n_lines=2)
+        for text in (self.others, self.reason):
+            text.setAlignment(Qt.AlignmentFlag.AlignTop)
         head = row(label("Showing", "caption"), 1, self.age)
         layout.addLayout(head)
         fill(layout, self.shown, self.score, self.others, self.reason)
