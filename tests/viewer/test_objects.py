@@ -5,6 +5,7 @@ import pytest
 
 from napari_unet.config import InstanceConfig
 from napari_unet.jobs import ObjectsFound
+from napari_unet.widgets._layers import object_colormap
 from napari_unet.widgets._objects_row import objects_text
 
 
@@ -144,6 +145,13 @@ def test_the_settings_show_only_with_objects(shown):
     shown.dock.refresh()
     assert row.strength.isHidden()
     assert row.min_size.isHidden()
+
+
+def test_every_object_is_bright_and_unlike_its_neighbours_in_number():
+    colours = object_colormap().map(np.arange(1, 49))[:, :3]
+    assert colours.max(axis=1).min() > 0.95
+    assert np.abs(np.diff(colours, axis=0)).max(axis=1).min() > 0.3
+    assert object_colormap().map(0)[3] == 0
 
 
 def test_words_for_the_count():

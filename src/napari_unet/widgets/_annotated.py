@@ -18,6 +18,7 @@ from napari_unet.widgets._layers import (
     label_shape,
     make_labels,
     misfit,
+    object_colormap,
     role_of,
     watch_data,
 )
@@ -182,6 +183,7 @@ class AnnotatedImage:
             role="prediction",
             dtype=np.uint16,
         )
+        layer.colormap = object_colormap()
         self.objects = layer  # before it is added: who hears of that looks here
         add_below(layers, layer, self.annotation)
         self._releases["objects"] = follow(layer, self.image, self.axes)

@@ -19,6 +19,7 @@ from napari_unet.widgets._state import ViewerState
 __all__ = ["ObjectsRow", "objects_text"]
 
 _MAX_SIZE_PX = 100_000
+_SPIN_WIDTH_PX = 100
 _FIELDS = InstanceConfig.model_fields
 
 
@@ -63,6 +64,7 @@ class ObjectsRow:
         self.min_size = QSpinBox()
         self.min_size.setRange(0, _MAX_SIZE_PX)
         self.min_size.setSuffix(" px")
+        self.min_size.setMaximumWidth(_SPIN_WIDTH_PX)
         self.min_size.setToolTip(f"{_FIELDS['min_size_px'].description}")
         self._fill(grid, at)
         view = state.objects
