@@ -62,8 +62,11 @@ def main() -> int:
     print(f"showing {session.shown} after {session.step} steps")
     shoot(viewer, args.out, "learning", args.themes)
     dock.learning.learn.click()
+    dock.overlay.objects.objects.click()
     dock.overlay.predict.click()
-    wait_until(lambda: dock.state.book.current.is_complete, 120)
+    wait_until(lambda: dock.state.book.current.has_all_objects, 120)
+    print(f"{session.n_objects} objects")
+    shoot(viewer, args.out, "objects", args.themes)
     export(viewer, args.out)
     viewer.close()
     return 0

@@ -21,6 +21,7 @@ __all__ = [
     "JobEvent",
     "LearningChanged",
     "Notice",
+    "ObjectsFound",
     "Progress",
     "Score",
     "Scored",
@@ -204,6 +205,26 @@ class TilePredicted(JobEvent):
     """Number of the prediction's model; grows with each change of what is shown."""
     is_last: bool = False
     """Whether this tile completes its request."""
+
+
+@dataclass(frozen=True)
+class ObjectsFound(JobEvent):
+    """Objects of one rectangle of one plane, or of a whole image.
+
+    ``labels`` has an id for each object and 0 elsewhere. It belongs at
+    ``[index + (..., slice(y, y + h), slice(x, x + w))]`` of the image's label array;
+    of a whole image, ``index`` is ``()``.
+    """
+
+    key: str
+    index: tuple[int, ...]
+    y: int
+    x: int
+    labels: Any
+    n_objects: int
+    generation: int
+    """Number of the model, as in `TilePredicted`."""
+    is_whole: bool = False
 
 
 def finish(job: Generator[JobEvent, None, T]) -> T:

@@ -20,6 +20,7 @@ from napari_unet.jobs import (
     JobEvent,
     LearningChanged,
     Notice,
+    ObjectsFound,
     Progress,
     Score,
     Scored,
@@ -145,6 +146,10 @@ class Session:
     """When the newest tile came, on ``clock``; None before the first."""
     is_updating: bool = False
     """Whether tiles of the field that is being looked at are still to come."""
+    n_objects: int | None = None
+    """Objects in the overlay; None where classes are shown, or none was looked for."""
+    has_all_objects: bool = False
+    """Whether they are those of the whole image."""
     curve: Curve = field(default_factory=Curve)
     curve_revision: int = 0
     """Grows whenever ``curve`` got a point."""
@@ -172,6 +177,9 @@ class Session:
                 self._apply_step(event)
             case TilePredicted():
                 self._apply_tile(event)
+            case ObjectsFound():
+                self.n_objects = event.n_objects
+                self.has_all_objects = event.is_whole
             case Progress():
                 self.progress = event if event.done < event.total else None
             case Scored():
@@ -217,6 +225,10 @@ class Session:
         """Note that no tile of a whole image is to come any more."""
         self.progress = None
 
+    def forget_objects(self) -> None:
+        """Note that what was found belongs to other settings."""
+        self.n_objects, self.has_all_objects = None, False
+
     def be_ready(self) -> None:
         """Note that there are strokes to learn from, where nothing was before."""
         if self.phase == "empty":
@@ -244,6 +256,7 @@ class Session:
         self.generation, self.overlay_time_s = -1, None
         self.n_px = self.n_strokes = 0
         self.progress, self.is_updating = None, False
+        self.forget_objects()
         self.curve = Curve()
         self.curve_revision += 1
         self.phase = "empty"

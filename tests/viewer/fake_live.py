@@ -51,8 +51,11 @@ class FakeInbox:
     def show(self, request):
         self._put("show", request)
 
-    def predict_all(self, key):
-        self._put("predict_all", key)
+    def find_objects(self, settings):
+        self._put("find_objects", settings)
+
+    def predict_all(self, key, scale):
+        self._put("predict_all", key, scale)
 
     def cancel_prediction(self):
         self._put("cancel_prediction")

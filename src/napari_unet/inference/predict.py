@@ -15,10 +15,12 @@ from napari_unet.errors import OutOfMemoryError
 from napari_unet.inference.tiles import Tile, plan_tiles
 from napari_unet.jobs import CancelToken, JobEvent, Notice, Progress, TilePredicted
 
-__all__ = ["Predictor", "label_dtype", "predict_planes"]
+__all__ = ["Predictor", "Store", "label_dtype", "predict_planes"]
 
 _SMALLEST_TILE_PX = 64
 Floats = NDArray[np.float32]
+Store = Callable[[int, Tile, Floats, NDArray[Any]], None]
+"""Takes plane, tile, probabilities (K, h, w) and labels (h, w) of each tile."""
 
 
 class Predictor(Protocol):
@@ -61,7 +63,7 @@ def predict_planes(
     tile_px: int,
     *,
     region: Tile | None = None,
-    store: Callable[[int, Tile, Floats, NDArray[Any]], None] | None = None,
+    store: Store | None = None,
     token: CancelToken | None = None,
 ) -> Generator[JobEvent, None, bool]:
     """Predict planes tile by tile; memory is bounded by the tile.
@@ -79,7 +81,7 @@ def predict_planes(
     region
         Only tiles that meet this rectangle.
     store
-        Called with plane, tile, probabilities (K, h, w) and labels (h, w) of each tile.
+        Called with each tile.
     token
         Asked before each tile.
 

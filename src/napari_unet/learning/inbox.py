@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
+from napari_unet.config import InstanceConfig
 from napari_unet.jobs import CancelToken
 
-__all__ = ["Annotated", "Inbox", "Mail", "ViewRequest"]
+__all__ = ["Annotated", "Inbox", "Mail", "ViewRequest", "Whole"]
 
 _WAIT_S = 0.2
 
@@ -36,6 +38,15 @@ class Annotated:
     axes: str | None
 
 
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """The wish for every plane of an image."""
+
+    key: str
+    scale: Sequence[float] | None
+    token: CancelToken
+
+
 @dataclass
 class Mail:
     """What has come in since the loop last looked."""
@@ -58,7 +69,9 @@ class Inbox:
         self._mail = Mail()
         self._view: ViewRequest | None = None
         self._view_number = 0
-        self._whole: str | None = None
+        self._objects: InstanceConfig | None = None
+        self._objects_number = 0
+        self._whole: tuple[str, Sequence[float] | None] | None = None
         self._whole_token: CancelToken | None = None
         self._is_learning = False
         self._is_closed = False
@@ -104,12 +117,23 @@ class Inbox:
             self._view_number += 1
             self._wake()
 
-    def predict_all(self, key: str) -> None:
-        """Predict every plane of an image; the newest wish counts."""
+    def find_objects(self, settings: InstanceConfig | None) -> None:
+        """Cut what is predicted into objects from now on; None: only predict."""
+        with self._condition:
+            self._objects = settings
+            self._objects_number += 1
+            self._wake()
+
+    def predict_all(self, key: str, scale: Sequence[float] | None = None) -> None:
+        """Predict every plane of an image; the newest wish counts.
+
+        ``scale`` is world units per pixel along each axis of its labels: objects of a
+        coarse z stack need it. None: all the same.
+        """
         with self._condition:
             if self._whole_token is not None:
                 self._whole_token.cancel()
-            self._whole, self._whole_token = key, CancelToken()
+            self._whole, self._whole_token = (key, scale), CancelToken()
             self._wake()
 
     def cancel_prediction(self) -> None:
@@ -198,8 +222,16 @@ class Inbox:
         with self._condition:
             return self._view, self._view_number
 
-    def take_whole(self) -> tuple[str | None, CancelToken]:
-        """Take the wish for a whole image."""
+    @property
+    def objects(self) -> tuple[InstanceConfig | None, int]:
+        """How to cut out objects, and a number that grows with each change of it."""
         with self._condition:
-            key, self._whole = self._whole, None
-            return key, self._whole_token or CancelToken()
+            return self._objects, self._objects_number
+
+    def take_whole(self) -> Whole | None:
+        """Take the wish for a whole image, if there is a new one."""
+        with self._condition:
+            wish, self._whole = self._whole, None
+            if wish is None:
+                return None
+            return Whole(*wish, self._whole_token or CancelToken())

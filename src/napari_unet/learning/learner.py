@@ -20,7 +20,7 @@ from napari_unet.inference.instances import (
     checked_sampling,
     split_job,
 )
-from napari_unet.inference.predict import label_dtype, predict_planes
+from napari_unet.inference.predict import Store, label_dtype, predict_planes
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, JobEvent, finish
 from napari_unet.learning.collapse import CollapseWatch, tiles_to_check
@@ -383,12 +383,14 @@ class Learner:
         axes: str | None = None,
         index: tuple[int, ...] | None = None,
         region: Tile | None = None,
+        store: Store | None = None,
         token: CancelToken | None = None,
     ) -> Generator[JobEvent, None, bool]:
         """Predict tiles with the model as it is, and keep nothing but the events.
 
         ``index`` is the leading index of one plane and ``region`` a rectangle that
-        tiles must meet; None: all planes, all tiles. Returns whether it got to the end.
+        tiles must meet; None: all planes, all tiles. ``store`` is as in
+        `predict_planes`. Returns whether it got to the end.
         """
         model = self._state.model
         if model is None:
@@ -401,6 +403,7 @@ class Learner:
             planes if index is None else [source.stack.plane_of(index)],
             self._state.tile_px,
             region=region,
+            store=store,
             token=token,
         )
         annotations = self._state.annotations

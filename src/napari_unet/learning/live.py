@@ -23,13 +23,16 @@ from napari_unet.jobs import (
     Progress,
     Scored,
 )
-from napari_unet.learning.inbox import Annotated, Inbox, ViewRequest
+from napari_unet.learning.inbox import Annotated, Inbox, ViewRequest, Whole
 from napari_unet.learning.preload import preload_torch, resting_collector
 
 if TYPE_CHECKING:
+    from napari_unet.inference.predict import Store
     from napari_unet.learning.learner import Learner, LearnerStatus
 
 __all__ = ["live"]
+
+_NOTHING = (-1, -1, -1)
 
 
 def live(
@@ -61,16 +64,19 @@ class _Loop:
     """
 
     def __init__(self, learner: Learner, inbox: Inbox, token: CancelToken) -> None:
+        from napari_unet.learning.live_objects import FieldObjects
+
         self.learner, self.inbox, self.token = learner, inbox, token
         self.images: dict[str, Annotated] = {}
         self.refused: dict[str, str] = {}  # why an image's strokes do not count
-        self.shown: tuple[int, int] = (-1, -1)  # view number, generation
+        self.objects = FieldObjects()
+        self.shown = _NOTHING  # view number, generation, number of the objects' wish
         self.failed_version = -1
         self.told = ""  # the newest advice
         self.training: Generator[JobEvent, None, LearnerStatus] | None = None
         self.training_token = CancelToken()
         self.whole: Generator[JobEvent, None, None] | None = None
-        self.whole_key, self.whole_token = "", CancelToken()
+        self.whole_wish: Whole | None = None
         self.whole_generation = 0
 
     def run(self) -> Generator[JobEvent, None, None]:
@@ -101,7 +107,7 @@ class _Loop:
         if mail.wants_scales:
             yield from self._set_scales(mail.n_scales)
         if mail.wants_reset or mail.wants_refresh:
-            self.shown, self.failed_version = (-1, -1), -1
+            self.shown, self.failed_version = _NOTHING, -1
         for key in mail.forgotten:
             self.images.pop(key, None)
             self.refused.pop(key, None)
@@ -181,59 +187,61 @@ class _Loop:
     def _show(self) -> Generator[JobEvent, None, None]:
         """Predict the visible field if it moved or the model changed."""
         view, view_number = self.inbox.view
-        now = (view_number, self.learner.generation)
+        settings, objects_number = self.inbox.objects
+        now = (view_number, self.learner.generation, objects_number)
         if view is None or self.learner.generation == 0 or self.shown == now:
             return
         if view.key not in self.images or self.inbox.has_annotations:
             return
+        self.objects.begin()
+        store = None if settings is None else self.objects.store
         try:
-            for event in self._predict(view.key, view=view):
+            for event in self._predict(view, store):
                 yield event
                 is_stale = self.inbox.view[1] != view_number
                 if is_stale or self.inbox.has_annotations or self._is_over:
                     return  # she looks elsewhere, or has painted: begin anew
+            if settings is not None:
+                found = self.objects.find(view, self.learner.generation, settings)
+                if found is not None:
+                    yield found
         except NapariUnetError as error:
             yield Notice(str(error), "warning")
         self.shown = now
         yield from self._new_advice()
 
     def _predict(
-        self,
-        key: str,
-        *,
-        view: ViewRequest | None = None,
-        token: CancelToken | None = None,
+        self, view: ViewRequest, store: Store | None
     ) -> Generator[JobEvent, None, bool]:
+        """Predict the visible field."""
         from napari_unet.inference.tiles import Tile
 
-        item = self.images[key]
+        item = self.images[view.key]
         done = yield from self.learner.predict_tiles(
             item.image,
-            key=key,
+            key=view.key,
             axes=item.axes,
-            index=view.index if view else None,
-            region=Tile(view.y0, view.y1, view.x0, view.x1) if view else None,
-            token=token,
+            index=view.index,
+            region=Tile(view.y0, view.y1, view.x0, view.x1),
+            store=store,
         )
         return done
 
     def _predict_whole(self) -> Generator[JobEvent, None, None]:
         """Go on with the whole image by one tile, if one is wanted."""
-        key, token = self.inbox.take_whole()
+        wish = self.inbox.take_whole()
         is_older = self.whole_generation != self.learner.generation
-        if key is None and self.whole is not None and is_older:
-            # half of it by an older model would be a patchwork: begin anew
-            key, token = self.whole_key, self.whole_token
-        if key is not None:
-            if self.learner.generation == 0 or key not in self.images:
+        if wish is None and self.whole is not None and is_older:
+            wish = self.whole_wish  # half by an older model is a patchwork: begin anew
+        if wish is not None:
+            if self.learner.generation == 0 or wish.key not in self.images:
                 if self.whole is not None:  # its strokes or its model went away
                     self.whole = None
                     yield Notice("Stopped predicting; the finished part stays.")
                 text = self._advice_text or "Paint on this image first."
                 yield Notice(text, "advice")
                 return
-            self.whole = self._whole_image(key, token)
-            self.whole_key, self.whole_token = key, token
+            self.whole, self.whole_wish = self._whole_image(wish), wish
             self.whole_generation = self.learner.generation
         if self.whole is None:
             return
@@ -243,14 +251,23 @@ class _Loop:
                 return
         self.whole = None
 
-    def _whole_image(
-        self, key: str, token: CancelToken
-    ) -> Generator[JobEvent, None, None]:
+    def _whole_image(self, wish: Whole) -> Generator[JobEvent, None, None]:
+        from napari_unet.learning.live_objects import whole_objects
+
         started = time.monotonic()
+        learner, key, item = self.learner, wish.key, self.images[wish.key]
+        settings, _ = self.inbox.objects
+        if settings is None:
+            what = "Predicted the whole image"
+            job = learner.predict_tiles(
+                item.image, key=key, axes=item.axes, token=wish.token
+            )
+        else:
+            what = "Found the objects of the whole image"
+            job = whole_objects(learner, key, item, wish.scale, settings, wish.token)
         try:
-            if (yield from self._predict(key, token=token)):
-                spent = time.monotonic() - started
-                yield Notice(f"Predicted the whole image in {spent:.1f} s.")
+            if (yield from job):
+                yield Notice(f"{what} in {time.monotonic() - started:.1f} s.")
             else:
                 yield Notice("Stopped predicting; the finished part stays.")
             yield from self._new_advice()

@@ -1,4 +1,4 @@
-"""One image of the viewer with its annotation layer and its prediction layer."""
+"""One image of the viewer with its annotation layer and what was predicted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_unet.jobs import TilePredicted
+from napari_unet.jobs import ObjectsFound, TilePredicted
 from napari_unet.widgets._classes import ClassList
 from napari_unet.widgets._layers import (
     add_below,
@@ -18,6 +18,7 @@ from napari_unet.widgets._layers import (
     label_shape,
     make_labels,
     misfit,
+    object_colormap,
     role_of,
     watch_data,
 )
@@ -56,6 +57,10 @@ class AnnotatedImage:
         self.key = str(image.unique_id)
         self.annotation: Labels | None = None
         self.prediction: Labels | None = None
+        self.objects: Labels | None = None
+        """Objects with ids, once they were asked for."""
+        self.has_all_objects = False
+        """Whether they are those of the whole image and of what is predicted."""
         self.copy: NDArray[np.integer] | None = None
         """The newest frozen copy of the annotation, None before the first."""
         self._covered: dict[tuple[int, ...], int] = {}
@@ -81,6 +86,7 @@ class AnnotatedImage:
     def outdate(self) -> None:
         """Note that the model changed: what is predicted belongs to an older one."""
         self._covered.clear()
+        self.has_all_objects = False
 
     def watch_pixels(self, on_replaced: Callable[[], None]) -> None:
         """Call a function whenever the image layer is given another array."""
@@ -88,7 +94,7 @@ class AnnotatedImage:
 
     def take_pixels(self) -> bool:
         """Go on with another array; False where it has not the shape of the layers."""
-        layers = [i for i in (self.annotation, self.prediction) if i is not None]
+        layers = [i for i in (self.annotation, *self.predicted) if i is not None]
         if self.pixels.ndim != len(self.axes) or any(
             tuple(layer.data.shape) != self.shape for layer in layers
         ):
@@ -161,6 +167,59 @@ class AnnotatedImage:
         self.prediction = None
         self.outdate()
 
+    @property
+    def predicted(self) -> list[Labels]:
+        """The layers that the program writes into."""
+        return [i for i in (self.prediction, self.objects) if i is not None]
+
+    def make_objects(self, layers: Any, style: OverlayStyle) -> None:
+        """Add the layer of objects below the annotation, once."""
+        if self.objects is not None:
+            return
+        layer = make_labels(
+            self.image,
+            self.axes,
+            name=f"{self.image.name} objects",
+            role="prediction",
+            dtype=np.uint16,
+        )
+        layer.colormap = object_colormap()
+        self.objects = layer  # before it is added: who hears of that looks here
+        add_below(layers, layer, self.annotation)
+        self._releases["objects"] = follow(layer, self.image, self.axes)
+        self.restyle(style)
+
+    def drop_objects(self) -> None:
+        """Let go of a layer of objects that was removed from the viewer."""
+        self._release("objects")
+        self.objects = None
+        self.has_all_objects = False
+
+    def write_objects(self, event: ObjectsFound) -> bool:
+        """Write objects into their layer and draw; False where they fit no more."""
+        layer = self.objects
+        if layer is None or not isinstance(layer.data, np.ndarray):
+            return False
+        labels, n_leading = np.asarray(event.labels), len(event.index)
+        shape = layer.data.shape
+        y1, x1 = event.y + labels.shape[-2], event.x + labels.shape[-1]
+        is_inside = n_leading + labels.ndim == len(shape) and all(
+            0 <= i < n for i, n in zip(event.index, shape, strict=False)
+        )
+        is_fitting = labels.shape[:-2] == shape[n_leading:-2]
+        if not (is_inside and is_fitting) or y1 > shape[-2] or x1 > shape[-1]:
+            return False
+        if labels.max(initial=0) > np.iinfo(layer.data.dtype).max:
+            layer.data = layer.data.astype(np.uint32)
+            layer.editable = False  # napari forgets it with each new array
+        if not event.is_whole and self.has_all_objects:
+            layer.data[:] = 0  # ids of another numbering
+        part = layer.data[event.index]
+        part[..., event.y : y1, event.x : x1] = labels
+        self.has_all_objects = event.is_whole
+        layer.refresh(extent=False, thumbnail=True, highlight=False)
+        return True
+
     def misfit(self, layer: Labels) -> str:
         """Say why a layer cannot annotate this image; ``""`` if it can."""
         if role_of(layer) == "prediction":
@@ -229,13 +288,12 @@ class AnnotatedImage:
             self.restyle(style)
 
     def restyle(self, style: OverlayStyle) -> None:
-        """Apply opacity and outline to the prediction layer."""
-        if self.prediction is None:
-            return
-        self.prediction.opacity = style.opacity
+        """Apply opacity and outline to what is predicted."""
         contour = _OUTLINE_PX if style.is_outline else 0
-        if self.prediction.contour != contour:
-            self.prediction.contour = contour
+        for layer in self.predicted:
+            layer.opacity = style.opacity
+            if layer.contour != contour:
+                layer.contour = contour
 
     def release(self) -> None:
         """Stop listening to every layer."""

@@ -205,7 +205,7 @@ class ImageBook(QObject):
     def _check(self, entry: AnnotatedImage) -> None:
         """Notice layers that went while nobody listened."""
         present = list(self.layers)
-        for layer in (entry.image, entry.annotation, entry.prediction):
+        for layer in (entry.image, entry.annotation, *entry.predicted):
             if layer is not None and layer not in present:
                 self._drop(layer)
 
@@ -225,7 +225,7 @@ class ImageBook(QObject):
             self.choose(active)
             return
         for entry in self:
-            if active in (entry.annotation, entry.prediction):
+            if active in (entry.annotation, *entry.predicted):
                 self.choose(entry.image)
 
     def _on_removed(self, event: Any) -> None:
@@ -261,5 +261,7 @@ class ImageBook(QObject):
                 self.removed.emit(entry.key)
             elif layer is entry.prediction:
                 entry.drop_prediction()
+            elif layer is entry.objects:
+                entry.drop_objects()
         if self.current is None:
             self._choose_any()

@@ -6,11 +6,13 @@ array and a frozen private copy of the annotation (`_snapshot`).
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
+from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.errors import ImageError
@@ -25,6 +27,7 @@ __all__ = [
     "label_shape",
     "make_labels",
     "misfit",
+    "object_colormap",
     "role_of",
     "transform_of",
     "watch_data",
@@ -34,6 +37,9 @@ ROLE = "napari-unet"
 """Key in ``layer.metadata`` under which our layers say what they are."""
 
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_GOLDEN = 0.618034  # of the circle of hues: any run of numbers is spread over it
+_SATURATIONS = (0.85, 0.5)
+_N_OBJECT_COLOURS = 48
 _CHOICES = {
     2: ["YX"],
     3: ["ZYX", "TYX", "CYX"],
@@ -159,6 +165,18 @@ def make_labels(
     layer.editable = role == "annotation"
     layer.opacity = 0.9  # strokes stand out from the overlay of the same colours
     return layer
+
+
+def object_colormap() -> CyclicLabelColormap:
+    """Return colours for numbered objects: bright, neighbours in number far apart.
+
+    napari's own have dark ones, which are lost on the dark ground of fluorescence.
+    """
+    colours = [
+        (*colorsys.hsv_to_rgb(n * _GOLDEN % 1, _SATURATIONS[n % 2], 1.0), 1.0)
+        for n in range(_N_OBJECT_COLOURS)
+    ]
+    return CyclicLabelColormap(colors=[(0.0, 0.0, 0.0, 0.0), *colours])
 
 
 def add_below(layers: Any, layer: Labels, above: Labels | None) -> None:

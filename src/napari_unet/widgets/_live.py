@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.config import LearnerConfig
+from napari_unet.config import InstanceConfig, LearnerConfig
 from napari_unet.jobs import CancelToken, JobEvent
 from napari_unet.widgets._bridge import Bridge, Job
 from napari_unet.widgets._view import VisibleField
@@ -65,6 +65,7 @@ class LiveLoop(QObject):
         self._view: tuple[str, VisibleField] | None = None
         self._class_names: dict[int, str] = {}
         self._n_scales: int | None = None
+        self._objects: InstanceConfig | None = None
         self._bridge = Bridge(self)
         self._bridge.received.connect(self.received)
         self._bridge.drained.connect(self.drained)
@@ -129,6 +130,12 @@ class LiveLoop(QObject):
             self._n_scales = n_scales
             self.send_if_running("set_scales", n_scales)
 
+    def find_objects(self, settings: InstanceConfig | None) -> None:
+        """Tell how to cut what is predicted into objects; None: not at all."""
+        if settings != self._objects:
+            self._objects = settings
+            self.send_if_running("find_objects", settings)
+
     def show(self, key: str | None, field: VisibleField | None) -> None:
         """Name the visible field to keep up to date; None: nothing."""
         view = None if key is None or field is None else (key, field)
@@ -158,6 +165,7 @@ class LiveLoop(QObject):
     def _start(self) -> None:
         self._inbox, job = self._make_job()
         self._inbox.set_scales(self._n_scales)
+        self._inbox.find_objects(self._objects)
         for key, (image, annotation, axes) in self._images.items():
             self._inbox.annotate(key, image, annotation, axes)
         self._inbox.name_classes(self._class_names)

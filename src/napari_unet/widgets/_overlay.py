@@ -135,9 +135,9 @@ class Overlay(QObject):
 
     def hide(self) -> None:
         """Hide the predictions for a moment."""
-        layers = [entry.prediction for entry in self._book]
+        layers = [layer for entry in self._book for layer in entry.predicted]
         # the button may be pressed while the key is held: add to what is held
-        visible = [layer for layer in layers if layer is not None and layer.visible]
+        visible = [layer for layer in layers if layer.visible]
         self._held += visible
         for layer in visible:
             layer.visible = False

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.widgets._keys import KEYS
+from napari_unet.widgets._objects_row import ObjectsRow
 from napari_unet.widgets._parts import Button, label, row
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
@@ -21,7 +22,7 @@ __all__ = ["OverlaySection"]
 
 
 class OverlaySection(QWidget):
-    """Live, opacity, fill or outline, hide; predict everything; export.
+    """Live, opacity, fill or outline, classes or objects; predict everything; export.
 
     Signals
     -------
@@ -61,7 +62,14 @@ class OverlaySection(QWidget):
         self.predict = Button("Predict whole image", key=KEYS["predict"])
         self.export = Button("Export", key=KEYS["export"])
         self._fill()
-        pieces = (self.live, self.opacity, self.filled, self.outline, self.hide_button)
+        pieces: list[QWidget] = [
+            self.live,
+            self.opacity,
+            self.filled,
+            self.outline,
+            self.hide_button,
+        ]
+        pieces += self.objects.pieces
         self._tips: dict[QWidget, str] = {piece: piece.toolTip() for piece in pieces}
         self.live.toggled.connect(overlay.set_live)
         self.opacity.valueChanged.connect(lambda v: overlay.set_opacity(v / 100))
@@ -85,6 +93,7 @@ class OverlaySection(QWidget):
         second.setStretch(0, 1)
         second.setSpacing(10)
         grid.addLayout(second, 1, 1)
+        self.objects = ObjectsRow(self._state, grid, 2)
         grid.setColumnStretch(1, 1)
         last = row(self.predict, self.export)
         last.setStretch(0, 1)
@@ -106,6 +115,7 @@ class OverlaySection(QWidget):
                 widget.setChecked(value)
         with QSignalBlocker(self.opacity):
             self.opacity.setValue(round(style.opacity * 100))
+        self.objects.refresh()
         entry = self._state.book.current
         has_image = entry is not None
         for piece in self._tips:

@@ -14,7 +14,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.errors import NapariUnetError
-from napari_unet.jobs import JobEvent, Notice, Scored, TilePredicted
+from napari_unet.jobs import JobEvent, Notice, ObjectsFound, Scored, TilePredicted
 from napari_unet.session import Session
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._brush import Brush
@@ -23,6 +23,7 @@ from napari_unet.widgets._images import ImageBook
 from napari_unet.widgets._keys import bind_keys
 from napari_unet.widgets._live import JobFactory, LiveLoop, live_job
 from napari_unet.widgets._notify import notify, notify_error
+from napari_unet.widgets._objects import ObjectsView
 from napari_unet.widgets._overlay import Overlay
 from napari_unet.widgets._painting import Painting
 from napari_unet.widgets._whole import WholeImage
@@ -71,6 +72,7 @@ class ViewerState(QObject):
         self.book = ImageBook(self.viewer, self)
         self.brush = Brush(self.book, self.classes, self)
         self.overlay = Overlay(self.viewer, self.book, self.classes, self)
+        self.objects = ObjectsView(self.book, self.overlay, self)
         self.painting = Painting(self.book, self.classes, self)
         self.live = LiveLoop(make_job, self)
         self._connect()
@@ -88,13 +90,15 @@ class ViewerState(QObject):
         self.painting.failed.connect(self._on_not_counted)
         self.painting.copied.connect(self._on_copied)
         self.overlay.viewed.connect(self.live.show)
+        self.objects.wanted.connect(self.live.find_objects)
+        self.objects.changed.connect(self.session.forget_objects)
         self.live.received.connect(self.apply)
         self.live.drained.connect(self.renewed)
         self.live.failed.connect(self._on_failed)
         self.live.ended.connect(self._on_ended)
         self.classes.counted.connect(self.changed)
         self.classes.changed.connect(self._name_classes)
-        for part in (self.brush, self.overlay, self.classes):
+        for part in (self.brush, self.overlay, self.objects, self.classes):
             part.changed.connect(self.changed)
 
     # --- a dock opens or closes --------------------------------------------------
@@ -170,7 +174,8 @@ class ViewerState(QObject):
             self.painting.take()
             self.book.make_prediction()
             self._whole.begin(entry)
-            self.live.send("predict_all", entry.key)
+            scale = None if entry.prediction is None else entry.prediction.scale
+            self.live.send("predict_all", entry.key, scale)
             self.renewed.emit()
 
     def stop(self) -> None:
@@ -213,6 +218,9 @@ class ViewerState(QObject):
         if isinstance(event, TilePredicted):
             if not self.overlay.write(event):
                 return  # its layer is gone, or has another shape by now
+        elif isinstance(event, ObjectsFound):
+            if not self.objects.write(event):
+                return
         elif isinstance(event, Scored) and event.is_changed:
             for entry in self.book:
                 entry.outdate()

@@ -135,7 +135,7 @@ class ExportDock(QWidget):
         entry = self.state.book.current
         choices = self._choices()
         if chosen not in choices:
-            prediction = entry.prediction if entry is not None else None
+            prediction = None if entry is None else self._shown(entry)
             rest = choices[-1] if choices else None
             chosen = prediction if prediction in choices else rest
         self.labels.show_layer(chosen)
@@ -151,7 +151,9 @@ class ExportDock(QWidget):
         axes = entry.axes.replace("C", "") if entry is not None else None
         # the overlay goes on changing in place: the file gets what is there now
         data = layer.data.copy() if isinstance(layer.data, np.ndarray) else layer.data
-        options = label_options(layer, axes, self.state.classes.names)
+        is_classes = entry is None or layer is not entry.objects
+        names = self.state.classes.names if is_classes else {}
+        options = label_options(layer, axes, names)
         self.result.setText("Writing …")
         sync_property(self.result, "level", "info")
         self.show_folder.hide()
@@ -169,7 +171,10 @@ class ExportDock(QWidget):
         self.export.offer(not why_not, "Write the file.", why_not)
         entry = self._entry_of(layer)
         notes = []
-        if entry is not None and layer is entry.prediction and not entry.is_complete:
+        if entry is not None and (
+            (layer is entry.prediction and not entry.is_complete)
+            or (layer is entry.objects and not entry.has_all_objects)
+        ):
             notes.append(_PARTIAL)
         if layer is not None and path is None:
             notes.append(why_not)
@@ -189,8 +194,12 @@ class ExportDock(QWidget):
         """Return the image that a layer belongs to, if it is one of ours."""
         if layer is None:
             return None
-        ours = (e for e in self.state.book if layer in (e.prediction, e.annotation))
+        ours = (e for e in self.state.book if layer in (e.annotation, *e.predicted))
         return next(ours, None)
+
+    def _shown(self, entry: AnnotatedImage) -> Labels | None:
+        """Return the layer of the overlay that is shown."""
+        return entry.objects if self.state.objects.is_on else entry.prediction
 
     @property
     def _suffix(self) -> str:

@@ -1,0 +1,138 @@
+"""Objects of what the interactive loop predicts: of the visible field, or all."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.config import InstanceConfig
+from napari_unet.inference.instances import split_objects
+from napari_unet.inference.keep_ids import keep_ids
+from napari_unet.inference.tiles import Tile
+from napari_unet.jobs import CancelToken, JobEvent, ObjectsFound, TilePredicted
+from napari_unet.learning.inbox import Annotated, ViewRequest
+
+if TYPE_CHECKING:
+    from napari_unet.learning.learner import Learner
+
+__all__ = ["FieldObjects", "whole_objects"]
+
+
+class FieldObjects:
+    """Cuts the visible field into objects, which keep their ids while they are seen."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Tile, tuple[NDArray[np.float32], NDArray[Any]]] = {}
+        self._before: tuple[str, tuple[int, ...], Tile, NDArray[Any]] | None = None
+
+    def begin(self) -> None:
+        """Forget the tiles of an earlier field."""
+        self._parts.clear()
+
+    def store(
+        self,
+        plane: int,
+        tile: Tile,
+        probabilities: NDArray[np.float32],
+        labels: NDArray[Any],
+    ) -> None:
+        """Take one tile (h, w): of all classes (K, h, w), only the largest counts."""
+        self._parts[tile] = probabilities.max(axis=0), labels
+
+    def find(
+        self, view: ViewRequest, generation: int, settings: InstanceConfig
+    ) -> ObjectsFound | None:
+        """Return the objects of the tiles that came, None where none came.
+
+        Those at the field's rim are cut off there.
+        """
+        if not self._parts:
+            return None
+        tiles = list(self._parts)
+        field = Tile(
+            min(t.y0 for t in tiles),
+            max(t.y1 for t in tiles),
+            min(t.x0 for t in tiles),
+            max(t.x1 for t in tiles),
+        )
+        evidence = np.zeros(field.shape, np.float32)
+        labels = np.zeros(field.shape, next(iter(self._parts.values()))[1].dtype)
+        for tile, (part, values) in self._parts.items():
+            evidence[_place(tile, field)] = part
+            labels[_place(tile, field)] = values
+        self._parts.clear()
+        found = split_objects(labels, evidence, axes="YX", settings=settings)
+        ids = self._keep_ids(view, field, found.labels)
+        return ObjectsFound(
+            view.key, view.index, field.y0, field.x0, ids, found.n_objects, generation
+        )
+
+    def _keep_ids(
+        self, view: ViewRequest, field: Tile, labels: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Give objects the ids that they had in the last field."""
+        old = np.zeros_like(labels)
+        if self._before is not None:
+            key, index, seen, ids = self._before
+            common = Tile(
+                max(field.y0, seen.y0),
+                min(field.y1, seen.y1),
+                max(field.x0, seen.x0),
+                min(field.x1, seen.x1),
+            )
+            is_seen = common.y0 < common.y1 and common.x0 < common.x1
+            if (key, index) == (view.key, view.index) and is_seen:
+                old = np.zeros(labels.shape, ids.dtype)
+                old[_place(common, field)] = ids[_place(common, seen)]
+        result = keep_ids(labels, old)
+        self._before = view.key, view.index, field, result
+        return result
+
+
+def whole_objects(
+    learner: Learner,
+    key: str,
+    item: Annotated,
+    scale: Sequence[float] | None,
+    settings: InstanceConfig,
+    token: CancelToken,
+) -> Generator[JobEvent, None, bool]:
+    """Predict a whole image and cut it into objects; return whether it got to the end.
+
+    Yields the events of `Learner.predict_instances_job`, then one `ObjectsFound`.
+    """
+    generation = learner.generation
+    job = learner.predict_instances_job(
+        item.image,
+        key=key,
+        axes=item.axes,
+        scale=scale,
+        settings=settings,
+        token=token,
+    )
+    while True:
+        try:
+            event = next(job)
+        except StopIteration as stop:
+            found = stop.value
+            break
+        if isinstance(event, TilePredicted):
+            generation = event.generation
+        yield event
+    if token.cancelled:
+        return False
+    yield ObjectsFound(
+        key, (), 0, 0, found.labels, found.n_objects, generation, is_whole=True
+    )
+    return True
+
+
+def _place(tile: Tile, field: Tile) -> tuple[slice, slice]:
+    """Return where a tile lies in a field's array."""
+    return (
+        slice(tile.y0 - field.y0, tile.y1 - field.y0),
+        slice(tile.x0 - field.x0, tile.x1 - field.x0),
+    )

@@ -1,0 +1,129 @@
+"""Objects in the interactive loop: of the visible field, and of whole images."""
+
+import numpy as np
+import pytest
+from test_live import EVERYTHING, STOPPED, _notices, _of, _predict_all, _run, _show
+
+from napari_unet.config import InstanceConfig
+from napari_unet.inference.tiles import Tile
+from napari_unet.jobs import Notice, ObjectsFound, Progress, TilePredicted
+from napari_unet.learning.inbox import ViewRequest
+from napari_unet.learning.live_objects import FieldObjects
+
+SPLIT = InstanceConfig()
+
+
+@pytest.fixture
+def paint(image, strokes):
+    """Make an action that hands over the annotation of the image."""
+    return lambda: lambda inbox: inbox.annotate("image", image, strokes.copy())
+
+
+def _find(settings=SPLIT):
+    return lambda inbox: inbox.find_objects(settings)
+
+
+def test_the_visible_field_comes_as_classes_and_then_as_objects(config, paint):
+    events = _run(config, _find(), paint(), _show())
+    found = _of(events, ObjectsFound)[-1]
+    last_tile = _of(events, TilePredicted)[-1]
+    assert events.index(last_tile) < events.index(found)
+    assert (found.key, found.index, found.y, found.x) == ("image", (), 0, 0)
+    assert found.generation == last_tile.generation
+    assert found.labels.shape == (48, 48)
+    assert found.n_objects == len(np.unique(found.labels)) - 1
+    assert not found.is_whole
+
+
+def test_without_the_wish_there_are_none(config, paint):
+    assert not _of(_run(config, paint(), _show()), ObjectsFound)
+    events = _run(config, _find(), _find(None), paint(), _show(), _predict_all)
+    assert not _of(events, ObjectsFound)
+
+
+def test_other_settings_find_objects_anew_with_the_same_model(config, paint):
+    huge = InstanceConfig(min_size_px=100_000)
+    events = _run(config, _find(), paint(), _show(), _find(huge))
+    *_, before, after = _of(events, ObjectsFound)
+    assert before.generation == after.generation
+    assert before.n_objects >= 1
+    assert after.n_objects == 0
+
+
+def test_a_whole_image_is_predicted_and_cut_into_objects(config, paint):
+    events = _run(config, _find(), paint(), _predict_all)
+    (found,) = _of(events, ObjectsFound)
+    assert found.is_whole
+    assert found.labels.shape == (48, 48)
+    assert found.n_objects >= 1
+    assert _of(events, TilePredicted)
+    assert "objects of the whole image" in _notices(events, "info")[-1]
+
+
+def test_a_cancelled_whole_image_has_no_objects(config, paint):
+    def on(event, inbox):
+        if isinstance(event, Progress):
+            inbox.cancel_prediction()
+
+    events = _run(config, _find(), paint(), _predict_all, on=on)
+    assert not _of(events, ObjectsFound)
+    assert _of(events, Notice)[-1].message == STOPPED
+
+
+def test_the_scale_of_a_whole_image_reaches_the_cut(config, paint, monkeypatch):
+    from napari_unet.learning.learner import Learner
+
+    scales = []
+    before = Learner.predict_instances_job
+
+    def note(self, *args, **kwargs):
+        scales.append(kwargs["scale"])
+        return before(self, *args, **kwargs)
+
+    monkeypatch.setattr(Learner, "predict_instances_job", note)
+    ask = lambda inbox: inbox.predict_all("image", (2.0, 3.0))  # noqa: E731
+    _run(config, _find(), paint(), ask)
+    assert scales == [(2.0, 3.0)]
+
+
+def _disc(shape, y, x, radius=6):
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+
+
+def _store(field, tile, labels):
+    part = labels[tile.y0 : tile.y1, tile.x0 : tile.x1]
+    field.store(0, tile, np.full((2, *part.shape), 0.9, np.float32), part)
+
+
+def test_objects_keep_their_ids_when_the_field_moves():
+    labels = np.ones((40, 80), np.uint8)
+    for x in (10, 40, 70):
+        labels[_disc(labels.shape, 20, x)] = 2
+    field = FieldObjects()
+    left, right = Tile(0, 40, 0, 56), Tile(0, 40, 24, 80)
+    _store(field, left, labels)
+    first = field.find(EVERYTHING, 1, SPLIT)
+    _store(field, right, labels)
+    second = field.find(EVERYTHING, 1, SPLIT)
+    assert (second.y, second.x) == (0, 24)
+    assert second.labels[20, 40 - 24] == first.labels[20, 40]
+    assert second.labels[20, 70 - 24] not in first.labels
+
+
+def test_tiles_of_a_field_are_put_together_before_they_are_cut():
+    labels = np.ones((40, 80), np.uint8)
+    labels[_disc(labels.shape, 20, 40)] = 2
+    field = FieldObjects()
+    for tile in (Tile(0, 40, 40, 80), Tile(0, 40, 0, 40)):
+        _store(field, tile, labels)
+    found = field.find(ViewRequest("image", (), 0, 40, 0, 80), 3, SPLIT)
+    assert found.n_objects == 1
+    assert np.array_equal(found.labels > 0, labels == 2)
+
+
+def test_tiles_of_an_abandoned_field_do_not_count():
+    field = FieldObjects()
+    _store(field, Tile(0, 8, 0, 8), np.full((8, 8), 2, np.uint8))
+    field.begin()
+    assert field.find(EVERYTHING, 1, SPLIT) is None
