@@ -402,3 +402,11 @@ def test_a_border_that_does_not_fit_is_refused(border, words):
     labels, _ = _two_without_a_neck()
     with pytest.raises(ImageError, match=f"border.*{words}"):
         split_objects(labels, border=border)
+
+
+def test_a_border_cuts_where_there_is_no_background_at_all():
+    labels = np.full((30, 40), 2, np.uint8)
+    border = np.zeros(labels.shape)
+    border[14:16] = border[:, 19:21] = 0.9
+    assert split_objects(labels).n_objects == 1
+    assert split_objects(labels, border=border).n_objects == 4
