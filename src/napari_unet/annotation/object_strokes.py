@@ -71,11 +71,10 @@ def _bundles(
     numbers: NDArray[np.integer], n_objects: int, region_px: int
 ) -> NDArray[np.intp]:
     """Return the bundle, from 0, of each object; objects are numbered from 1."""
-    # two objects meet where a background of theirs would be numbered 1
-    pairs = [
-        np.stack([(numbers + 1)[here][is_pair], (numbers + 1)[there][is_pair]]) - 2
-        for here, there, is_pair in near_pairs(numbers + 1)
-    ]
+    ids = numbers + 1  # as `near_pairs` has them: objects from 2 on
+    pairs = [np.zeros((2, 0), np.intp)]  # a plane of one pixel has none
+    for here, there, is_pair in near_pairs(ids):
+        pairs.append(np.stack([ids[here][is_pair], ids[there][is_pair]]) - 2)
     first, second = np.concatenate(pairs, axis=1)
     ones = np.ones(len(first), bool)
     graph = coo_array((ones, (first, second)), shape=(n_objects, n_objects))
