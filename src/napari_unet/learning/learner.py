@@ -227,7 +227,7 @@ class Learner:
         token: CancelToken | None = None,
         candidate: str | None = None,
     ) -> NDArray[Any]:
-        """Return labels of an image, with the annotation's values.
+        """Return labels of an image, with the annotation's values; of objects, all 2.
 
         Parameters
         ----------

@@ -5,12 +5,16 @@ import json
 import numpy as np
 import pytest
 
+from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.config import LearnerConfig
+from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.checkpoint import load_tensors, read_header, save_tensors
+from napari_unet.core.source import ImageSource
 from napari_unet.errors import AnnotationError
 from napari_unet.inference.instances import split_objects
 from napari_unet.jobs import TilePredicted, finish
 from napari_unet.learning import Learner
+from napari_unet.learning.collapse import Collapse, CollapseWatch
 
 SIDE = 16
 
@@ -97,6 +101,21 @@ def test_it_learns_on(fitted, picture):
     assert fitted.status.step == 2
     assert set(fitted.status.scores) >= {"instant", "fine-tuned"}
     assert set(np.unique(fitted.predict(picture, candidate="fine-tuned"))) <= {1, 2}
+
+
+def test_the_first_neighbour_brings_a_border_while_it_learns(
+    objects_config, picture, cells
+):
+    learner = Learner(objects_config)
+    lonely = np.where((cells % 2 == 0) | (cells == 1), cells, 0)
+    learner.annotate(picture, lonely, key="cells")
+    list(learner.fine_tune(steps=1))
+    assert finish(learner.predict_maps_job(picture)).border is None
+    learner.annotate(picture, cells, key="cells")
+    list(learner.fine_tune(steps=1))
+    assert learner.status.step == 2
+    assert finish(learner.predict_maps_job(picture)).border.max() > 0.1
+    assert learner.class_values == (1, 2)
 
 
 def test_a_region_that_is_complete_needs_no_painted_background(
@@ -196,8 +215,18 @@ def test_strokes_may_have_a_complete_region_too(new_learner, image, strokes):
     assert (labels[:8] == 1).mean() > 0.9
 
 
-def test_nothing_is_lost_where_strokes_come_out_as_border(fitted, picture):
-    # painted borders come out as objects, which is no collapse
-    fitted.predict(picture)
-    fitted.check_collapse()
-    assert "come out as" not in fitted.status.advice
+def test_objects_that_are_all_border_count_as_objects_that_are_lost():
+    ids = np.zeros((50, 50), np.uint8)
+    ids[10:12, 10:12], ids[10:12, 12:14], ids[30] = 2, 3, 1
+    source = ImageSource("image", PlaneStack(np.zeros(ids.shape)))
+    annotations = AnnotationSet(mode="objects").with_image(source, ids, 2)
+    assert annotations.values == (1, 3)
+
+    def job():
+        labels = np.ones(ids.shape, np.uint8)
+        yield TilePredicted("image", (), 0, 0, labels, "instant", 1, is_last=True)
+        return True
+
+    watch = CollapseWatch()
+    finish(watch.follow(job(), annotations, annotations.shown_values))
+    assert watch.finding == Collapse((2,), 1, is_total=True)
