@@ -7,7 +7,6 @@ the rim along which they meet is a class of its own, and cuts them apart.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ INSIDE, BORDER = 2, 3
 """Values of the targets, beside 0 for unlabelled and 1 for background."""
 BORDER_PX = 3.0
 
-Place = tuple[EllipsisType, slice, slice]
+Place = tuple[slice, slice]
 
 
 def object_targets(
@@ -83,10 +82,21 @@ def object_targets(
                 f"but the annotation {ids.shape}"
             )
         targets[(ids == 0) & np.asarray(complete, bool)] = BACKGROUND
-    for here, there, is_pair in near_pairs(ids, border_px):
-        targets[here][is_pair] = BORDER
-        targets[there][is_pair] = BORDER
+    for plane in np.ndindex(ids.shape[:-2]):
+        box = _box(ids[plane] > BACKGROUND)  # of large stacks little is annotated
+        part = targets[plane][box]
+        for here, there, is_pair in near_pairs(ids[plane][box], border_px):
+            part[here][is_pair] = BORDER
+            part[there][is_pair] = BORDER
     return targets
+
+
+def _box(mask: NDArray[np.bool_]) -> Place:
+    """Return the rectangle around a mask, (Y, X)."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return (slice(0), slice(0))
+    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
 
 
 def number_instances(instances: NDArray[np.integer]) -> NDArray[Any]:
@@ -124,7 +134,9 @@ def near_pairs(
 
     Parameters
     ----------
-    ids, border_px
+    ids
+        Shape (Y, X), as in `object_targets`.
+    border_px
         As in `object_targets`.
 
     Yields
@@ -133,7 +145,7 @@ def near_pairs(
         Two rectangles of ``ids``, shifted against each other by at most ``border_px``,
         and the pixels (bool, of their shape) at which they hold two different objects.
     """
-    height, width = ids.shape[-2:]
+    height, width = ids.shape
     reach = int(border_px)
     # half of the directions: the others see the same pairs from the other side
     for dy in range(reach + 1):
@@ -141,8 +153,8 @@ def near_pairs(
             if dy * dy + dx * dx > border_px**2 or dy >= height or abs(dx) >= width:
                 continue
             left, right = max(-dx, 0), max(dx, 0)
-            here = (..., slice(0, height - dy), slice(left, width - right))
-            there = (..., slice(dy, height), slice(right, width - left))
+            here = (slice(0, height - dy), slice(left, width - right))
+            there = (slice(dy, height), slice(right, width - left))
             a, b = ids[here], ids[there]
             yield here, there, (a != b) & (a > BACKGROUND) & (b > BACKGROUND)
 
