@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_unet.config import InstanceConfig
 from napari_unet.inference.instances import split_objects
 from napari_unet.inference.keep_ids import keep_ids
+from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, JobEvent, ObjectsFound, TilePredicted
 from napari_unet.learning.inbox import Annotated, ViewRequest
@@ -20,27 +21,24 @@ if TYPE_CHECKING:
 
 __all__ = ["FieldObjects", "whole_objects"]
 
+Border = NDArray[np.float32] | None
+
 
 class FieldObjects:
     """Cuts the visible field into objects, which keep their ids while they are seen."""
 
     def __init__(self) -> None:
-        self._parts: dict[Tile, tuple[NDArray[np.float32], NDArray[Any]]] = {}
+        self._parts: dict[Tile, tuple[NDArray[Any], NDArray[np.float32], Border]] = {}
         self._before: tuple[str, tuple[int, ...], Tile, NDArray[Any]] | None = None
 
     def begin(self) -> None:
         """Forget the tiles of an earlier field."""
         self._parts.clear()
 
-    def store(
-        self,
-        plane: int,
-        tile: Tile,
-        probabilities: NDArray[np.float32],
-        labels: NDArray[Any],
-    ) -> None:
-        """Take one tile (h, w): of all classes (K, h, w), only the largest counts."""
-        self._parts[tile] = probabilities.max(axis=0), labels
+    def store(self, _plane: int, tile: Tile, found: Prediction) -> None:
+        """Take one tile: of all classes (K, h, w), only the likeliest counts."""
+        evidence = found.probabilities.max(axis=0)
+        self._parts[tile] = found.labels, evidence, found.border
 
     def find(
         self, view: ViewRequest, generation: int, settings: InstanceConfig
@@ -58,13 +56,19 @@ class FieldObjects:
             min(t.x0 for t in tiles),
             max(t.x1 for t in tiles),
         )
+        first_labels, _, first_border = self._parts[tiles[0]]
+        labels = np.zeros(field.shape, first_labels.dtype)
         evidence = np.zeros(field.shape, np.float32)
-        labels = np.zeros(field.shape, next(iter(self._parts.values()))[1].dtype)
-        for tile, (part, values) in self._parts.items():
-            evidence[_place(tile, field)] = part
-            labels[_place(tile, field)] = values
+        border = None if first_border is None else np.zeros_like(evidence)
+        for tile, (values, part, rim) in self._parts.items():
+            where = _place(tile, field)
+            labels[where], evidence[where] = values, part
+            if border is not None and rim is not None:
+                border[where] = rim
         self._parts.clear()
-        found = split_objects(labels, evidence, axes="YX", settings=settings)
+        found = split_objects(
+            labels, evidence, border=border, axes="YX", settings=settings
+        )
         ids = self._keep_ids(view, field, found.labels)
         return ObjectsFound(
             view.key, view.index, field.y0, field.x0, ids, found.n_objects, generation

@@ -5,6 +5,7 @@ import pytest
 from test_live import EVERYTHING, STOPPED, _notices, _of, _predict_all, _run, _show
 
 from napari_unet.config import InstanceConfig
+from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import Notice, ObjectsFound, Progress, TilePredicted
 from napari_unet.learning.inbox import ViewRequest
@@ -93,7 +94,8 @@ def _disc(shape, y, x, radius=6):
 
 def _store(field, tile, labels):
     part = labels[tile.y0 : tile.y1, tile.x0 : tile.x1]
-    field.store(0, tile, np.full((2, *part.shape), 0.9, np.float32), part)
+    probabilities = np.stack([part == 1, part == 2]).astype(np.float32)
+    field.store(0, tile, Prediction((1, 2), probabilities))
 
 
 def test_objects_keep_their_ids_when_the_field_moves():
