@@ -10,17 +10,21 @@ from napari_unet.cli._predict import output_paths
 from napari_unet.errors import ConfigError, FileError
 
 TRAIN = "train --image image.png --annotation strokes.png --steps 0 --config small.json"
+GO_ON = (
+    "train --image image.png --annotation strokes.png --steps 0 "
+    "--start model.safetensors"
+)
 PREDICT = "predict --model model.safetensors --image image.png"
 SIMULATE = "simulate --truth truth.png --strokes 1"
 
 OVER_AN_INPUT = [
-    f"{TRAIN} --out strokes.png",
-    f"{TRAIN} --out ./image.png",
-    f"{TRAIN} --out sub/../small.json",
-    f"{TRAIN} --out new.safetensors --curves strokes.png",
-    f"{TRAIN} --out link.png",
-    "train --image image.png --annotation strokes.png --steps 0 "
-    "--start model.safetensors --out ./model.safetensors",
+    f"{TRAIN} --out new --curves strokes.png",
+    f"{TRAIN} --out new --curves ./image.png",
+    f"{TRAIN} --out new --curves sub/../small.json",
+    f"{TRAIN} --out new --curves link.png",
+    f"{GO_ON} --out ./model.safetensors",
+    f"{GO_ON} --out link.safetensors",
+    f"{GO_ON} --out model",  # the suffix is added
     f"{SIMULATE} --out truth.png",
     f"{PREDICT} --out sub/../image.png",
     # the strokes of another program may end like this
@@ -35,6 +39,7 @@ def here(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkdir("sub")
     os.symlink("strokes.png", "link.png")
+    os.symlink("model.safetensors", "link.safetensors")
     shutil.copy("image.png", "sub/image-probabilities.tif")
     return tmp_path
 
@@ -55,7 +60,7 @@ def test_an_input_is_not_overwritten(cli, here, call):
 
 def test_the_model_is_not_written_over_the_curves(cli, here):
     before = contents(here)
-    result = cli(*f"{TRAIN} --out new --curves sub/../new".split())
+    result = cli(*f"{TRAIN} --out new --curves sub/../new.safetensors".split())
     assert result.code == 2
     assert "both go to one file" in result.sentence()
     assert contents(here) == before
