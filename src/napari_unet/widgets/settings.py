@@ -1,0 +1,101 @@
+"""The dock *Settings*: how the network is trained, one field for each setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from napari_unet.config import LearnerConfig
+from napari_unet.errors import ConfigError
+from napari_unet.widgets._parts import Button, fill, label, row, sync_property
+from napari_unet.widgets._settings_form import SettingsForm
+from napari_unet.widgets._state import state_of
+from napari_unet.widgets._style import palette_of, style_sheet
+
+__all__ = ["SettingsDock"]
+
+_GROUPS = {
+    "Where and from what": ("device", "start", "seed"),
+    "Training": ("fine_tune",),
+    "Random changes of patches": ("augmentation",),
+}
+_HINT = (
+    "How Learn trains. The defaults suit most images; rest the pointer on a setting "
+    "to read what it does."
+)
+_IN_USE = "These settings are in use."
+_CHANGED = "Not in use yet. Strokes stay; what Learn has trained begins again."
+
+
+class SettingsDock(QWidget):
+    """Change settings, take them into use, go back to the defaults.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer, given by napari because of the parameter's name.
+    """
+
+    def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state = state_of(napari_viewer)
+        self.form = SettingsForm(self.state.config, _GROUPS)
+        self.apply = Button("Apply", "", "primary")
+        self.defaults = Button("Defaults")
+        self.defaults.setToolTip("Put the defaults into the form; Apply uses them.")
+        self.note = label(wrap=True)
+        self._fill()
+        for widget in self.form.widgets.values():
+            widget.changed.connect(self.refresh)
+        self.apply.clicked.connect(self._apply)
+        self.defaults.clicked.connect(self._show_defaults)
+        self.state.changed.connect(self.refresh)
+        self.state.viewer().events.theme.connect(self.follow_theme)
+        self.follow_theme()
+        self.refresh()
+
+    def _fill(self) -> None:
+        self.setMinimumWidth(300)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self.form.native)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 8, 10, 8)
+        layout.setSpacing(8)
+        fill(layout, label(_HINT, "muted", wrap=True))
+        layout.addWidget(scroll, 1)
+        fill(layout, self.note)
+        last = row(self.apply, self.defaults)
+        last.setStretch(0, 1)
+        layout.addLayout(last)
+
+    def follow_theme(self, _event: Any = None) -> None:
+        """Take the colours of napari's theme."""
+        palette = palette_of(self.state.viewer())
+        self.setStyleSheet(style_sheet(palette))
+        for button in (self.apply, self.defaults):
+            button.set_palette(palette)
+
+    def refresh(self, _value: Any = None) -> None:
+        """Say whether what is in the form is in use, or why it cannot be."""
+        try:
+            is_used = self.form.config == self.state.config
+            text, level = (_IN_USE, "info") if is_used else (_CHANGED, "advice")
+        except ConfigError as error:
+            is_used, text, level = False, f"{error}.", "error"
+        self.note.setText(text)
+        sync_property(self.note, "level", level)
+        is_offered = level == "advice"
+        why_not = "" if is_offered else text
+        self.apply.offer(is_offered, "Use these settings from now on.", why_not)
+
+    def _apply(self) -> None:
+        self.state.set_config(self.form.config)
+        self.refresh()
+
+    def _show_defaults(self) -> None:
+        self.form.show(LearnerConfig(annotation_mode=self.state.config.annotation_mode))
