@@ -89,7 +89,13 @@ class AnnotatedImage:
         """Annotated objects; 0 where classes are annotated."""
         if self.objects is None:
             return 0
-        return int((np.unique(self.objects) > BACKGROUND).sum())
+        # each stroke lies in one object
+        ids = {
+            int(self.ids(stroke.plane)[tuple(stroke.yx[0])])
+            for stroke in self.strokes
+            if stroke.value != BACKGROUND
+        }
+        return len(ids)
 
 
 @dataclass(frozen=True, eq=False)
