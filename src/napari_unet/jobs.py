@@ -20,6 +20,7 @@ __all__ = [
     "HeadFitted",
     "JobEvent",
     "LearningChanged",
+    "ModeChanged",
     "Notice",
     "ObjectsFound",
     "Progress",
@@ -185,6 +186,13 @@ class LearningChanged(JobEvent):
 
     is_learning: bool
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class ModeChanged(JobEvent):
+    """From here on, events belong to a learner of ``mode``: strokes or objects."""
+
+    mode: str
 
 
 @dataclass(frozen=True)

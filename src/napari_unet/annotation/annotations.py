@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,19 +33,18 @@ from napari_unet.annotation.strokes import (
     deal_folds,
     find_strokes,
 )
+from napari_unet.config import AnnotationMode
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import AnnotationError
 
 __all__ = [
     "AnnotatedImage",
-    "AnnotationMode",
     "AnnotationSet",
     "check_annotation",
     "check_complete",
 ]
 
 MAX_VALUE = 65_535
-AnnotationMode = Literal["strokes", "objects"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.annotation.border_weights import BACKGROUND
 from napari_unet.errors import AnnotationError
 
 __all__ = [
@@ -26,8 +25,8 @@ __all__ = [
     "shown_values",
 ]
 
-INSIDE, BORDER = 2, 3
-"""Values of the targets, beside 0 for unlabelled and 1 for background."""
+BACKGROUND, INSIDE, BORDER = 1, 2, 3
+"""Values of the targets, beside 0 for unlabelled."""
 BORDER_PX = 3.0
 
 Place = tuple[slice, slice]

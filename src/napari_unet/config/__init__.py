@@ -5,13 +5,19 @@ One model serves the form in the dock (title, tooltip, range), the command line'
 """
 
 from napari_unet.config.instant import InstantConfig
-from napari_unet.config.learner import SCHEMA_VERSION, LearnerConfig, parse_config
+from napari_unet.config.learner import (
+    SCHEMA_VERSION,
+    AnnotationMode,
+    LearnerConfig,
+    parse_config,
+)
 from napari_unet.config.network import UNetConfig
 from napari_unet.config.prediction import InstanceConfig, TilingConfig
 from napari_unet.config.training import AugmentationConfig, FineTuneConfig
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AnnotationMode",
     "AugmentationConfig",
     "FineTuneConfig",
     "InstanceConfig",

@@ -13,9 +13,10 @@ from napari_unet.config.prediction import TilingConfig
 from napari_unet.config.training import AugmentationConfig, FineTuneConfig
 from napari_unet.errors import ConfigError
 
-__all__ = ["SCHEMA_VERSION", "LearnerConfig", "parse_config"]
+__all__ = ["SCHEMA_VERSION", "AnnotationMode", "LearnerConfig", "parse_config"]
 
 SCHEMA_VERSION: Final = 1
+AnnotationMode = Literal["strokes", "objects"]
 
 # Values of the paper, with ours where it names none (docs/adr/006-paper-recipe.md)
 _PAPER: Final[dict[str, Any]] = {
@@ -57,7 +58,7 @@ class LearnerConfig(Settings):
         "completely painted images: one large tile a step, SGD with momentum, weights "
         "on narrow gaps, elastic deformation. Settings that are given win over it.",
     )
-    annotation_mode: Literal["strokes", "objects"] = Field(
+    annotation_mode: AnnotationMode = Field(
         "strokes",
         title="Paint",
         description="'strokes': a few strokes of each class, one number for each class "

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_unet.config import InstanceConfig
+from napari_unet.config import AnnotationMode, InstanceConfig
 from napari_unet.jobs import CancelToken
 
 __all__ = ["Annotated", "Inbox", "Mail", "ViewRequest", "Whole"]
@@ -59,6 +59,7 @@ class Mail:
     wants_reset: bool = False
     wants_scales: bool = False
     n_scales: int | None = None
+    mode: AnnotationMode | None = None
     save_paths: list[str] = field(default_factory=list)
 
 
@@ -174,6 +175,12 @@ class Inbox:
         """Let the network see so many sizes of the image; None: the usual."""
         with self._condition:
             self._mail.wants_scales, self._mail.n_scales = True, n_scales
+            self._wake()
+
+    def set_mode(self, mode: AnnotationMode) -> None:
+        """Read annotations as strokes, or as objects, and learn from them anew."""
+        with self._condition:
+            self._mail.mode = mode
             self._wake()
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from napari_unet.config import LearnerConfig
+from napari_unet.config import AnnotationMode, LearnerConfig
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import (
     AnnotationTaken,
@@ -19,6 +19,7 @@ from napari_unet.jobs import (
     HeadFitted,
     JobEvent,
     LearningChanged,
+    ModeChanged,
     Notice,
     Progress,
     Scored,
@@ -112,10 +113,16 @@ class _Loop:
             self.images.pop(key, None)
             self.refused.pop(key, None)
             self.learner.forget(key)
-        for key, item in mail.annotated.items():
-            self.images[key] = item
-            yield from self._annotate(key, item)
-        if mail.annotated or mail.forgotten:
+        self.images.update(mail.annotated)
+        keys = list(mail.annotated)
+        if mail.mode is not None:
+            if mail.mode != self.learner.config.annotation_mode:
+                self._set_mode(mail.mode)
+                keys = list(self.images)
+            yield ModeChanged(mail.mode)
+        for key in keys:
+            yield from self._annotate(key, self.images[key])
+        if keys or mail.forgotten or mail.mode is not None:
             yield self._advice()
         for path in mail.save_paths:
             yield from self._save(path)
@@ -133,6 +140,20 @@ class _Loop:
             yield Notice("Other object sizes: fine-tuning begins again.")
         self._drop_training()
         self.failed_version = -1
+
+    def _set_mode(self, mode: AnnotationMode) -> None:
+        """Begin with an empty learner: the same numbers now mean something else."""
+        self._drop_training()
+        if self.whole is not None:
+            self.whole.close()
+            self.whole = None
+        old = self.learner
+        old.reset()
+        config = old.config.model_copy(update={"annotation_mode": mode})
+        self.learner = type(old)(config)
+        self.learner.class_names = old.class_names
+        self.refused.clear()
+        self.shown, self.failed_version = _NOTHING, -1
 
     def _annotate(self, key: str, item: Annotated) -> Generator[JobEvent, None, None]:
         self.refused.pop(key, None)

@@ -1,0 +1,147 @@
+"""The interactive loop goes over from strokes to objects, and back, while it runs."""
+
+import numpy as np
+
+from napari_unet.jobs import (
+    AnnotationTaken,
+    CancelToken,
+    HeadFitted,
+    ModeChanged,
+    Notice,
+    StepDone,
+    TilePredicted,
+)
+from napari_unet.learning import load
+from napari_unet.learning.inbox import Inbox, ViewRequest
+from napari_unet.learning.live import live
+
+
+class Script(Inbox):
+    """An inbox that acts by itself whenever the loop has nothing to do."""
+
+    def __init__(self, *actions):
+        super().__init__()
+        self.actions = list(actions)
+
+    def wait(self, since, token):
+        if self.number == since:
+            self.actions.pop(0)(self) if self.actions else self.close()
+
+
+def _run(config, *actions, on=None):
+    inbox, events = Script(*actions), []
+    for event in live(config, inbox, CancelToken()):
+        events.append(event)
+        assert len(events) < 1000
+        if on is not None:
+            on(event, inbox)
+    return events
+
+
+def _of(events, kind):
+    return [e for e in events if isinstance(e, kind)]
+
+
+def _paint(scene, annotation=None, complete=None):
+    ids = scene.strokes() if annotation is None else annotation
+    image = scene.image()
+    return lambda inbox: inbox.annotate("image", image, ids, None, complete)
+
+
+def _set(mode):
+    return lambda inbox: inbox.set_mode(mode)
+
+
+def _show(inbox):
+    inbox.show(ViewRequest("image", (), 0, 48, 0, 48))
+
+
+def _three(scene):
+    """The scene's strokes, with some of them in a third number."""
+    ids = scene.strokes().astype(np.uint16)
+    rows = np.flatnonzero((ids == 2).any(axis=1))
+    ids[rows[len(rows) // 2] :][ids[rows[len(rows) // 2] :] == 2] = 3
+    return ids
+
+
+def test_what_is_painted_is_read_anew_and_the_overlay_follows(scene):
+    events = _run(
+        scene.config,
+        _paint(scene, _three(scene)),
+        _show,
+        _set("objects"),
+        _set("strokes"),
+    )
+    assert [e.mode for e in _of(events, ModeChanged)] == ["objects", "strokes"]
+    first, second = (events.index(e) for e in _of(events, ModeChanged))
+    for part, values in (
+        (events[:first], {1, 2, 3}),
+        (events[first:second], {1, 2}),
+        (events[second:], {1, 2, 3}),
+    ):
+        assert len(_of(part, HeadFitted)) == 1
+        seen = {int(v) for t in _of(part, TilePredicted) for v in np.unique(t.labels)}
+        assert seen <= values
+        assert {1, 2} <= seen
+
+
+def test_the_same_mode_again_changes_nothing(scene):
+    events = _run(scene.config, _paint(scene), _set("strokes"))
+    assert len(_of(events, ModeChanged)) == 1
+    assert len(_of(events, HeadFitted)) == 1
+
+
+def test_settings_and_names_go_along_and_into_the_model(scene, tmp_path):
+    path = tmp_path / "model.safetensors"
+    events = _run(
+        scene.config,
+        lambda inbox: inbox.set_scales(1),
+        lambda inbox: inbox.name_classes({2: "cell"}),
+        _set("objects"),
+        _paint(scene),
+        lambda inbox: inbox.save(str(path)),
+    )
+    assert not [e for e in _of(events, Notice) if e.level == "warning"]
+    learner = load(path)
+    assert learner.config.annotation_mode == "objects"
+    assert learner.config.instant.n_scales == 1
+    assert learner.class_names == {2: "cell"}
+
+
+def test_a_complete_region_stands_for_background(scene):
+    ids = np.where(scene.strokes() == 2, 2, 0).astype(np.uint16)
+    complete = np.zeros(ids.shape, bool)
+    complete[:, :24] = True
+    paint = _paint(scene, ids)
+    events = _run(scene.config, _set("objects"), paint)
+    assert not _of(events, HeadFitted)
+    told = [e.message for e in _of(events, Notice) if e.level == "advice"][-1]
+    assert "declare a region complete" in told
+    events = _run(scene.config, _set("objects"), paint, _paint(scene, ids, complete))
+    assert len(_of(events, HeadFitted)) == 1
+
+
+def test_training_begins_again_in_the_new_mode(scene):
+    steps = []
+
+    def on(event, inbox):
+        if isinstance(event, StepDone):
+            steps.append(event.step)
+            if len(steps) == 2:
+                inbox.set_mode("objects")
+            if len(steps) == 4:
+                inbox.learn(False)
+
+    events = _run(scene.config, _paint(scene), lambda i: i.learn(True), on=on)
+    assert steps == [1, 2, 1, 2]
+    after = events[events.index(_of(events, ModeChanged)[0]) :]
+    assert _of(after, AnnotationTaken)
+
+
+def test_a_refusal_is_taken_back_with_its_mode(scene):
+    many = np.arange(48 * 48).reshape(48, 48) % 400 + 1  # too many to be classes
+    events = _run(scene.config, _paint(scene, many.astype(np.uint16)), _set("objects"))
+    advice = [e.message for e in _of(events, Notice) if e.level == "advice"]
+    assert "classes" in advice[0]
+    after = events[events.index(_of(events, ModeChanged)[0]) :]
+    assert not [e for e in _of(after, Notice) if "classes" in e.message]
