@@ -51,6 +51,9 @@ class FakeInbox:
     def show(self, request):
         self._put("show", request)
 
+    def set_config(self, config):
+        self._put("set_config", config)
+
     def find_objects(self, settings):
         self._put("find_objects", settings)
 

@@ -32,7 +32,12 @@ def test_every_contribution_has_its_command(manifest):
     used += [item.command for item in menu]
     assert set(used) == known
     titles = {widget.display_name for widget in contributions.widgets}
-    assert titles == {"Interactive segmentation", "Learning curves", "Export labels"}
+    assert titles == {
+        "Interactive segmentation",
+        "Learning curves",
+        "Export labels",
+        "Settings",
+    }
 
 
 @pytest.mark.parametrize("key", ["nuclei", "tissue"])

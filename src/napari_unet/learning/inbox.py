@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_unet.config import AnnotationMode, InstanceConfig
+from napari_unet.config import AnnotationMode, InstanceConfig, LearnerConfig
 from napari_unet.jobs import CancelToken
 
 __all__ = ["Annotated", "Inbox", "Mail", "ViewRequest", "Whole"]
@@ -60,6 +60,7 @@ class Mail:
     wants_scales: bool = False
     n_scales: int | None = None
     mode: AnnotationMode | None = None
+    config: LearnerConfig | None = None
     save_paths: list[str] = field(default_factory=list)
 
 
@@ -175,6 +176,15 @@ class Inbox:
         """Let the network see so many sizes of the image; None: the usual."""
         with self._condition:
             self._mail.wants_scales, self._mail.n_scales = True, n_scales
+            self._wake()
+
+    def set_config(self, config: LearnerConfig) -> None:
+        """Go on with a new learner of these settings, and learn all strokes anew.
+
+        Mode and scales stay: they have messages of their own.
+        """
+        with self._condition:
+            self._mail.config = config
             self._wake()
 
     def set_mode(self, mode: AnnotationMode) -> None:

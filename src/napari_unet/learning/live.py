@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from napari_unet.config import AnnotationMode, LearnerConfig
+from napari_unet.config import LearnerConfig
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import (
     AnnotationTaken,
@@ -24,7 +24,7 @@ from napari_unet.jobs import (
     Progress,
     Scored,
 )
-from napari_unet.learning.inbox import Annotated, Inbox, ViewRequest, Whole
+from napari_unet.learning.inbox import Annotated, Inbox, Mail, ViewRequest, Whole
 from napari_unet.learning.preload import preload_torch, resting_collector
 
 if TYPE_CHECKING:
@@ -114,15 +114,10 @@ class _Loop:
             self.refused.pop(key, None)
             self.learner.forget(key)
         self.images.update(mail.annotated)
-        keys = list(mail.annotated)
-        if mail.mode is not None:
-            if mail.mode != self.learner.config.annotation_mode:
-                self._set_mode(mail.mode)
-                keys = list(self.images)
-            yield ModeChanged(mail.mode)
-        for key in keys:
+        is_new = yield from self._renew(mail)
+        for key in list(self.images) if is_new else mail.annotated:
             yield from self._annotate(key, self.images[key])
-        if keys or mail.forgotten or mail.mode is not None:
+        if mail.annotated or mail.forgotten or is_new or mail.mode is not None:
             yield self._advice()
         for path in mail.save_paths:
             yield from self._save(path)
@@ -141,19 +136,35 @@ class _Loop:
         self._drop_training()
         self.failed_version = -1
 
-    def _set_mode(self, mode: AnnotationMode) -> None:
-        """Begin with an empty learner: the same numbers now mean something else."""
-        self._drop_training()
-        if self.whole is not None:
-            self.whole.close()
-            self.whole = None
+    def _renew(self, mail: Mail) -> Generator[JobEvent, None, bool]:
+        """Begin with an empty learner where it is to be another one; say whether."""
         old = self.learner
-        old.reset()
-        config = old.config.model_copy(update={"annotation_mode": mode})
-        self.learner = type(old)(config)
-        self.learner.class_names = old.class_names
-        self.refused.clear()
-        self.shown, self.failed_version = _NOTHING, -1
+        mode = mail.mode or old.config.annotation_mode
+        config = old.config
+        if mail.config is not None:
+            scales = {"n_scales": config.instant.n_scales}
+            instant = mail.config.instant.model_copy(update=scales)
+            config = mail.config.model_copy(update={"instant": instant})
+        config = config.model_copy(update={"annotation_mode": mode})
+        is_new = config != old.config
+        if is_new:
+            try:
+                self.learner = type(old)(config)
+            except NapariUnetError as error:  # no such device, say
+                yield Notice(str(error), "warning")
+                return False
+            self._drop_training()
+            if self.whole is not None:
+                self.whole.close()
+                self.whole = None
+            self.learner.class_names = old.class_names
+            old.reset()
+            self.refused.clear()
+            self.shown, self.failed_version = _NOTHING, -1
+            yield Notice(self.learner.status.device, "device")
+        if is_new or mail.mode is not None:
+            yield ModeChanged(mode)
+        return is_new
 
     def _annotate(self, key: str, item: Annotated) -> Generator[JobEvent, None, None]:
         self.refused.pop(key, None)

@@ -66,6 +66,7 @@ class LiveLoop(QObject):
         self._class_names: dict[int, str] = {}
         self._n_scales: int | None = None
         self._objects: InstanceConfig | None = None
+        self._config = LearnerConfig()
         self._bridge = Bridge(self)
         self._bridge.received.connect(self.received)
         self._bridge.drained.connect(self.drained)
@@ -130,6 +131,17 @@ class LiveLoop(QObject):
             self._n_scales = n_scales
             self.send_if_running("set_scales", n_scales)
 
+    @property
+    def config(self) -> LearnerConfig:
+        """The settings of the learner, whatever its mode and scales."""
+        return self._config
+
+    def set_config(self, config: LearnerConfig) -> None:
+        """Tell other settings: what was learned begins again."""
+        if config != self._config:
+            self._config = config
+            self.send_if_running("set_config", config)
+
     def find_objects(self, settings: InstanceConfig | None) -> None:
         """Tell how to cut what is predicted into objects; None: not at all."""
         if settings != self._objects:
@@ -164,6 +176,7 @@ class LiveLoop(QObject):
 
     def _start(self) -> None:
         self._inbox, job = self._make_job()
+        self._inbox.set_config(self._config)
         self._inbox.set_scales(self._n_scales)
         self._inbox.find_objects(self._objects)
         for key, (image, annotation, axes) in self._images.items():

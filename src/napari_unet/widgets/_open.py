@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QMainWindow
 __all__ = ["PLUGIN", "open_dock"]
 
 PLUGIN = "napari-unet"
+_TABS = ("Export labels", "Settings")
 _CORNERS = (
     (Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
     (Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea),
@@ -22,9 +23,9 @@ def open_dock(viewer: Any, title: str) -> Any:
     Returns the dock's widget.
     """
     before = set(viewer.window.dock_widgets)
-    is_export = title == "Export labels"
+    is_beside = title in _TABS
     dock, widget = viewer.window.add_plugin_dock_widget(
-        PLUGIN, title, tabify=is_export and bool(before)
+        PLUGIN, title, tabify=is_beside and bool(before)
     )
     is_new = set(viewer.window.dock_widgets) != before
     window = dock.parent()

@@ -31,7 +31,6 @@ class SettingsForm:
     def __init__(
         self, config: LearnerConfig, groups: Mapping[str, tuple[str, ...]]
     ) -> None:
-        self._config = config
         self.widgets: dict[str, Any] = {}
         rows: list[Any] = []
         for headline, names in groups.items():
@@ -41,12 +40,15 @@ class SettingsForm:
                 rows.append(self.widgets[name])
         self._container: Any = Container(widgets=rows, labels=True)
         self.native = self._container.native
+        self.show(config)
 
     def show(self, config: LearnerConfig) -> None:
         """Show other settings."""
         self._config = config
         for name, widget in self.widgets.items():
             widget.value = _get(config, name)
+        # rounded to the digits that there is room for: what nobody touches stays exact
+        self._shown = {name: widget.value for name, widget in self.widgets.items()}
 
     @property
     def config(self) -> LearnerConfig:
@@ -60,10 +62,8 @@ class SettingsForm:
         values = self._config.model_dump()
         for name, widget in self.widgets.items():
             section, _, field = name.rpartition(".")
-            place = values[section] if section else values
-            # a float of the form has been rounded to what it shows
-            if not _is_same(widget.value, place[field]):
-                place[field] = widget.value
+            if widget.value != self._shown[name]:
+                (values[section] if section else values)[field] = widget.value
         try:
             return LearnerConfig.model_validate(values)
         except ValidationError as error:
@@ -126,9 +126,3 @@ def _range(field: FieldInfo) -> dict[str, float]:
     low = bounds["ge"] if "ge" in bounds else bounds["gt"] + step
     high = bounds["le"] if "le" in bounds else bounds["lt"] - step
     return {"min": low, "max": high, "step": step}
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    if isinstance(one, float):
-        return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
-    return bool(one == other)

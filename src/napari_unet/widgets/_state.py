@@ -13,6 +13,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.config import LearnerConfig
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import JobEvent, Notice, ObjectsFound, Scored, TilePredicted
 from napari_unet.session import Session
@@ -204,6 +205,21 @@ class ViewerState(QObject):
         """Let the network see so many sizes of the image; None: the usual."""
         self.live.set_scales(n_scales)
         self.renewed.emit()
+
+    @property
+    def config(self) -> LearnerConfig:
+        """The learner's settings."""
+        return self.live.config
+
+    def set_config(self, config: LearnerConfig) -> None:
+        """Use other settings; strokes stay, and what was learned begins again."""
+        if config != self.live.config:
+            self.live.set_config(config)
+            self.session.restart()
+            if self.live.has_annotations:
+                self.session.be_ready()
+            self.changed.emit()
+            self.renewed.emit()
 
     def warn(self, sentence: str) -> None:
         """Say one sentence in the dock and as a notification."""

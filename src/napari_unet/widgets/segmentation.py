@@ -202,6 +202,7 @@ class SegmentationDock(QWidget):
     def _open_menu(self) -> None:
         menu = QMenu(self)
         menu.addAction("Learning curves", lambda: self._open_dock("Learning curves"))
+        menu.addAction("Settings", lambda: self._open_dock("Settings"))
         menu.addAction("Export labels", lambda: self._open_dock("Export labels"))
         colour = menu.addAction("Colour the background too")
         if colour is not None:

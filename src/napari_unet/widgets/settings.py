@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.config import LearnerConfig
 from napari_unet.errors import ConfigError
-from napari_unet.widgets._parts import Button, fill, label, row, sync_property
+from napari_unet.widgets._parts import Button, fill, row, sync_property, wrapping
 from napari_unet.widgets._settings_form import SettingsForm
 from napari_unet.widgets._state import state_of
 from napari_unet.widgets._style import palette_of, style_sheet
@@ -45,7 +45,7 @@ class SettingsDock(QWidget):
         self.apply = Button("Apply", "", "primary")
         self.defaults = Button("Defaults")
         self.defaults.setToolTip("Put the defaults into the form; Apply uses them.")
-        self.note = label(wrap=True)
+        self.note = wrapping(n_lines=2)
         self._fill()
         for widget in self.form.widgets.values():
             widget.changed.connect(self.refresh)
@@ -66,7 +66,7 @@ class SettingsDock(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 8)
         layout.setSpacing(8)
-        fill(layout, label(_HINT, "muted", wrap=True))
+        fill(layout, wrapping(_HINT, "muted"))
         layout.addWidget(scroll, 1)
         fill(layout, self.note)
         last = row(self.apply, self.defaults)

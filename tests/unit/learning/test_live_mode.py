@@ -145,3 +145,41 @@ def test_a_refusal_is_taken_back_with_its_mode(scene):
     assert "classes" in advice[0]
     after = events[events.index(_of(events, ModeChanged)[0]) :]
     assert not [e for e in _of(after, Notice) if "classes" in e.message]
+
+
+def test_other_settings_make_a_new_learner_of_the_same_mode_and_scales(scene, tmp_path):
+    path = tmp_path / "model.safetensors"
+    other = scene.config.model_copy(update={"seed": 9})
+    events = _run(
+        scene.config,
+        lambda inbox: inbox.set_scales(1),
+        _set("objects"),
+        _paint(scene),
+        lambda inbox: inbox.set_config(other),
+        lambda inbox: inbox.save(str(path)),
+    )
+    assert len(_of(events, HeadFitted)) == 2  # the strokes were learned anew
+    config = load(path).config
+    assert config.seed == 9
+    assert config.annotation_mode == "objects"
+    assert config.instant.n_scales == 1
+
+
+def test_the_same_settings_again_change_nothing(scene):
+    events = _run(
+        scene.config, _paint(scene), lambda inbox: inbox.set_config(scene.config)
+    )
+    assert len(_of(events, HeadFitted)) == 1
+    assert not _of(events, ModeChanged)
+
+
+def test_a_device_that_is_not_there_is_said_and_the_learner_stays(scene, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    other = scene.config.model_copy(update={"device": "cuda", "seed": 3})
+    events = _run(
+        scene.config, _paint(scene), lambda inbox: inbox.set_config(other), _show
+    )
+    warnings = [e.message for e in _of(events, Notice) if e.level == "warning"]
+    assert len(warnings) == 1
+    assert "cuda" in warnings[0].lower()
+    assert _of(events, TilePredicted)
