@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -162,8 +164,10 @@ def judge(
             "fine-tuned+forest": mix(tuned_at_samples, validation.forest),
         }
         scores = _score_all(samples, {**instant, **network}, mask)
-        if samples.count_strokes(mask) >= _FEWEST_STROKES:
-            chosen = choose(scores, _TUNED_GAIN, (best, _tuned_partner(best)))
+        n_strokes = samples.count_strokes(mask)
+        if n_strokes >= _FEWEST_STROKES:
+            gain = _needed_gain(n_strokes)
+            chosen = choose(scores, gain, (best, _tuned_partner(best)))
     verdict = Verdict(
         scores=scores,
         chosen=chosen,
@@ -173,6 +177,14 @@ def judge(
         tuned_at_samples=tuned_at_samples,
     )
     return verdict, tuned
+
+
+def _needed_gain(n_strokes: int) -> float:
+    """Return the share of log loss that training must save on so many strokes.
+
+    What is left to chance shrinks as their root grows.
+    """
+    return _TUNED_GAIN * math.sqrt(_FEWEST_STROKES / n_strokes)
 
 
 def _tuned_partner(best: str) -> str:

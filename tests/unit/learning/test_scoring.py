@@ -237,6 +237,11 @@ def test_a_network_is_shown_only_where_it_is_clearly_surer(
     assert verdict.chosen == ("fine-tuned" if is_shown else "instant")
 
 
+@pytest.mark.parametrize(("n_strokes", "gain"), [(4, 0.2), (16, 0.1), (100, 0.04)])
+def test_more_strokes_tell_of_smaller_gains(n_strokes, gain):
+    assert scoring._needed_gain(n_strokes) == pytest.approx(gain)
+
+
 def test_of_two_snapshots_the_surer_one_is_kept(state, monkeypatch):
     """However many pixels are right: on a few strokes that is luck."""
     samples = state._samples
