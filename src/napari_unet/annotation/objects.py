@@ -1,0 +1,124 @@
+"""Annotated objects, one id each, as what a network learns: inside, border, background.
+
+Two objects that touch are one patch of one class, and no class tells where one ends. So
+the rim along which they meet is a class of its own, and cuts them apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.annotation.border_weights import BACKGROUND
+from napari_unet.errors import AnnotationError
+
+__all__ = ["BACKGROUND", "BORDER", "INSIDE", "number_instances", "object_targets"]
+
+INSIDE, BORDER = 2, 3
+"""Values of the targets, beside 0 for unlabelled and 1 for background."""
+
+
+def object_targets(
+    ids: NDArray[np.integer],
+    complete: NDArray[np.bool_] | None = None,
+    border_px: float = 2.0,
+) -> NDArray[np.uint8]:
+    """Return what is to be learned from objects that have an id each.
+
+    Parameters
+    ----------
+    ids
+        Shape (..., Y, X), each plane by itself: 0 unlabelled, 1 background, 2 and up
+        the objects. An object may be in several pieces.
+    complete
+        bool, of the same shape: where all objects are painted, so that what is none is
+        background. None: nowhere.
+    border_px
+        A pixel of an object is border where another object is at most so far from it
+        (px). The width of the band where two meet is about twice this.
+
+    Returns
+    -------
+    ndarray of uint8
+        Of the same shape: 0 unlabelled, 1 background, 2 inside an object, 3 border.
+        An object next to which nothing else is painted has no border there: what is not
+        painted may be a neighbour or background, and neither is claimed. Background
+        stays background, however narrow it is between two objects.
+
+    Raises
+    ------
+    AnnotationError
+        If ids are not whole numbers of 0 or more in at least 2D, ``complete`` has
+        another shape, or ``border_px`` is below 1.
+
+    References
+    ----------
+    A class for the border between touching objects: Chen et al., DCAN, 2016,
+    arXiv:1604.02677; Caicedo et al. 2019, https://doi.org/10.1002/cyto.a.23863.
+    """
+    _check(ids, border_px)
+    targets: NDArray[np.uint8] = np.minimum(ids, INSIDE).astype(np.uint8)
+    if complete is not None:
+        if np.shape(complete) != ids.shape:
+            raise AnnotationError(
+                f"the completely annotated part has the shape {np.shape(complete)}, "
+                f"but the annotation {ids.shape}"
+            )
+        targets[(ids == 0) & np.asarray(complete, bool)] = BACKGROUND
+    targets[_is_near_another(ids, border_px)] = BORDER
+    return targets
+
+
+def number_instances(instances: NDArray[np.integer]) -> NDArray[Any]:
+    """Return ids as `object_targets` has them, of instances as most programs have them.
+
+    Parameters
+    ----------
+    instances
+        0 background, one number of 1 and up per object.
+
+    Returns
+    -------
+    ndarray of unsigned integers
+        1 background, each object's number plus one.
+    """
+    array: NDArray[Any] = np.asarray(instances)
+    highest = int(array.max(initial=0)) + 1
+    return array.astype(np.min_scalar_type(highest)) + np.uint8(1)
+
+
+def _is_near_another(ids: NDArray[np.integer], border_px: float) -> NDArray[np.bool_]:
+    """Return the pixels of objects that are near another object of their plane."""
+    near = np.zeros(ids.shape, bool)
+    height, width = ids.shape[-2:]
+    reach = int(border_px)
+    # half of the neighbours: the others see the same pairs from the other side
+    for dy in range(reach + 1):
+        for dx in range(-reach if dy else 1, reach + 1):
+            if dy * dy + dx * dx > border_px**2 or dy >= height or abs(dx) >= width:
+                continue
+            rows, below = slice(0, height - dy), slice(dy, height)
+            here = (..., rows, slice(max(-dx, 0), width - max(dx, 0)))
+            there = (..., below, slice(max(dx, 0), width - max(-dx, 0)))
+            a, b = ids[here], ids[there]
+            differs = (a != b) & (a > BACKGROUND) & (b > BACKGROUND)
+            near[here] |= differs
+            near[there] |= differs
+    return near
+
+
+def _check(ids: NDArray[np.integer], border_px: float) -> None:
+    if ids.ndim < 2 or ids.dtype.kind not in "iu":
+        raise AnnotationError(
+            f"objects of shape {ids.shape} and dtype {ids.dtype}: give whole numbers "
+            "in 2D or more, 0 unlabelled, 1 background, 2 and up one for each object"
+        )
+    if ids.dtype.kind == "i" and ids.min(initial=0) < 0:
+        raise AnnotationError(
+            f"objects hold the number {ids.min()}: give 0 for unlabelled, 1 for "
+            "background, 2 and up one for each object"
+        )
+    if not border_px >= 1:  # NaN too
+        raise AnnotationError(f"the border is {border_px} px wide: give 1 or more")
