@@ -39,7 +39,7 @@ def run_peer(
     peer = PEERS[name]
     torch.manual_seed(seed)
     values = sorted({int(v) for part in targets for v in np.unique(part)} - {0})
-    started = time.perf_counter()
+    started, cpu_s = time.perf_counter(), time.process_time()
     network = peer.build(len(values)).to(device)
     crops = _Crops(
         [_normalised(sample.image) for sample in train], targets, values, peer, seed
@@ -47,6 +47,7 @@ def run_peer(
     n_steps = n_steps_for(budget_px, peer)
     _train(network, crops, peer, n_steps, device)
     train_s = time.perf_counter() - started
+    cpu_s = time.process_time() - cpu_s
     predicted = [
         predict_windows(network, _normalised(sample.image), peer.patch_px, device)
         for sample in test
@@ -58,6 +59,7 @@ def run_peer(
         "patch_px": peer.patch_px,
         "mpx": n_steps * peer.batch * peer.patch_px**2 / 1e6,
         "train_s": round(train_s, 1),
+        "train_cpu_s": round(cpu_s, 1),
         "test_s": round(time.perf_counter() - started - train_s, 1),
         "package": package_of(peer),
     }
