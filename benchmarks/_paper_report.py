@@ -92,7 +92,8 @@ def _head(lines: Sequence[Record]) -> str:
         f"standard deviation over seeds. napari-unet {first['version']} ({commits}); "
         f"{packages or 'no other library'}.{missing} The bundled weights were trained "
         "on other images of three of these kinds (BBBC039, DSB 2018, glioblastoma), "
-        "which no peer has seen; of EM and HeLa they have seen none. *Shown* is what "
+        "which no peer has seen; of HeLa cells they have seen none, of EM only other "
+        "tissue in other microscopes. *Shown* is what "
         "`predict` gives: the gate's choice among network, instant stage and forest."
     )
 
@@ -122,7 +123,8 @@ def _ahead(lines: Sequence[Record]) -> list[str]:
         *table(header, rows),
         "",
         f"Ahead of every peer on {n_ahead} of {_count(n_compared, 'set')} compared. "
-        "One measure per set was chosen before any run.",
+        "One measure per set was chosen before any run; the best peer is the one that "
+        "tested best, which is in the peers' favour.",
     ]
 
 
