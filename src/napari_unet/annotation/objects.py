@@ -23,7 +23,7 @@ INSIDE, BORDER = 2, 3
 def object_targets(
     ids: NDArray[np.integer],
     complete: NDArray[np.bool_] | None = None,
-    border_px: float = 2.0,
+    border_px: float = 3.0,
 ) -> NDArray[np.uint8]:
     """Return what is to be learned from objects that have an id each.
 
@@ -37,7 +37,8 @@ def object_targets(
         background. None: nowhere.
     border_px
         A pixel of an object is border where another object is at most so far from it
-        (px). The width of the band where two meet is about twice this.
+        (px); the band where two meet is twice as wide. 3 px cut best on the training
+        images, of 1.5, 2, 3 and 4 (docs/adr/008-objects-mode.md).
 
     Returns
     -------
@@ -45,7 +46,8 @@ def object_targets(
         Of the same shape: 0 unlabelled, 1 background, 2 inside an object, 3 border.
         An object next to which nothing else is painted has no border there: what is not
         painted may be a neighbour or background, and neither is claimed. Background
-        stays background, however narrow it is between two objects.
+        stays background, however narrow it is between two objects: as border, it
+        joined objects that it should have parted.
 
     Raises
     ------
