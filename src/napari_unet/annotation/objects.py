@@ -6,6 +6,8 @@ the rim along which they meet is a class of its own, and cuts them apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -14,16 +16,28 @@ from numpy.typing import NDArray
 from napari_unet.annotation.border_weights import BACKGROUND
 from napari_unet.errors import AnnotationError
 
-__all__ = ["BACKGROUND", "BORDER", "INSIDE", "number_instances", "object_targets"]
+__all__ = [
+    "BACKGROUND",
+    "BORDER",
+    "INSIDE",
+    "near_pairs",
+    "number_instances",
+    "object_targets",
+    "shown_value",
+    "shown_values",
+]
 
 INSIDE, BORDER = 2, 3
 """Values of the targets, beside 0 for unlabelled and 1 for background."""
+BORDER_PX = 3.0
+
+Place = tuple[EllipsisType, slice, slice]
 
 
 def object_targets(
     ids: NDArray[np.integer],
     complete: NDArray[np.bool_] | None = None,
-    border_px: float = 3.0,
+    border_px: float = BORDER_PX,
 ) -> NDArray[np.uint8]:
     """Return what is to be learned from objects that have an id each.
 
@@ -69,7 +83,9 @@ def object_targets(
                 f"but the annotation {ids.shape}"
             )
         targets[(ids == 0) & np.asarray(complete, bool)] = BACKGROUND
-    targets[_is_near_another(ids, border_px)] = BORDER
+    for here, there, is_pair in near_pairs(ids, border_px):
+        targets[here][is_pair] = BORDER
+        targets[there][is_pair] = BORDER
     return targets
 
 
@@ -91,24 +107,44 @@ def number_instances(instances: NDArray[np.integer]) -> NDArray[Any]:
     return array.astype(np.min_scalar_type(highest)) + np.uint8(1)
 
 
-def _is_near_another(ids: NDArray[np.integer], border_px: float) -> NDArray[np.bool_]:
-    """Return the pixels of objects that are near another object of their plane."""
-    near = np.zeros(ids.shape, bool)
+def shown_value(values: Any) -> Any:
+    """Return what users see of targets, one or an array: border is part of objects."""
+    return np.minimum(values, INSIDE)
+
+
+def shown_values(values: Sequence[int]) -> tuple[int, ...]:
+    """Return what users see of some targets, each value once, ascending."""
+    return tuple(np.unique(shown_value(values)).tolist())
+
+
+def near_pairs(
+    ids: NDArray[np.integer], border_px: float = BORDER_PX
+) -> Iterator[tuple[Place, Place, NDArray[np.bool_]]]:
+    """Yield where two objects are near each other.
+
+    Parameters
+    ----------
+    ids, border_px
+        As in `object_targets`.
+
+    Yields
+    ------
+    here, there, is_pair
+        Two rectangles of ``ids``, shifted against each other by at most ``border_px``,
+        and the pixels (bool, of their shape) at which they hold two different objects.
+    """
     height, width = ids.shape[-2:]
     reach = int(border_px)
-    # half of the neighbours: the others see the same pairs from the other side
+    # half of the directions: the others see the same pairs from the other side
     for dy in range(reach + 1):
         for dx in range(-reach if dy else 1, reach + 1):
             if dy * dy + dx * dx > border_px**2 or dy >= height or abs(dx) >= width:
                 continue
-            rows, below = slice(0, height - dy), slice(dy, height)
-            here = (..., rows, slice(max(-dx, 0), width - max(dx, 0)))
-            there = (..., below, slice(max(dx, 0), width - max(-dx, 0)))
+            left, right = max(-dx, 0), max(dx, 0)
+            here = (..., slice(0, height - dy), slice(left, width - right))
+            there = (..., slice(dy, height), slice(right, width - left))
             a, b = ids[here], ids[there]
-            differs = (a != b) & (a > BACKGROUND) & (b > BACKGROUND)
-            near[here] |= differs
-            near[there] |= differs
-    return near
+            yield here, there, (a != b) & (a > BACKGROUND) & (b > BACKGROUND)
 
 
 def _check(ids: NDArray[np.integer], border_px: float) -> None:

@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.annotation.annotations import AnnotatedImage, AnnotationSet
-from napari_unet.annotation.border_weights import border_weights, label_objects
+from napari_unet.annotation.border_weights import (
+    BACKGROUND,
+    border_weights,
+    label_objects,
+)
 from napari_unet.annotation.strokes import HELD_OUT_FOLD, Stroke
 from napari_unet.core.losses import IGNORE_INDEX
 
@@ -53,8 +57,8 @@ class PatchSampler:
     rng
         Source of all random choices.
     border
-        Border weights of the patches. Objects are the connected parts of each class but
-        the background, of strokes that are not held out.
+        Border weights of the patches, between objects that are not held out: those that
+        were annotated, or else the connected parts of each class but the background.
     keeps_inside
         Whether targets lie inside the image where they fit, and in its middle where
         they do not.
@@ -143,7 +147,8 @@ class PatchSampler:
         key = (image.key, plane)
         if key not in self._border_maps:
             assert self._border is not None
-            painted = image.plane(plane).copy()
+            is_numbered = image.objects is not None
+            painted = (image.ids(plane) if is_numbered else image.plane(plane)).copy()
             hidden = self._held_out.get(key)
             if hidden is not None:  # where they lie is not to be learned either
                 painted[hidden[:, 0], hidden[:, 1]] = 0
@@ -151,9 +156,12 @@ class PatchSampler:
             y, x = (np.flatnonzero(painted.any(axis=axis)) for axis in (1, 0))
             corner = (int(y[0]), int(x[0])) if len(y) else (0, 0)
             part = painted[corner[0] : _stop(y), corner[1] : _stop(x)]
-            weights = border_weights(
-                label_objects(part), self._border.w0, self._border.sigma_px
+            objects = (
+                np.where(part > BACKGROUND, part, 0)
+                if is_numbered
+                else label_objects(part)
             )
+            weights = border_weights(objects, self._border.w0, self._border.sigma_px)
             self._border_maps[key] = _Part(corner, weights)
         return self._border_maps[key]
 

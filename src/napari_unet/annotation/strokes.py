@@ -14,7 +14,9 @@ from napari_unet.errors import AnnotationError
 
 __all__ = [
     "HELD_OUT_FOLD",
+    "REGION_PX",
     "Stroke",
+    "bundles_of",
     "check_n_classes",
     "deal_folds",
     "find_strokes",
@@ -24,6 +26,8 @@ HELD_OUT_FOLD = 0
 """Strokes of this fold are kept from the network's training, to score it."""
 MAX_CLASSES = 254
 """As many as a network can have."""
+REGION_PX = 96
+"""Side of the squares into which what is painted over a large area is cut."""
 
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
@@ -32,13 +36,15 @@ _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 class Stroke:
     """One connected mark of one class in one plane, or one block of a large region.
 
-    ``yx`` has shape (n, 2), in px, row first; ``fold`` says when it is held out.
+    ``yx`` has shape (n, 2), in px, row first; ``fold`` says when it is held out. Those
+    of an image that have the same ``bundle``, but 0, are held out together.
     """
 
     value: int
     plane: int
     yx: NDArray[np.int32]
     fold: int = -1
+    bundle: int = 0
 
     @property
     def n_px(self) -> int:
@@ -54,7 +60,7 @@ class Stroke:
 
 
 def find_strokes(
-    annotation: NDArray[np.integer], plane: int = 0, region_px: int = 96
+    annotation: NDArray[np.integer], plane: int = 0, region_px: int = REGION_PX
 ) -> list[Stroke]:
     """Find the strokes of one plane.
 
@@ -126,38 +132,75 @@ def deal_folds(
     network has seen that one. New strokes go to the class's smallest fold, so that the
     second stroke of a class is the first to be held out. Strokes of other images
     (``elsewhere``) count, but keep their folds. ``remembered`` has folds by signature
-    from a model file, so that its network is not scored on what it was trained on.
+    from a model file, so that its network is not scored on what it was trained on. A
+    bundle has one fold: where its strokes had several, the highest, as above.
     """
-    remembered = remembered or {}
-    earlier = [(stroke, _codes(stroke)) for stroke in previous]
+    earlier = _folds_by_pixel(previous)
     folds: list[int] = []
     for stroke in strokes:
-        mine = _codes(stroke)
-        same = [
-            old.fold
-            for old, codes in earlier
-            if (old.value, old.plane) == (stroke.value, stroke.plane)
-            and np.isin(codes, mine, assume_unique=True).any()
-        ]
-        known = remembered.get(stroke.signature, -1) if remembered else -1
-        folds.append(max(same, default=min(known, n_folds - 1)))
+        fold = _fold_of(earlier.get((stroke.value, stroke.plane)), _codes(stroke))
+        if fold < 0 and remembered:
+            fold = min(remembered.get(stroke.signature, -1), n_folds - 1)
+        folds.append(fold)
+    bundles = bundles_of(strokes)
+    for members in bundles:
+        fold = max(folds[i] for i in members)
+        for i in members:
+            folds[i] = fold
     # fold 1 first: a class with one stroke trains, with two it also scores
     order = [1, HELD_OUT_FOLD, *range(2, n_folds)]
-    for value in sorted({stroke.value for stroke in strokes}):
-        members = [i for i, stroke in enumerate(strokes) if stroke.value == value]
+    # highest class first: bundles hold one that is rare, the border between objects
+    for value in sorted({stroke.value for stroke in strokes}, reverse=True):
         counts = dict.fromkeys(order, 0)
-        for fold in [folds[i] for i in members] + [
-            other.fold for other in elsewhere if other.value == value
-        ]:
+        known = [folds[i] for i, stroke in enumerate(strokes) if stroke.value == value]
+        for fold in known + [other.fold for other in elsewhere if other.value == value]:
             if fold >= 0:
                 counts[fold] += 1
-        for i in members:
-            if folds[i] < 0:
-                folds[i] = min(order, key=lambda fold: counts[fold])
-                counts[folds[i]] += 1
+        for members in bundles:
+            n_mine = sum(strokes[i].value == value for i in members)
+            if not n_mine or folds[members[0]] >= 0:
+                continue
+            fold = min(order, key=lambda fold: counts[fold])
+            counts[fold] += n_mine
+            for i in members:
+                folds[i] = fold
     return tuple(
         replace(stroke, fold=fold) for stroke, fold in zip(strokes, folds, strict=True)
     )
+
+
+def bundles_of(strokes: Sequence[Stroke]) -> list[list[int]]:
+    """Return positions of one image's strokes by bundle; alone, where it has none."""
+    found: dict[int, list[int]] = {}
+    for number, stroke in enumerate(strokes):
+        found.setdefault(stroke.bundle or -1 - number, []).append(number)
+    return list(found.values())
+
+
+PixelFolds = tuple[NDArray[np.int64], NDArray[np.intp]]
+
+
+def _folds_by_pixel(strokes: Iterable[Stroke]) -> dict[tuple[int, int], PixelFolds]:
+    """Return pixel codes, ascending, and the fold of each, by class and plane."""
+    parts: dict[tuple[int, int], list[PixelFolds]] = {}
+    for stroke in strokes:
+        part = (_codes(stroke), np.full(stroke.n_px, stroke.fold))
+        parts.setdefault((stroke.value, stroke.plane), []).append(part)
+    result = {}
+    for key, mine in parts.items():
+        codes, folds = (np.concatenate(column) for column in zip(*mine, strict=True))
+        order = np.argsort(codes, kind="stable")
+        result[key] = (codes[order], folds[order])
+    return result
+
+
+def _fold_of(earlier: PixelFolds | None, codes: NDArray[np.int64]) -> int:
+    """Return the highest fold that any of the pixels had, else -1."""
+    if earlier is None:
+        return -1
+    known, folds = earlier
+    place = np.searchsorted(known, codes).clip(max=len(known) - 1)
+    return int(folds[place][known[place] == codes].max(initial=-1))
 
 
 def _codes(stroke: Stroke) -> NDArray[np.int64]:

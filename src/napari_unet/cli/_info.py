@@ -86,6 +86,7 @@ def _print(header: Mapping[str, Any]) -> None:
         ("pretrained", _pretrained_text(header)),
         ("uses", header.get("chosen")),
         ("sees", _sight_text(header)),
+        ("annotation", _mode_text(header)),
         ("classes", _classes_text(header)),
         ("painted", _painted_text(header)),
         ("fine-tuned", _tuned_text(header)),
@@ -158,11 +159,20 @@ def _pretrained_text(header: Mapping[str, Any]) -> str:
     return " ".join(parts)
 
 
+def _mode_text(header: Mapping[str, Any]) -> str:
+    """Say what was painted; '' for strokes, as in files that do not say it."""
+    if _mapping(header.get("config")).get("annotation_mode") != "objects":
+        return ""
+    return "objects: the border between touching ones is learned"
+
+
 def _classes_text(header: Mapping[str, Any]) -> str:
     names = _mapping(header.get("class_names"))
     values = header.get("values")
     if not isinstance(values, list):
         return ""
+    if _mode_text(header):  # the border is a part of the objects
+        values = sorted({min(value, 2) for value in values})
     named = (f"{v} {names[str(v)]}" if str(v) in names else str(v) for v in values)
     return ", ".join(named)
 
@@ -170,6 +180,8 @@ def _classes_text(header: Mapping[str, Any]) -> str:
 def _painted_text(header: Mapping[str, Any]) -> str:
     if not header.get("n_px"):
         return ""
+    if header.get("n_objects"):
+        return f"{header['n_px']} px in {header['n_objects']} objects and background"
     return f"{header['n_px']} px in {header.get('n_strokes')} strokes"
 
 

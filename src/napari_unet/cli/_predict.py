@@ -191,23 +191,17 @@ def _predict_one(
     from napari_unet.cli._read import read_image
     from napari_unet.export import check_writable, write_labels, write_probabilities
     from napari_unet.inference.instances import split_job
-    from napari_unet.inference.predict import label_dtype
 
     started = time.monotonic()
     image = read_image(image_path, args.axes)
     check_writable(out)
     in_full = args.probabilities or settings is not None
-    job = learner.predict_job(
-        image.array, axes=image.axes, token=token, probabilities=in_full
+    make = learner.predict_maps_job if in_full else learner.predict_job
+    found = _run_job(
+        args, make(image.array, axes=image.axes, token=token), title, token
     )
-    array = _run_job(args, job, title, token)
     result: dict[str, Any] = {"image": image_path, "labels": out}
-    values = np.asarray(learner.class_values)
-    labels = array
-    if in_full:
-        # the first of equal probabilities, as prediction itself decides
-        dtype = label_dtype(learner.class_values)
-        labels = values.astype(dtype)[array.argmax(axis=0)]
+    labels = found.labels if in_full else found
     axes = (image.axes or "").replace("C", "")
     axes = axes if len(axes) == labels.ndim else "TZYX"[-labels.ndim :]
     place: dict[str, Any] = {
@@ -218,13 +212,19 @@ def _predict_one(
     write_labels(out, labels, class_names=learner.class_names, **place)
     if args.probabilities:
         path = _probabilities_path(out)
-        names = [learner.class_names.get(int(v), f"class {v}") for v in values]
-        write_probabilities(path, array, class_names=names, **place)
+        names = [learner.class_names.get(v, f"class {v}") for v in found.values]
+        write_probabilities(path, found.probabilities, class_names=names, **place)
         result["probabilities"] = path
     if settings is not None:
         scale = split_scale(image, axes)
         cutting = split_job(
-            labels, array, axes=axes, scale=scale, settings=settings, token=token
+            labels,
+            found.probabilities,
+            border=found.border,
+            axes=axes,
+            scale=scale,
+            settings=settings,
+            token=token,
         )
         instances = _run_job(args, cutting, title, token)
         result["objects"] = write_labels(objects_path(out), instances.labels, **place)

@@ -8,6 +8,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.cli._annotation import (
+    add_annotation_mode,
+    annotate,
+    complete_files,
+)
 from napari_unet.cli._console import (
     cancel_on_interrupt,
     complain,
@@ -54,6 +59,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="MODEL", help="model file to write"
     )
+    add_annotation_mode(parser)
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--seconds",
@@ -117,8 +123,7 @@ def run(args: argparse.Namespace) -> int:
     if args.objects is not None:
         learner.set_scales(OBJECTS[args.objects])
     learner.class_names |= dict(args.classes)
-    for image_path, annotation_path in zip(args.image, args.annotation, strict=True):
-        _annotate(learner, image_path, annotation_path, args.axes)
+    annotate(args, learner)
     n_seconds = args.seconds
     if n_seconds is None and args.steps is None:
         n_seconds = _DEFAULT_SECONDS
@@ -149,12 +154,13 @@ def _check_files(args: argparse.Namespace) -> None:
     if twice is not None:
         raise ConfigError(f"--image names {twice} twice; put its strokes into one file")
     outs = [path for path in (args.out, args.curves) if path is not None]
-    inputs = [*args.image, *args.annotation]
+    read = [*args.image, *args.annotation, *complete_files(args)]
+    inputs = list(read)
     if args.config is not None:
         inputs.append(args.config)
     if _is_file(args.start):
         inputs.append(Path(args.start))
-    require_files([*args.image, *args.annotation])
+    require_files(read)
     refuse_overwriting(outs, inputs)
     for path in outs:
         check_writable(path)
@@ -172,6 +178,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
     start = args.start
     if _is_file(start):
         fixed = {
+            "--annotation-mode": args.annotation_mode,
             "--recipe": args.recipe,
             "--architecture": args.architecture,
             "--config": args.config,
@@ -191,6 +198,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
         parse_config(text)
         settings = json.loads(text)
     options = {
+        "annotation_mode": args.annotation_mode,
         "device": args.device,
         "recipe": args.recipe,
         "architecture": args.architecture,
@@ -208,22 +216,6 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _annotate(
-    learner: Learner, image_path: Path, annotation_path: Path, axes: str | None
-) -> None:
-    from napari_unet.cli._read import read_image, read_labels
-
-    image = read_image(image_path, axes)
-    annotation = read_labels(annotation_path).array
-    with naming(annotation_path, image_path):
-        learner.annotate(
-            image.array,
-            annotation,
-            key=str(image_path),
-            axes=image.axes_for(annotation.shape),
-        )
 
 
 def _report(args: argparse.Namespace, learner: Learner) -> None:
@@ -245,7 +237,10 @@ def _report(args: argparse.Namespace, learner: Learner) -> None:
     if status.n_scales:
         print(f"sees       {sight_text(status.n_scales, status.reach_px)}")
     print(f"fine-tuned {status.step} steps in {seconds_text(status.seconds)}")
-    print(f"painted    {status.n_px} px in {status.n_strokes} strokes")
+    painted = f"{status.n_strokes} strokes"
+    if status.n_objects:
+        painted = f"{status.n_objects} objects and the background"
+    print(f"painted    {status.n_px} px in {painted}")
     if status.reason:
         print(f"because    {status.reason}")
     if status.advice:

@@ -57,6 +57,13 @@ class LearnerConfig(Settings):
         "completely painted images: one large tile a step, SGD with momentum, weights "
         "on narrow gaps, elastic deformation. Settings that are given win over it.",
     )
+    annotation_mode: Literal["strokes", "objects"] = Field(
+        "strokes",
+        title="Paint",
+        description="'strokes': a few strokes of each class, one number for each class "
+        "(default). 'objects': whole objects, each with a number of its own, so that "
+        "the border between touching ones is learned and cuts them apart.",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto",
         title="Device",

@@ -69,8 +69,8 @@ def cut_at_necks(
     (doi:10.1117/12.60650), here in relation to the hill's height.
     """
     neighbours = np.ones((3,) * mask.ndim, bool)
-    # without any border there is nothing to measure
-    if strength == 0 or closed.all():
+    # without a border and any doubt there is nothing to measure
+    if strength == 0 or (evidence is None and closed.all()):
         ids, _ = ndimage.label(mask, neighbours)
         return np.asarray(ids, np.int32)
     height = _heights(closed, evidence, sampling)
@@ -95,7 +95,10 @@ def _heights(
 ) -> NDArray[np.float32]:
     """Return the hills: distance to the background, smoothed, times the evidence."""
     sigma = [_SMOOTHING_PX / step for step in sampling]
-    distance = ndimage.distance_transform_edt(mask, sampling).astype(np.float32)
+    if mask.all():  # what lies beyond is unknown: as far as can be
+        distance = np.full(mask.shape, max(mask.shape), np.float32)
+    else:
+        distance = ndimage.distance_transform_edt(mask, sampling).astype(np.float32)
     height = ndimage.gaussian_filter(distance, sigma)
     if evidence is not None:
         # the root: a model in doubt is less to be trusted than a neck that one sees

@@ -56,6 +56,7 @@ def split_objects(
     labels: Any,
     probabilities: Any = None,
     *,
+    border: Any = None,
     axes: str | None = None,
     scale: Sequence[float] | None = None,
     settings: InstanceConfig | None = None,
@@ -65,8 +66,9 @@ def split_objects(
     The hills of the distance to an object's border are flooded from their tops
     (watershed), and neighbours are joined again unless the neck between them is narrow
     in relation to the slimmer one: the same settings serve objects of 5 and of 200 px.
-    Time points are looked at one by one, and z stacks as volumes
-    (``settings.through_z``).
+    Where a model has learned the border between touching objects, it lowers the hills
+    there, and so cuts where nothing narrows. Time points are looked at one by one, and
+    z stacks as volumes (``settings.through_z``).
 
     Parameters
     ----------
@@ -77,6 +79,9 @@ def split_objects(
         Of each class, shape (K, *labels.shape) in any order, or of the class that each
         pixel is labelled as, shape of ``labels``; 0..1. Where a model is in doubt
         between two objects, it helps to find the border. None: shape alone decides.
+    border
+        Probability, shape of ``labels``, that a pixel is border between two objects;
+        a part of the probability of its class. None: not known.
     axes
         One letter of TZYX per axis of ``labels``; by default YX, ZYX, TZYX.
     scale
@@ -100,7 +105,14 @@ def split_objects(
     ----------
     See `napari_unet.inference.basins.cut_at_necks`.
     """
-    job = split_job(labels, probabilities, axes=axes, scale=scale, settings=settings)
+    job = split_job(
+        labels,
+        probabilities,
+        border=border,
+        axes=axes,
+        scale=scale,
+        settings=settings,
+    )
     return finish(job)
 
 
@@ -108,6 +120,7 @@ def split_job(
     labels: Any,
     probabilities: Any = None,
     *,
+    border: Any = None,
     axes: str | None = None,
     scale: Sequence[float] | None = None,
     settings: InstanceConfig | None = None,
@@ -120,7 +133,7 @@ def split_job(
     settings = settings or InstanceConfig()
     array = _checked_labels(labels)
     axes = _checked_axes(axes, array.ndim)
-    evidence = _checked_evidence(probabilities, array.shape)
+    evidence = _checked_evidence(probabilities, border, array.shape)
     sampling = checked_sampling(scale, array.ndim)
     result = np.zeros(array.shape, np.uint32)
     # time first: what is apart leads; these are views
@@ -249,22 +262,37 @@ def _checked_axes(axes: str | None, ndim: int) -> str:
 
 
 def _checked_evidence(
-    probabilities: Any, shape: tuple[int, ...]
+    probabilities: Any, border: Any, shape: tuple[int, ...]
 ) -> NDArray[np.float32] | None:
-    """Return the probability of each pixel's own class, which is the largest."""
-    if probabilities is None:
-        return None
-    array = np.asarray(probabilities)
-    if array.shape != shape and array.shape[1:] != shape:
+    """Return the probability that a pixel is of its class, and no border; or None."""
+    own = None
+    if probabilities is not None:
+        array = np.asarray(probabilities)
+        if array.shape != shape and array.shape[1:] != shape:
+            raise ImageError(
+                f"probabilities of shape {array.shape} do not fit labels of shape "
+                f"{shape}: they need the same shape, or that of all classes before it"
+            )
+        # a pixel's own class is the likeliest
+        own = array if array.shape == shape else array.max(axis=0)
+        own = _checked_probability(own, "probabilities")
+    if border is None:
+        return own
+    rim = np.asarray(border)
+    if rim.shape != shape:
         raise ImageError(
-            f"probabilities of shape {array.shape} do not fit labels of shape {shape}: "
-            "they need the same shape, or that of all classes before it"
+            f"the border's probabilities of shape {rim.shape} do not fit labels of "
+            f"shape {shape}: they need the same shape"
         )
-    own = array if array.shape == shape else array.max(axis=0)
+    rim = _checked_probability(rim, "the border's probabilities")
+    return np.asarray(np.maximum((1 if own is None else own) - rim, 0), np.float32)
+
+
+def _checked_probability(array: NDArray[Any], name: str) -> NDArray[np.float32]:
     # rounding may leave a little more than 1; NaN fails both
-    if own.size and not (own.min() >= 0 and own.max() <= 1.001):
+    if array.size and not (array.min() >= 0 and array.max() <= 1.001):
         raise ImageError(
-            f"probabilities must be numbers of 0..1, but they go from {own.min()} to "
-            f"{own.max()}"
+            f"{name} must be numbers of 0..1, but they go from {array.min()} to "
+            f"{array.max()}"
         )
-    return np.asarray(own, np.float32)
+    return np.asarray(array, np.float32)

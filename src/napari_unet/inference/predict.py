@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from napari_unet.core.device import free_memory, out_of_memory_errors
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import OutOfMemoryError
+from napari_unet.inference.prediction import Prediction, merge_border
 from napari_unet.inference.tiles import Tile, plan_tiles
 from napari_unet.jobs import CancelToken, JobEvent, Notice, Progress, TilePredicted
 
-__all__ = ["Predictor", "label_dtype", "predict_planes"]
+__all__ = ["Predictor", "Store", "predict_planes"]
 
 _SMALLEST_TILE_PX = 64
 Floats = NDArray[np.float32]
+Store = Callable[[int, Tile, Prediction], None]
 
 
 class Predictor(Protocol):
@@ -49,11 +51,6 @@ class Predictor(Protocol):
         ...
 
 
-def label_dtype(values: Sequence[int]) -> type[np.unsignedinteger[Any]]:
-    """Return uint8 where every value fits, else uint16."""
-    return np.uint8 if max(values, default=0) < 256 else np.uint16
-
-
 def predict_planes(
     predictor: Predictor,
     source: ImageSource,
@@ -61,8 +58,9 @@ def predict_planes(
     tile_px: int,
     *,
     region: Tile | None = None,
-    store: Callable[[int, Tile, Floats, NDArray[Any]], None] | None = None,
+    store: Store | None = None,
     token: CancelToken | None = None,
+    of_objects: bool = False,
 ) -> Generator[JobEvent, None, bool]:
     """Predict planes tile by tile; memory is bounded by the tile.
 
@@ -79,9 +77,12 @@ def predict_planes(
     region
         Only tiles that meet this rectangle.
     store
-        Called with plane, tile, probabilities (K, h, w) and labels (h, w) of each tile.
+        Called with plane, tile and prediction (h, w) of each tile.
     token
         Asked before each tile.
+    of_objects
+        Whether the classes are the targets of annotated objects, of which predictions
+        show less: see `merge_border`.
 
     Yields
     ------
@@ -97,7 +98,6 @@ def predict_planes(
     OutOfMemoryError
         If even a tile of 64 px does not fit.
     """
-    values = np.array(predictor.values, label_dtype(predictor.values))
     tiles = plan_tiles(source.stack.plane_shape, tile_px, region)
     total, done = len(planes) * len(tiles), 0
     frugal = _Frugal(predictor, source)
@@ -107,11 +107,13 @@ def predict_planes(
                 return False
             probabilities = frugal.predict(plane, tile)
             yield from frugal.take_notices()
-            labels = values[probabilities.argmax(axis=0)]
+            found = Prediction(predictor.values, probabilities)
+            if of_objects:
+                found = merge_border(probabilities, predictor.values)
             if store is not None:
-                store(plane, tile, probabilities, labels)
+                store(plane, tile, found)
             done += 1
-            yield _event(predictor, source, plane, tile, labels, done == total)
+            yield _event(predictor, source, plane, tile, found.labels, done == total)
             yield Progress(done, total, "predict")
     return True
 

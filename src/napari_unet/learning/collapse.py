@@ -14,11 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.annotation.annotations import (
-    AnnotatedImage,
-    AnnotationSet,
-    name_class,
-)
+from napari_unet.annotation.advice import name_class
+from napari_unet.annotation.annotations import AnnotatedImage, AnnotationSet
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import JobEvent, TilePredicted
 
@@ -173,10 +170,11 @@ class CollapseWatch:
 
         ``values`` are the classes that the model knows: the others it cannot predict.
         """
-        painted = {image.key: image.annotation for image in annotations.images}
+        painted = {image.key: image for image in annotations.images}
         n_painted = Counter[int]()
         for _, stroke in annotations.strokes:
-            n_painted[stroke.value] += stroke.n_px
+            (value,) = annotations.shown((stroke.value,))
+            n_painted[value] += stroke.n_px
         known = {value: n_painted[value] for value in values if n_painted[value]}
         while True:
             try:
@@ -190,14 +188,14 @@ class CollapseWatch:
     def _take(
         self,
         tile: TilePredicted,
-        annotation: NDArray[np.integer],
+        image: AnnotatedImage,
         n_painted: Mapping[int, int],
     ) -> None:
         """Count a tile, once; judge when its request is complete."""
         if tile.generation != self._generation:
             # the finding stays until as much was seen of the new model
             self._generation, self._tallies = tile.generation, {}
-        self._tallies.setdefault(tile.key, _Tally()).add(tile, annotation)
+        self._tallies.setdefault(tile.key, _Tally()).add(tile, image)
         if tile.is_last:
             n_predicted, on_strokes = Counter[int](), Counter[tuple[int, int]]()
             for tally in self._tallies.values():
@@ -214,7 +212,7 @@ class _Tally:
         self.on_strokes = Counter[tuple[int, int]]()
         self._places: set[tuple[int, ...]] = set()
 
-    def add(self, tile: TilePredicted, annotation: NDArray[np.integer]) -> None:
+    def add(self, tile: TilePredicted, image: AnnotatedImage) -> None:
         """Count the labels of a tile, and those on strokes by what is painted."""
         place = *tile.index, tile.y, tile.x
         if place in self._places:
@@ -226,7 +224,7 @@ class _Tally:
             slice(tile.y, tile.y + height),
             slice(tile.x, tile.x + width),
         )
-        painted: NDArray[np.integer] = annotation[where]
+        painted = image.shown(where)
         self.n_predicted += _count(tile.labels)
         for value in np.unique(painted[painted > 0]).tolist():
             for predicted, n in _count(tile.labels[painted == value]).items():

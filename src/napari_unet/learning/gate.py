@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.annotation.objects import shown_value
 from napari_unet.core.metrics import confusion_matrix, dice_per_class, iou_per_class
+from napari_unet.inference.prediction import merge_border
 from napari_unet.jobs import Score
 from napari_unet.learning.samples import Samples, balance
 
@@ -42,29 +44,41 @@ def score_candidate(
 
     Classes weigh the same however much of each is painted, and long strokes weigh as
     the square root of their length; classes that could not be held out do not count.
+    Classes are those of predictions, but the log loss is of what was to be learned.
     """
     n_px = int(mask.sum())
     n_strokes = samples.count_strokes(mask)
-    present = np.unique(samples.targets[mask])
+    targets, predicted, values = _as_shown(samples, probabilities, mask)
+    present = np.unique(targets)
     if len(present) < 2:
         return Score(None, n_px=n_px, n_strokes=n_strokes)
-    targets = samples.targets[mask]
     weights = balance(samples.weights[mask], targets)
-    matrix = confusion_matrix(
-        targets,
-        probabilities[mask].argmax(axis=1),
-        range(len(samples.values)),
-        weights,
-    )
+    matrix = confusion_matrix(targets, predicted, range(len(values)), weights)
     iou, dice = iou_per_class(matrix), dice_per_class(matrix)
     return Score(
         mean_iou=float(np.mean(iou[present])),
-        iou={samples.values[i]: float(iou[i]) for i in present},
-        dice={samples.values[i]: float(dice[i]) for i in present},
+        iou={values[i]: float(iou[i]) for i in present},
+        dice={values[i]: float(dice[i]) for i in present},
         n_px=n_px,
         n_strokes=n_strokes,
         log_loss=log_loss(samples, probabilities, mask),
     )
+
+
+def _as_shown(
+    samples: Samples, probabilities: Floats, mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], tuple[int, ...]]:
+    """Return true and predicted classes (n,) as people see them, and their values."""
+    targets, held_out, values = (
+        samples.targets[mask],
+        probabilities[mask],
+        samples.values,
+    )
+    if not samples.is_of_objects:
+        return targets, held_out.argmax(axis=1), values
+    maps = merge_border(held_out.T, values)
+    place = [maps.values.index(int(shown_value(value))) for value in values]
+    return np.array(place)[targets], maps.probabilities.argmax(axis=0), maps.values
 
 
 def log_loss(

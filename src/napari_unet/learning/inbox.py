@@ -29,11 +29,12 @@ class ViewRequest:
 
 @dataclass(frozen=True, eq=False)
 class Annotated:
-    """An image with a private copy of its annotation."""
+    """An image with a private copy of its annotation, and where that is complete."""
 
     image: Any
     annotation: NDArray[Any]
     axes: str | None
+    complete: NDArray[Any] | None = None
 
 
 @dataclass
@@ -74,14 +75,15 @@ class Inbox:
         image: Any,
         annotation: NDArray[Any],
         axes: str | None = None,
+        complete: NDArray[Any] | None = None,
     ) -> None:
         """Hand over the annotation of an image; the newest one counts.
 
-        ``annotation`` must be a private copy. An image without any stroke can be
-        predicted, but is not learned from.
+        ``annotation`` and ``complete`` must be private copies. An image without any
+        stroke can be predicted, but is not learned from.
         """
         with self._condition:
-            self._mail.annotated[key] = Annotated(image, annotation, axes)
+            self._mail.annotated[key] = Annotated(image, annotation, axes, complete)
             self._wake()
 
     def forget(self, key: str) -> None:

@@ -10,25 +10,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.annotation.annotations import check_annotation
+from napari_unet.annotation.annotations import check_annotation, check_complete
 from napari_unet.config import InstanceConfig, LearnerConfig
 from napari_unet.core.arrays import PlaneStack
-from napari_unet.core.device import describe_device
+from napari_unet.core.source import ImageSource
 from napari_unet.errors import ConfigError
 from napari_unet.inference.instances import (
     Instances,
     checked_sampling,
     split_job,
 )
-from napari_unet.inference.predict import label_dtype, predict_planes
+from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, JobEvent, finish
-from napari_unet.learning.collapse import CollapseWatch, tiles_to_check
+from napari_unet.learning.collapse import CollapseWatch
 from napari_unet.learning.fine_tune import fine_tune
 from napari_unet.learning.images import ImageRegistry, check_channels
 from napari_unet.learning.persistence import read_learner, restore, save_learner
+from napari_unet.learning.prediction import (
+    check_collapse,
+    predict_labels,
+    predict_maps,
+    predict_tiles,
+)
 from napari_unet.learning.state import State
-from napari_unet.learning.status import LearnerStatus
+from napari_unet.learning.status import LearnerStatus, status_of
 
 __all__ = ["Learner", "LearnerStatus"]
 
@@ -65,6 +71,7 @@ class Learner:
         *,
         key: str | None = None,
         axes: str | None = None,
+        complete: NDArray[Any] | None = None,
     ) -> str:
         """Set the annotation of an image.
 
@@ -74,13 +81,17 @@ class Learner:
             (Y, X), (Y, X, 3), (Z, Y, X), ...: any real dtype; NumPy, dask or zarr.
         annotation
             Integers of the image's shape without channels: 0 unlabelled, 1 background,
-            2 and up the classes. The same image again replaces its annotation; an
-            annotation without any stroke removes it.
+            2 and up the classes; in the mode *objects* each object a number of its own
+            (`LearnerConfig.annotation_mode`). The same image again replaces its
+            annotation; an annotation without any stroke removes it.
         key
             Name of the image; None: made from its pixels, of images beyond 16 million
             pixels from a sample of rows. Name those that differ in little.
         axes
             Axes of the image, such as ``"ZYX"``; None: guessed.
+        complete
+            bool, shape of ``annotation``: where everything is painted but the
+            background, so that what is unlabelled is background. None: nowhere.
 
         Returns
         -------
@@ -94,6 +105,7 @@ class Learner:
         """
         stack = PlaneStack(image, axes, tuple(np.shape(annotation)))
         checked = check_annotation(annotation, stack.spatial_shape)
+        region = check_complete(complete, stack.spatial_shape)
         with self._lock:
             state = self._state
             source = self._images.source_of(stack, key)
@@ -106,6 +118,7 @@ class Learner:
                 checked,
                 self.config.instant.n_folds,
                 state.remembered_folds,
+                region,
             )
             if not is_bound:
                 self._images.axes = stack.axes
@@ -264,44 +277,45 @@ class Learner:
 
         When cancelled, the tiles that were not reached stay 0.
         """
+        if probabilities:
+            found = yield from self.predict_maps_job(
+                image, key=key, axes=axes, token=token, candidate=candidate
+            )
+            return found.probabilities
+        source = yield from self._source_to_predict(image, key, axes)
+        labels = yield from predict_labels(
+            self._state, self._collapse, source, token, candidate
+        )
+        return labels
+
+    def predict_maps_job(
+        self,
+        image: Any,
+        *,
+        key: str | None = None,
+        axes: str | None = None,
+        token: CancelToken | None = None,
+        candidate: str | None = None,
+    ) -> Generator[JobEvent, None, Prediction]:
+        """Predict as a job all that `split_objects` needs: the events of `predict_job`.
+
+        When cancelled, probabilities stay 0 in the tiles that were not reached.
+        """
+        source = yield from self._source_to_predict(image, key, axes)
+        maps = yield from predict_maps(
+            self._state, self._collapse, source, token, candidate
+        )
+        return maps
+
+    def _source_to_predict(
+        self, image: Any, key: str | None, axes: str | None
+    ) -> Generator[JobEvent, None, ImageSource]:
+        """Bring the model up to date, and find the image."""
         state = self._state
-        if state.model is None or len(state.annotations.values) >= 2:
+        if state.model is None or state.annotations.can_be_learned:
             yield from state.update()
         assert state.model is not None
-        if candidate is not None:
-            state.complete()
-        predictor = state.model.predictor(candidate)
-        source = self._images.find(image, key, axes, state.model.n_channels)
-        stack = source.stack
-        leading = (len(predictor.values),) if probabilities else ()
-        dtype = np.float32 if probabilities else label_dtype(predictor.values)
-        result: NDArray[Any] = np.zeros((*leading, *stack.spatial_shape), dtype)
-
-        def store(
-            plane: int, tile: Tile, scores: NDArray[np.float32], labels: NDArray[Any]
-        ) -> None:
-            where: tuple[int | slice, ...] = (
-                *stack.index(plane),
-                slice(tile.y0, tile.y1),
-                slice(tile.x0, tile.x1),
-            )
-            if probabilities:
-                result[(slice(None), *where)] = scores
-            else:
-                result[where] = labels
-
-        job = predict_planes(
-            predictor,
-            source,
-            range(stack.n_planes),
-            state.tile_px,
-            store=store,
-            token=token,
-        )
-        if predictor.name == state.model.chosen:
-            job = self._collapse.follow(job, state.annotations, predictor.values)
-        yield from job
-        return result
+        return self._images.find(image, key, axes, state.model.n_channels)
 
     def predict_instances(
         self,
@@ -360,14 +374,11 @@ class Learner:
         """
         stack = self._images.find(image, key, axes, self.n_channels).stack
         checked_sampling(scale, len(stack.spatial_axes))  # before the long work
-        probabilities = yield from self.predict_job(
-            image, key=key, axes=axes, token=token, probabilities=True
-        )
-        dtype = label_dtype(self.class_values)
-        labels = np.array(self.class_values, dtype)[probabilities.argmax(axis=0)]
+        found = yield from self.predict_maps_job(image, key=key, axes=axes, token=token)
         instances = yield from split_job(
-            labels,
-            probabilities,
+            found.labels,
+            found.probabilities,
+            border=found.border,
             axes=stack.spatial_axes,
             scale=scale,
             settings=settings,
@@ -394,17 +405,9 @@ class Learner:
         if model is None:
             return False
         source = self._images.find(image, key, axes, model.n_channels)
-        planes = range(source.stack.n_planes)
-        job = predict_planes(
-            model.predictor(),
-            source,
-            planes if index is None else [source.stack.plane_of(index)],
-            self._state.tile_px,
-            region=region,
-            token=token,
+        done = yield from predict_tiles(
+            self._state, self._collapse, source, index, region, token
         )
-        annotations = self._state.annotations
-        done = yield from self._collapse.follow(job, annotations, model.values)
         return done
 
     def check_collapse(self, max_tiles: int = 12) -> None:
@@ -413,16 +416,7 @@ class Learner:
         Who predicts what is painted need not ask: each prediction is watched. No more
         than ``max_tiles`` tiles, or one of each class, are predicted.
         """
-        state, model = self._state, self._state.model
-        if model is None:
-            return
-        for image, plane, tile in tiles_to_check(
-            state.annotations, state.tile_px, max_tiles
-        ):
-            job = predict_planes(
-                model.predictor(), image.source, [plane], state.tile_px, region=tile
-            )
-            finish(self._collapse.follow(job, state.annotations, model.values))
+        check_collapse(self._state, self._collapse, max_tiles)
 
     @property
     def n_channels(self) -> int | None:
@@ -439,14 +433,19 @@ class Learner:
         """Values that ``predict`` can give, in the order of the probabilities."""
         model, annotations = self._state.model, self._state.annotations
         is_newer = annotations.version != self._state.judged_version
-        if model is None or (is_newer and len(annotations.values) >= 2):
-            return annotations.values
-        return model.values
+        if model is None or (is_newer and annotations.can_be_learned):
+            return annotations.shown_values
+        return annotations.shown(model.values)
 
     @property
     def n_classes_painted(self) -> int:
         """Classes with at least one stroke."""
-        return len(self._state.annotations.values)
+        return len(self._state.annotations.shown_values)
+
+    @property
+    def can_learn(self) -> bool:
+        """Whether enough is painted to tell two classes apart."""
+        return self._state.annotations.can_be_learned
 
     @property
     def annotation_version(self) -> int:
@@ -461,26 +460,7 @@ class Learner:
     @property
     def status(self) -> LearnerStatus:
         """What the learner has come to."""
-        state = self._state
-        annotations, verdict = state.annotations, state.verdict
-        return LearnerStatus(
-            chosen=verdict.chosen,
-            score=verdict.scores.get(verdict.chosen),
-            scores=dict(verdict.scores),
-            reason=verdict.reason,
-            step=state.n_steps,
-            seconds=state.seconds,
-            device=describe_device(state.device, state.n_threads),
-            annotation_version=annotations.version,
-            n_px=annotations.n_px,
-            n_strokes=len(annotations.strokes),
-            advice=state.advice(
-                self.class_names,
-                self._collapse.advice(annotations.values, self.class_names),
-            ),
-            n_scales=state.n_scales,
-            reach_px=state.reach_px,
-        )
+        return status_of(self._state, self._collapse, self.class_names)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a safetensors file; `load` predicts the same.
@@ -493,7 +473,7 @@ class Learner:
             If the file cannot be written; an older one stays as it was.
         """
         state = self._state
-        if state.model is None or len(state.annotations.values) >= 2:
+        if state.model is None or state.annotations.can_be_learned:
             finish(state.update())
         state.complete()  # an update may have been broken off, and strokes erased
         save_learner(state, self.class_names, self._images.axes, path)

@@ -128,7 +128,13 @@ class _Loop:
 
     def _annotate(self, key: str, item: Annotated) -> Generator[JobEvent, None, None]:
         try:
-            self.learner.annotate(item.image, item.annotation, key=key, axes=item.axes)
+            self.learner.annotate(
+                item.image,
+                item.annotation,
+                key=key,
+                axes=item.axes,
+                complete=item.complete,
+            )
         except NapariUnetError as error:
             yield Notice(str(error), "warning")
 
@@ -150,7 +156,7 @@ class _Loop:
 
     @property
     def _can_learn(self) -> bool:
-        return self.learner.n_classes_painted >= 2
+        return self.learner.can_learn
 
     def _update(self) -> Generator[JobEvent, None, None]:
         """Fit to new strokes and show the result before the gate has judged."""

@@ -34,7 +34,8 @@ from napari_unet.learning.gate import ORDER
 from napari_unet.learning.instant import HeadChoice
 from napari_unet.learning.model import Model
 from napari_unet.learning.scoring import Tuned, Verdict
-from napari_unet.learning.state import LearnedFrom, State
+from napari_unet.learning.state import State
+from napari_unet.learning.status import LearnedFrom
 from napari_unet.learning.trained_head import TrainedHead
 
 __all__ = ["Header", "Parts", "read_learner", "restore", "save_learner"]
@@ -137,8 +138,7 @@ def _history(state: State) -> dict[str, Any]:
         "reach_px": state.reach_px,
         "step": state.n_steps,
         "seconds": round(state.seconds, 1),
-        "n_px": state.learned_from.n_px,
-        "n_strokes": state.learned_from.n_strokes,
+        **asdict(state.learned_from),
         "folds": state.folds,
     }
 
@@ -153,7 +153,7 @@ def restore(state: State, header: Header, parts: Parts) -> None:
     # set, but not fitted to before it was saved
     state.has_new_scales = state.config.instant.n_scales not in (None, header.n_scales)
     state.first_step, state.seconds = header.step, header.seconds
-    state.learned_from = LearnedFrom(header.n_px, header.n_strokes)
+    state.learned_from = LearnedFrom(header.n_px, header.n_strokes, header.n_objects)
     state.remembered_folds = dict(header.folds)
 
 
@@ -207,6 +207,7 @@ class Header(BaseModel):
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     n_px: Annotated[int, Field(ge=0)]
     n_strokes: Annotated[int, Field(ge=0)]
+    n_objects: Annotated[int, Field(ge=0)] = 0
     folds: dict[str, Annotated[int, Field(ge=0)]]
 
     @property

@@ -44,6 +44,8 @@ class Samples:
         one does not drown the others; classes have the same sum.
     groups
         Where the samples are, by tile.
+    is_of_objects
+        Whether the classes are the targets of annotated objects.
     """
 
     values: tuple[int, ...]
@@ -52,6 +54,7 @@ class Samples:
     folds: NDArray[np.intp]
     weights: Floats
     groups: tuple[Group, ...]
+    is_of_objects: bool = False
 
     def of_network(self, network: Network, cache: FeatureCache) -> Floats:
         """Return a network's features, shape (n, F)."""
@@ -141,6 +144,7 @@ def collect_samples(
         folds=np.concatenate(columns["folds"]),
         weights=balance(weights, targets),
         groups=tuple(groups),
+        is_of_objects=annotations.of_objects,
     )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.annotation.annotations import name_class
+from napari_unet.annotation.advice import name_class
+from napari_unet.annotation.objects import BACKGROUND
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
 from napari_unet.core.head import RidgeHead, softmax
@@ -275,6 +276,8 @@ def advise(samples: Samples, score: Score | None, names: Mapping[int, str]) -> s
     """Say what to paint, so that learning can be checked; '' where it can be."""
     if score is None:
         return ""
+    if samples.is_of_objects:
+        return _advise_objects(samples)
     counts = {
         value: len(np.unique(samples.strokes[samples.targets == index]))
         for index, value in enumerate(samples.values)
@@ -286,3 +289,20 @@ def advise(samples: Samples, score: Score | None, names: Mapping[int, str]) -> s
         f"Paint a second stroke of {' and '.join(single)}, apart from the first, so "
         "that learning can be checked."
     )
+
+
+def _advise_objects(samples: Samples) -> str:
+    """Say what is missing where objects are annotated; those that touch count as one.
+
+    Touching objects are held out together, so that the fold tells, and not the number.
+    """
+    background = [value == BACKGROUND for value in samples.values]
+    is_background = np.array(background)[samples.targets]
+    wanted = []
+    if len(np.unique(samples.folds[~is_background])) < 2:
+        wanted.append("another object, apart from the first")
+    if any(background) and len(np.unique(samples.folds[is_background])) < 2:
+        wanted.append("background at a second place")
+    if not wanted:
+        return ""
+    return f"Paint {' and '.join(wanted)}, so that learning can be checked."

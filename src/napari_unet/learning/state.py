@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 
-from napari_unet.annotation.annotations import AnnotationSet, advise_missing_class
+from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
 from napari_unet.core.device import (
@@ -34,23 +34,16 @@ from napari_unet.learning.instant import (
 from napari_unet.learning.model import Model
 from napari_unet.learning.samples import Samples, collect_samples
 from napari_unet.learning.scoring import Tuned, Verdict, advise, judge
+from napari_unet.learning.status import LearnedFrom
 from napari_unet.learning.training import Trainer
 
-__all__ = ["LearnedFrom", "State"]
+__all__ = ["State"]
 
 # fine-tuning from pretrained weights moves gently, or it forgets what they know
 _PRETRAINED_RATE = 1 / 3
 _SMALLEST_TILE_PX = 64
 _PRETRAINED_SCALES = 2
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class LearnedFrom:
-    """How much annotation the model was fitted to."""
-
-    n_px: int = 0
-    n_strokes: int = 0
 
 
 class State:
@@ -85,7 +78,7 @@ class State:
         self.n_threads = config.n_threads or default_threads()
         torch.set_num_threads(self.n_threads)
         self.cache = FeatureCache()
-        self.annotations = AnnotationSet()
+        self.annotations = AnnotationSet(mode=config.annotation_mode)
         self.start: Network | None = None
         self.is_pretrained = False
         self._max_tile_px = config.tiling.tile_px
@@ -224,7 +217,7 @@ class State:
 
     def advice(self, names: Mapping[int, str], collapse: str = "") -> str:
         """Say what to paint next, ``collapse`` first of all; '' if nothing is amiss."""
-        missing = advise_missing_class(self.annotations.values, names)
+        missing = self.annotations.advise_missing(names)
         if missing or self._samples is None:
             return missing
         for image in self.annotations.images:
@@ -308,8 +301,7 @@ class State:
         is_changed = self.model is None or model.generation != self.model.generation
         self.model = model
         self.judged_version = version
-        annotations = self.annotations
-        self.learned_from = LearnedFrom(annotations.n_px, len(annotations.strokes))
+        self.learned_from = LearnedFrom.count(self.annotations)
         return Scored(
             scores=dict(self.verdict.scores),
             chosen=self.verdict.chosen,

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from napari_unet.core.device import describe_device
 from napari_unet.jobs import Score
 
-__all__ = ["LearnerStatus"]
+if TYPE_CHECKING:
+    from napari_unet.annotation.annotations import AnnotationSet
+    from napari_unet.learning.collapse import CollapseWatch
+    from napari_unet.learning.state import State
+
+__all__ = ["LearnedFrom", "LearnerStatus", "status_of"]
+
+
+@dataclass(frozen=True)
+class LearnedFrom:
+    """How much annotation the model was fitted to."""
+
+    n_px: int = 0
+    n_strokes: int = 0
+    n_objects: int = 0
+
+    @classmethod
+    def count(cls, annotations: AnnotationSet) -> LearnedFrom:
+        """Count what is painted."""
+        n_strokes = len(annotations.strokes)
+        return cls(annotations.n_px, n_strokes, annotations.n_objects)
 
 
 @dataclass(frozen=True)
@@ -15,8 +38,10 @@ class LearnerStatus:
 
     ``chosen`` names the candidate that ``predict`` uses ('' before there is one),
     ``score`` is its held-out score, ``scores`` everyone's on the same held-out strokes.
-    ``n_scales`` is how many sizes of the image (full, half, ...) its network sees, and
-    ``reach_px`` how far around a pixel (px of the image); 0 for the forest alone.
+    ``n_objects`` counts the annotated objects, of whose parts each is one of the
+    ``n_strokes``; 0 in the mode *strokes*. ``n_scales`` is how many sizes of the image
+    (full, half, ...) its network sees, and ``reach_px`` how far around a pixel (px of
+    the image); 0 for the forest alone.
     """
 
     chosen: str = ""
@@ -29,6 +54,31 @@ class LearnerStatus:
     annotation_version: int = 0
     n_px: int = 0
     n_strokes: int = 0
+    n_objects: int = 0
     advice: str = ""
     n_scales: int = 0
     reach_px: int = 0
+
+
+def status_of(
+    state: State, watch: CollapseWatch, names: Mapping[int, str]
+) -> LearnerStatus:
+    """Return what a learner with this state has come to; ``names`` are the classes'."""
+    annotations, verdict = state.annotations, state.verdict
+    painted = LearnedFrom.count(annotations)
+    return LearnerStatus(
+        chosen=verdict.chosen,
+        score=verdict.scores.get(verdict.chosen),
+        scores=dict(verdict.scores),
+        reason=verdict.reason,
+        step=state.n_steps,
+        seconds=state.seconds,
+        device=describe_device(state.device, state.n_threads),
+        annotation_version=annotations.version,
+        n_px=painted.n_px,
+        n_strokes=painted.n_strokes,
+        n_objects=painted.n_objects,
+        advice=state.advice(names, watch.advice(annotations.shown_values, names)),
+        n_scales=state.n_scales,
+        reach_px=state.reach_px,
+    )

@@ -214,7 +214,7 @@ def _sees_all(annotations):
     """Return the same annotations, of which no stroke is held out."""
     (image,) = annotations.images
     strokes = tuple(replace(s, fold=1) for s in image.strokes)
-    return AnnotationSet(1, (replace(image, strokes=strokes),))
+    return replace(annotations, images=(replace(image, strokes=strokes),))
 
 
 @pytest.mark.parametrize("target_px", [16, 90])
@@ -257,6 +257,37 @@ def test_held_out_objects_make_no_gap():
         annotations, (1, 2), 90, 90, np.random.default_rng(0), border=Border(10, 5)
     )
     assert all((sampler.draw().border == 0).all() for _ in range(4))
+
+
+def test_annotated_objects_tell_where_gaps_are():
+    """One object in two pieces has no gap in it; two objects have one between them."""
+    for number, is_gap in ((2, False), (3, True)):
+        ids = _two_cells()
+        ids[20:30, 33:43] = number
+        source = ImageSource("0", PlaneStack(_coordinates(ids.shape)))
+        annotations = AnnotationSet(mode="objects").with_image(source, ids, 4)
+        annotations = _sees_all(annotations)
+        rng = np.random.default_rng(0)
+        sampler = PatchSampler(
+            annotations, annotations.values, 90, 90, rng, border=Border(10, 5)
+        )
+        expected = border_weights(np.where(ids > 1, ids, 0), 10, 5)
+        assert (expected.max() > 0) == is_gap
+        assert sampler.draw().border.max() == expected.max()
+
+
+def test_border_pixels_of_held_out_objects_are_no_targets():
+    ids = np.zeros((60, 70), np.uint8)
+    ids[20:30, 20:30], ids[20:30, 30:40] = 2, 3
+    ids[45:55, 20:30], ids[45:55, 30:40], ids[0] = 4, 5, 1
+    source = ImageSource("0", PlaneStack(_coordinates(ids.shape)))
+    annotations = AnnotationSet(mode="objects").with_image(source, ids, 2)
+    held_out = {s.yx[0, 0] for _, s in annotations.strokes if s.fold == HELD_OUT_FOLD}
+    assert len({y > 40 for y in held_out if y}) == 1  # one of the pairs, whole
+    sampler = _sampler(annotations, (1, 2, 3), 90, 90)
+    # a patch need not hold all of the image
+    n_seen = [int((sampler.draw().target > 0).sum()) for _ in range(12)]
+    assert max(n_seen) == 2 * 10 * 10
 
 
 @pytest.mark.parametrize("shape", [(50, 80), (50, 20), (12, 20)])

@@ -356,3 +356,57 @@ def test_the_job_tells_how_far_it_is_and_stops_when_asked():
     assert isinstance(stopped, Instances)
     assert stopped.labels[:, 15, 15].tolist() == [1, 0, 0]
     assert stopped.classes.tolist() == [0, 2]
+
+
+def _two_without_a_neck():
+    """Return the labels of two squares that touch along a whole side, and the side."""
+    labels = np.ones((24, 44), np.uint8)
+    labels[2:22, 2:42] = 2
+    border = np.zeros(labels.shape, np.float32)
+    border[2:22, 20:24] = 0.8
+    return labels, border
+
+
+def test_a_predicted_border_cuts_where_nothing_narrows():
+    labels, border = _two_without_a_neck()
+    probabilities = np.full(labels.shape, 0.9, np.float32)
+    assert split_objects(labels, probabilities).n_objects == 1
+    found = split_objects(labels, probabilities, border=border)
+    assert found.n_objects == 2
+    np.testing.assert_array_equal(found.labels > 0, labels == 2)  # with the border
+    np.testing.assert_array_equal(np.unique(found.labels[2:22, 2:20]).size, 1)
+    np.testing.assert_array_equal(np.unique(found.labels[2:22, 24:42]).size, 1)
+    # shape alone with a border will do, and never cut is never cut
+    assert split_objects(labels, border=border).n_objects == 2
+    never = InstanceConfig(split_strength=0)
+    assert split_objects(labels, border=border, settings=never).n_objects == 1
+
+
+def test_the_border_goes_with_its_plane():
+    labels, border = _two_without_a_neck()
+    film = np.stack([labels, labels])
+    borders = np.stack([np.zeros_like(border), border])
+    found = split_objects(film, border=borders, axes="TYX")
+    assert [len(np.unique(plane)) - 1 for plane in found.labels] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("border", "words"),
+    [
+        (np.zeros((3, 4)), r"\(3, 4\)"),
+        (np.full((24, 44), 1.5), "1.5"),
+        (np.full((24, 44), np.nan), "nan"),
+    ],
+)
+def test_a_border_that_does_not_fit_is_refused(border, words):
+    labels, _ = _two_without_a_neck()
+    with pytest.raises(ImageError, match=f"border.*{words}"):
+        split_objects(labels, border=border)
+
+
+def test_a_border_cuts_where_there_is_no_background_at_all():
+    labels = np.full((30, 40), 2, np.uint8)
+    border = np.zeros(labels.shape)
+    border[14:16] = border[:, 19:21] = 0.9
+    assert split_objects(labels).n_objects == 1
+    assert split_objects(labels, border=border).n_objects == 4

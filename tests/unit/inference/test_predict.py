@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from napari_unet.errors import OutOfMemoryError
-from napari_unet.inference.predict import label_dtype, predict_planes
+from napari_unet.inference.predict import predict_planes
+from napari_unet.inference.prediction import label_dtype
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, Notice, Progress, TilePredicted, finish
 
@@ -40,10 +41,10 @@ def _run(predictor, source, planes=(0,), tile_px=256, **options):
     }
     labels = {p: np.zeros(source.stack.plane_shape, int) for p in planes}
 
-    def store(plane, tile, probabilities, tile_labels):
+    def store(plane, tile, found):
         where = slice(tile.y0, tile.y1), slice(tile.x0, tile.x1)
-        stored[plane][(slice(None), *where)] = probabilities
-        labels[plane][where] = tile_labels
+        stored[plane][(slice(None), *where)] = found.probabilities
+        labels[plane][where] = found.labels
 
     job = predict_planes(predictor, source, planes, tile_px, store=store, **options)
     events = []

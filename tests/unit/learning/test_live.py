@@ -692,3 +692,22 @@ def test_saving_nothing_is_a_notice(config, tmp_path):
     events = _run(config, lambda inbox: inbox.save(str(path)))
     assert "aint" in _notices(events, "warning")[-1]
     assert not path.exists()
+
+
+def test_objects_are_learned_where_a_region_is_declared_complete(config, image):
+    """As a dock in the mode *objects* calls it: ids, and where they are all."""
+    ids = np.zeros(image.shape, np.uint16)
+    ids[16:32, 16:24], ids[16:32, 24:32] = 2, 3
+    objects = config.model_copy(update={"annotation_mode": "objects"})
+
+    def paint_objects(complete):
+        return lambda inbox: inbox.annotate(
+            "image", image, ids.copy(), complete=complete
+        )
+
+    events = _run(objects, _show(), paint_objects(None))
+    assert "declare a region complete" in _notices(events, "advice")[-1]
+    assert not _of(events, TilePredicted)
+    events = _run(objects, _show(), paint_objects(np.ones(image.shape, bool)))
+    labels = _put_together(_of(events, TilePredicted))
+    assert set(np.unique(labels)) == {1, 2}

@@ -1,0 +1,125 @@
+"""``train --annotation-mode`` and ``--complete``: what the numbers in a file mean."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.cli._console import complain, naming
+from napari_unet.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_unet.learning import Learner
+
+__all__ = ["add_annotation_mode", "annotate", "complete_files"]
+
+_ALL = "all"
+
+
+def add_annotation_mode(parser: argparse.ArgumentParser) -> None:
+    """Add ``--annotation-mode`` and ``--complete``."""
+    parser.add_argument(
+        "--annotation-mode",
+        choices=("strokes", "objects"),
+        help="strokes (default): a number for each class; objects: whole objects, each "
+        "with a number of its own (2 and up; 0 not annotated, 1 background), so that "
+        "the border between touching ones is learned",
+    )
+    parser.add_argument(
+        "--complete",
+        nargs="+",
+        default=[],
+        metavar="all|FILE",
+        help="where all is annotated but the background: a mask for each image, in the "
+        "order of the images, in which it is not 0; what is 0 in the annotation is "
+        "background there. 'all': everywhere. Objects are then read as Cellpose, "
+        "StarDist and most data sets write them: 0 background, 1 and up the objects",
+    )
+
+
+def complete_files(args: argparse.Namespace) -> list[Path]:
+    """Return the masks that ``--complete`` names, one for each image; or none.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer or more than images.
+    """
+    if args.complete in ([], [_ALL]):
+        return []
+    if len(args.complete) != len(args.image):
+        raise ConfigError(
+            f"--complete names {len(args.complete)} files for {len(args.image)} "
+            f"image{'' if len(args.image) == 1 else 's'}: each image needs its mask, "
+            "in the same order; or the word 'all'"
+        )
+    return list(map(Path, args.complete))
+
+
+def annotate(args: argparse.Namespace, learner: Learner) -> None:
+    """Give the learner every image with its annotation."""
+    masks = complete_files(args)
+    pairs = zip(args.image, args.annotation, strict=True)
+    for number, (image_path, annotation_path) in enumerate(pairs):
+        mask = masks[number] if masks else None
+        _annotate(args, learner, image_path, annotation_path, mask)
+
+
+def _annotate(
+    args: argparse.Namespace,
+    learner: Learner,
+    image_path: Path,
+    annotation_path: Path,
+    mask_path: Path | None,
+) -> None:
+    import numpy as np
+
+    from napari_unet.annotation.annotations import check_complete
+    from napari_unet.annotation.objects import number_instances
+    from napari_unet.cli._read import read_image, read_labels
+
+    image = read_image(image_path, args.axes)
+    annotation = read_labels(annotation_path).array
+    complete = None
+    if mask_path is not None:
+        with naming(mask_path):
+            mask = read_labels(mask_path).array
+            complete = check_complete(mask, annotation.shape)
+    elif args.complete:
+        complete = np.ones(annotation.shape, bool)
+    if learner.config.annotation_mode == "objects":
+        if args.complete == [_ALL]:
+            annotation = number_instances(annotation)
+        elif _looks_like_instances(annotation):
+            complain(
+                f"{annotation_path}: 1 is taken as background, 2 and up as objects; if "
+                "1 is an object too and 0 the background, add --complete all"
+            )
+    with naming(annotation_path, image_path):
+        learner.annotate(
+            image.array,
+            annotation,
+            key=str(image_path),
+            axes=image.axes_for(annotation.shape),
+            complete=complete,
+        )
+
+
+def _looks_like_instances(annotation: NDArray[np.integer[Any]]) -> bool:
+    """Whether 1 seems to be one object of many, and not the background."""
+    import numpy as np
+    from scipy import ndimage
+
+    values, n_px = np.unique(annotation, return_counts=True)
+    is_number = values > 0
+    values, n_px = values[is_number], n_px[is_number]
+    if len(values) < 3 or values[0] != 1 or values[-1] != len(values):
+        return False
+    # no rarer or larger than objects are, and in one piece
+    if not n_px[1:].min() <= n_px[0] <= n_px[1:].max():
+        return False
+    return bool(ndimage.label(annotation == 1)[1] == 1)

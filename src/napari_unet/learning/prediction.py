@@ -1,0 +1,138 @@
+"""Predictions with a learner's state: whole images, some tiles, strokes to check."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.annotation.objects import BORDER
+from napari_unet.core.source import ImageSource
+from napari_unet.inference.predict import Predictor, Store, predict_planes
+from napari_unet.inference.prediction import Prediction, label_dtype
+from napari_unet.inference.tiles import Tile
+from napari_unet.jobs import CancelToken, JobEvent, finish
+from napari_unet.learning.collapse import CollapseWatch, tiles_to_check
+from napari_unet.learning.state import State
+
+__all__ = ["check_collapse", "predict_labels", "predict_maps", "predict_tiles"]
+
+
+def predict_labels(
+    state: State,
+    watch: CollapseWatch,
+    source: ImageSource,
+    token: CancelToken | None,
+    candidate: str | None,
+) -> Generator[JobEvent, None, NDArray[Any]]:
+    """Predict labels, shape (*spatial); tiles that were not reached stay 0."""
+    predictor = _predictor(state, candidate)
+    dtype = label_dtype(state.annotations.shown(predictor.values))
+    labels = np.zeros(source.stack.spatial_shape, dtype)
+
+    def store(plane: int, tile: Tile, found: Prediction) -> None:
+        labels[_place(source, plane, tile)] = found.labels
+
+    planes = range(source.stack.n_planes)
+    yield from _predict(state, watch, predictor, source, planes, None, token, store)
+    return labels
+
+
+def predict_maps(
+    state: State,
+    watch: CollapseWatch,
+    source: ImageSource,
+    token: CancelToken | None,
+    candidate: str | None,
+) -> Generator[JobEvent, None, Prediction]:
+    """Predict probabilities; in tiles that were not reached they stay 0."""
+    predictor = _predictor(state, candidate)
+    values, shape = (
+        state.annotations.shown(predictor.values),
+        source.stack.spatial_shape,
+    )
+    maps = np.zeros((len(values), *shape), np.float32)
+    is_bordered = state.annotations.of_objects and BORDER in predictor.values
+    border = np.zeros(shape, np.float32) if is_bordered else None
+
+    def store(plane: int, tile: Tile, found: Prediction) -> None:
+        where = _place(source, plane, tile)
+        maps[(slice(None), *where)] = found.probabilities
+        if border is not None:
+            border[where] = found.border
+
+    planes = range(source.stack.n_planes)
+    yield from _predict(state, watch, predictor, source, planes, None, token, store)
+    return Prediction(values, maps, border)
+
+
+def predict_tiles(
+    state: State,
+    watch: CollapseWatch,
+    source: ImageSource,
+    index: tuple[int, ...] | None,
+    region: Tile | None,
+    token: CancelToken | None,
+) -> Generator[JobEvent, None, bool]:
+    """Predict for the events alone; return whether it got to the end."""
+    predictor, stack = _predictor(state, None), source.stack
+    planes = range(stack.n_planes) if index is None else [stack.plane_of(index)]
+    done = yield from _predict(state, watch, predictor, source, planes, region, token)
+    return done
+
+
+def check_collapse(state: State, watch: CollapseWatch, max_tiles: int) -> None:
+    """Predict a few tiles with strokes, where there is a model."""
+    if state.model is None:
+        return
+    predictor = _predictor(state, None)
+    for image, plane, tile in tiles_to_check(
+        state.annotations, state.tile_px, max_tiles
+    ):
+        finish(_predict(state, watch, predictor, image.source, [plane], tile, None))
+
+
+def _predictor(state: State, candidate: str | None) -> Predictor:
+    """Return the chosen candidate, or the one of that name."""
+    assert state.model is not None
+    if candidate is not None:
+        state.complete()
+        assert state.model is not None
+    return state.model.predictor(candidate)
+
+
+def _predict(
+    state: State,
+    watch: CollapseWatch,
+    predictor: Predictor,
+    source: ImageSource,
+    planes: Sequence[int],
+    region: Tile | None,
+    token: CancelToken | None,
+    store: Store | None = None,
+) -> Generator[JobEvent, None, bool]:
+    """Predict tiles; the watch sees those of the chosen candidate."""
+    assert state.model is not None
+    job = predict_planes(
+        predictor,
+        source,
+        planes,
+        state.tile_px,
+        region=region,
+        store=store,
+        token=token,
+        of_objects=state.annotations.of_objects,
+    )
+    if predictor.name == state.model.chosen:
+        values = state.annotations.shown(predictor.values)
+        job = watch.follow(job, state.annotations, values)
+    done = yield from job
+    return done
+
+
+def _place(source: ImageSource, plane: int, tile: Tile) -> tuple[int | slice, ...]:
+    """Return where a tile is in an array of the image's spatial shape."""
+    rows, columns = slice(tile.y0, tile.y1), slice(tile.x0, tile.x1)
+    return (*source.stack.index(plane), rows, columns)
