@@ -1,4 +1,4 @@
-"""What the paper benchmark trains and tests on: halves of sets, targets, parts of them.
+"""What the paper benchmark trains and tests on: halves of sets, and parts of them.
 
 Nothing here is chosen by results: the halves follow from the manifest alone.
 """
@@ -16,8 +16,6 @@ from _data import Row
 from numpy.typing import NDArray
 
 from napari_unet.annotation.objects import number_instances, object_targets
-
-__all__ = ["REGION_PX", "SETS", "PaperSet", "Sample", "keep_part", "read_half", "split"]
 
 REGION_PX = 64
 """Side of the squares that are annotated where only a part is."""
@@ -46,17 +44,17 @@ SETS = {
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One image (Y, X), its truth as the file has it, and its targets.
+    """One image (Y, X), its truth as the file has it, and its complete annotation.
 
-    ``targets``: 0 unlabelled, 1 background, 2 inside an object, 3 border between
-    touching ones; of membranes: 1 membrane, 2 cell. ``truth``: ids of objects, 0 the
-    background; of membranes 0 and 1.
+    ``truth``: ids of objects, 0 the background; of membranes 0, of cells 1.
+    ``annotation``: 0 unlabelled, 1 background, 2 and up one for each object; of
+    membranes 1, of cells 2.
     """
 
     name: str
     image: NDArray[Any]
     truth: NDArray[Any]
-    targets: NDArray[np.uint8]
+    annotation: NDArray[Any]
 
 
 def split(name: str, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
@@ -78,42 +76,52 @@ def split(name: str, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
 
 
 def read_half(folder: Path, rows: Sequence[Row]) -> list[Sample]:
-    """Read images with truth and targets."""
+    """Read images with truth and annotation."""
     return [_read(folder, row) for row in rows]
 
 
 def keep_part(
     samples: Sequence[Sample], fraction: float, seed: int
-) -> list[NDArray[np.uint8]]:
-    """Return targets of which only about ``fraction`` of all pixels is labelled.
+) -> list[NDArray[Any]]:
+    """Return annotations of which only about ``fraction`` of all pixels is left.
 
-    Squares of `REGION_PX` are labelled completely, in an order drawn by ``seed``, until
-    the fraction is reached; smaller fractions are parts of larger ones. The first is
-    one with as many classes as any, so that every method knows of all it can.
+    Squares of `REGION_PX` stay completely annotated, in an order drawn by ``seed``,
+    until the fraction is reached; smaller fractions are parts of larger ones. The first
+    is one with as many objects as any, so that every method knows of all classes.
     """
-    targets = [sample.targets for sample in samples]
+    whole = [sample.annotation for sample in samples]
     if fraction >= 1:
-        return [part.copy() for part in targets]
+        return [part.copy() for part in whole]
     squares = [
         (number, slice(y, y + REGION_PX), slice(x, x + REGION_PX))
-        for number, part in enumerate(targets)
+        for number, part in enumerate(whole)
         for y in range(0, part.shape[0], REGION_PX)
         for x in range(0, part.shape[1], REGION_PX)
     ]
     order = np.random.default_rng(seed).permutation(len(squares))
     squares = [squares[place] for place in order]
-    n_classes = [len(np.unique(targets[n][y, x])) for n, y, x in squares]
-    squares.insert(0, squares.pop(int(np.argmax(n_classes))))
-    wanted_px = fraction * sum(part.size for part in targets)
-    kept = [np.zeros_like(part) for part in targets]
+    n_values = [len(np.unique(whole[n][y, x])) for n, y, x in squares]
+    squares.insert(0, squares.pop(int(np.argmax(n_values))))
+    wanted_px = fraction * sum(part.size for part in whole)
+    kept = [np.zeros_like(part) for part in whole]
     n_px = 0
     for number, *place in squares:
         if n_px >= wanted_px:
             break
-        square = targets[number][tuple(place)]
+        square = whole[number][tuple(place)]
         kept[number][tuple(place)] = square
         n_px += square.size
     return kept
+
+
+def targets_of(kind: str, annotation: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return what a network learns: 0 unlabelled, 1 background, 2 inside, 3 border.
+
+    The learner makes the same of its annotation by itself. Of membranes: 1 and 2.
+    """
+    if kind == "instance":
+        return object_targets(annotation)
+    return annotation.astype(np.uint8)
 
 
 def _read(folder: Path, row: Row) -> Sample:
@@ -124,8 +132,4 @@ def _read(folder: Path, row: Row) -> Sample:
             f"{row.set}/{row.name}: axes {row.axes}, image {image.shape}, labels "
             f"{truth.shape}: this benchmark is for grey images with labels of that size"
         )
-    if row.kind == "instance":
-        targets = object_targets(number_instances(truth))
-    else:
-        targets = truth.astype(np.uint8) + np.uint8(1)
-    return Sample(row.name, image, truth, targets)
+    return Sample(row.name, image, truth, number_instances(truth))

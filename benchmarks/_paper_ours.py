@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from _paper_data import Sample
 from _paper_scores import score
 from numpy.typing import NDArray
@@ -34,19 +33,20 @@ def run_own(
     name: str,
     kind: str,
     train: Sequence[Sample],
-    targets: Sequence[NDArray[np.uint8]],
+    annotations: Sequence[NDArray[Any]],
     test: Sequence[Sample],
     *,
     budget_px: float,
     config: dict[str, Any],
 ) -> Record:
-    """Train a learner on the targets; return measures on the tested images.
+    """Train a learner on the annotations; return measures on the tested images.
 
     ``"network"`` is the fine-tuned network alone, ``"shown"`` what ``predict`` gives,
     which the gate chooses from it, the instant stage and the forest.
     """
-    learner = Learner(LearnerConfig(**config, **OURS[name]))
-    for sample, part in zip(train, targets, strict=True):
+    mode = "objects" if kind == "instance" else "strokes"
+    learner = Learner(LearnerConfig(**config, **OURS[name], annotation_mode=mode))
+    for sample, part in zip(train, annotations, strict=True):
         if part.any():
             learner.annotate(sample.image, part, key=sample.name, axes="YX")
     started, cpu_s = time.perf_counter(), time.process_time()
@@ -61,15 +61,13 @@ def run_own(
     for title, candidate in (("network", "fine-tuned"), ("shown", None)):
         if candidate == chosen:
             continue  # what is shown is the network
-        probabilities = [
+        predictions = [
             finish(
-                learner.predict_job(
-                    sample.image, axes="YX", probabilities=True, candidate=candidate
-                )
+                learner.predict_maps_job(sample.image, axes="YX", candidate=candidate)
             )
             for sample in test
         ]
-        found[title] = score(kind, test, probabilities, learner.class_values)
+        found[title] = score(kind, test, predictions)
     found.setdefault("network", found["shown"])
     return {
         "scores": found,

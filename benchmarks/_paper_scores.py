@@ -1,4 +1,4 @@
-"""From class probabilities to objects and measures, the same for every method."""
+"""From probabilities to objects and measures, the same for every method."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from napari_unet.core.metrics import evaluate_em, evaluate_instances
 from napari_unet.inference.instances import split_objects
+from napari_unet.inference.prediction import Prediction
 
 __all__ = ["MEASURES", "score"]
 
-_INSIDE = 2
 _EM = {
     "v_rand": "V_Rand",
     "v_info": "V_Info",
@@ -36,10 +36,7 @@ MEASURES: dict[str, dict[str, str]] = {"semantic": _EM, "instance": _OBJECTS}
 
 
 def score(
-    kind: str,
-    samples: Sequence[Sample],
-    probabilities: Sequence[NDArray[np.float32]],
-    values: Sequence[int],
+    kind: str, samples: Sequence[Sample], predictions: Sequence[Prediction]
 ) -> dict[str, float]:
     """Return a method's measures on the tested images.
 
@@ -50,19 +47,20 @@ def score(
         objects of all images together, each counting the same.
     samples
         Tested images.
-    probabilities
-        (K, Y, X) each, in the order of ``values``.
-    values
-        Class values: 1 background or membrane, 2 inside, 3 border.
+    predictions
+        Of each: 1 background or membrane, 2 object or cell, and the border's
+        probability where the method knows it.
     """
     found: dict[str, Any]
     if kind == "semantic":
-        labels = [np.array(values)[part.argmax(axis=0)] for part in probabilities]
-        found = evaluate_em(
-            np.stack(labels), np.stack([s.truth for s in samples]) + 1, membrane=1
-        )
+        labels = np.stack([prediction.labels for prediction in predictions])
+        truth = np.stack([sample.truth for sample in samples])
+        found = evaluate_em(labels, truth + 1, membrane=1)
     else:
-        objects = [_objects(part, values) for part in probabilities]
+        objects = [
+            split_objects(p.labels, p.probabilities, border=p.border).labels
+            for p in predictions
+        ]
         truth = _in_one([sample.truth for sample in samples])
         found = evaluate_instances(_in_one(objects), truth)
         is_found = np.concatenate([part.ravel() for part in objects]) > 0
@@ -70,21 +68,6 @@ def score(
         union = np.count_nonzero(is_found | is_true)
         found["foreground_iou"] = np.count_nonzero(is_found & is_true) / max(union, 1)
     return {name: float(found[name]) for name in MEASURES[kind]}
-
-
-def _objects(
-    probabilities: NDArray[np.float32], values: Sequence[int]
-) -> NDArray[np.integer]:
-    """Return ids of objects: inside and border together, parted where border is likely.
-
-    A border lowers the probability of being inside, by which the distance that objects
-    are parted by is scaled.
-    """
-    order = list(values)
-    labels = np.array(order)[probabilities.argmax(axis=0)]
-    merged = np.minimum(labels, _INSIDE)
-    inside = probabilities[order.index(_INSIDE)]
-    return split_objects(merged, np.clip(inside, 0, 1)).labels
 
 
 def _in_one(parts: Sequence[NDArray[np.integer]]) -> NDArray[np.int64]:

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from _paper_data import Sample
+from _paper_data import Sample, targets_of
 from _paper_peers import PEERS, Peer, package_of
 from _paper_scores import score
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
+
+from napari_unet.annotation.objects import BORDER, shown_value, shown_values
+from napari_unet.inference.prediction import Prediction
 
 __all__ = ["n_steps_for", "predict_windows", "run_peer", "soft_dice_loss"]
 
@@ -28,16 +31,17 @@ def run_peer(
     name: str,
     kind: str,
     train: Sequence[Sample],
-    targets: Sequence[NDArray[np.uint8]],
+    annotations: Sequence[NDArray[Any]],
     test: Sequence[Sample],
     *,
     budget_px: float,
     seed: int,
     device: str,
 ) -> Record:
-    """Train a peer on the targets; return its measures on the tested images."""
+    """Train a peer on the annotations; return its measures on the tested images."""
     peer = PEERS[name]
     torch.manual_seed(seed)
+    targets = [targets_of(kind, part) for part in annotations]
     values = sorted({int(v) for part in targets for v in np.unique(part)} - {0})
     started, cpu_s = time.perf_counter(), time.process_time()
     network = peer.build(len(values)).to(device)
@@ -48,12 +52,15 @@ def run_peer(
     _train(network, crops, peer, n_steps, device)
     train_s = time.perf_counter() - started
     cpu_s = time.process_time() - cpu_s
-    predicted = [
-        predict_windows(network, _normalised(sample.image), peer.patch_px, device)
+    predictions = [
+        _merged(
+            predict_windows(network, _normalised(sample.image), peer.patch_px, device),
+            values,
+        )
         for sample in test
     ]
     return {
-        "scores": {"network": score(kind, test, predicted, values)},
+        "scores": {"network": score(kind, test, predictions)},
         "n_steps": n_steps,
         "batch": peer.batch,
         "patch_px": peer.patch_px,
@@ -111,6 +118,20 @@ def predict_windows(
     assert total is not None
     result: Floats = (total / weights)[:, :height, :width].numpy()
     return result
+
+
+def _merged(probabilities: Floats, values: Sequence[int]) -> Prediction:
+    """Return the prediction with the border as a part of the objects.
+
+    Unlike the learner's, these probabilities know how rare a border is: the loss has
+    no class weights.
+    """
+    shown = shown_values(values)
+    merged = np.zeros((len(shown), *probabilities.shape[1:]), np.float32)
+    for value, part in zip(values, probabilities, strict=True):
+        merged[shown.index(int(shown_value(value)))] += part
+    border = probabilities[values.index(BORDER)] if BORDER in values else None
+    return Prediction(shown, merged, border)
 
 
 def _train(

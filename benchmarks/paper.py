@@ -145,7 +145,7 @@ def run_one(
 
     train_rows, test_rows = split(rows[0].set, rows)
     train, test = (read_half(args.data, half) for half in (train_rows, test_rows))
-    targets = keep_part(train, fraction, seed)
+    annotations = keep_part(train, fraction, seed)
     budget_mpx = args.budget_mpx
     if method == "paper" and args.paper_mpx is not None:
         budget_mpx = args.paper_mpx
@@ -153,14 +153,14 @@ def run_one(
     if method in OURS:
         config = {"device": args.device, "n_threads": args.threads, "seed": seed}
         result = run_own(
-            method, kind, train, targets, test, budget_px=budget_px, config=config
+            method, kind, train, annotations, test, budget_px=budget_px, config=config
         )
     else:
         result = run_peer(
             method,
             kind,
             train,
-            targets,
+            annotations,
             test,
             budget_px=budget_px,
             seed=seed,
@@ -171,7 +171,7 @@ def run_one(
         "kind": kind,
         "train": [sample.name for sample in train],
         "test": [sample.name for sample in test],
-        "n_annotated_px": sum(int((part > 0).sum()) for part in targets),
+        "n_annotated_px": sum(int((part > 0).sum()) for part in annotations),
     }
 
 

@@ -11,11 +11,16 @@ def row(name, group=None, of="dsb2018_fluo"):
     return Row(of, name, "YX", "instance", group or name)
 
 
-def sample(targets):
+def sample(annotation):
     from _paper_data import Sample
 
-    targets = np.asarray(targets, np.uint8)
-    return Sample("a", np.zeros(targets.shape, np.uint8), targets, targets)
+    return Sample("a", np.zeros(annotation.shape, np.uint8), annotation, annotation)
+
+
+def prediction(*probabilities, border=None):
+    from napari_unet.inference.prediction import Prediction
+
+    return Prediction((1, 2), np.stack(probabilities).astype(np.float32), border)
 
 
 def line(name, part, seed=0, fraction=1.0, commit="abc", **measures):
@@ -83,19 +88,19 @@ def test_the_manifest_tells_mosaics(tmp_path):
 def test_a_part_is_whole_squares_about_so_large_and_lies_in_larger_parts():
     from _paper_data import REGION_PX, keep_part
 
-    targets = np.ones((8 * REGION_PX, 8 * REGION_PX), np.uint8)
-    targets[-5:, -5:] = 2
-    targets[-5:, -6] = 3
-    pair = [sample(targets), sample(np.ones_like(targets))]
+    ids = np.ones((8 * REGION_PX, 8 * REGION_PX), np.uint8)
+    ids[-5:, -5:] = 2
+    ids[-5:, -9:-7] = 3
+    pair = [sample(ids), sample(np.ones_like(ids))]
     small, large = (keep_part(pair, fraction, 3) for fraction in (0.01, 0.25))
     n_square = REGION_PX**2
     assert sum((part > 0).sum() for part in small) == 2 * n_square
     assert sum((part > 0).sum() for part in large) == 32 * n_square
-    # the one square that has all classes comes first
+    # the one square that has all objects comes first
     assert set(np.unique(small[0])) == {0, 1, 2, 3}
     for one, other, whole in zip(small, large, pair, strict=True):
         assert (other[one > 0] == one[one > 0]).all()
-        assert (whole.targets[other > 0] == other[other > 0]).all()
+        assert (whole.annotation[other > 0] == other[other > 0]).all()
     assert not np.array_equal(large[0], keep_part(pair, 0.25, 4)[0])
     assert all((part > 0).all() for part in keep_part(pair, 1.0, 3))
 
@@ -157,13 +162,12 @@ def test_a_peer_learns_what_is_easy(monkeypatch):
     monkeypatch.setitem(PEERS, "monai", tiny)
     truth = np.zeros((40, 48), np.uint8)
     truth[5:20, 5:20], truth[25:38, 25:40] = 1, 2
-    targets = (truth > 0).astype(np.uint8) + 1
-    both = [Sample("a", (truth > 0) * np.uint8(200), truth, targets)]
+    both = [Sample("a", (truth > 0) * np.uint8(200), truth, truth + 1)]
     result = run_peer(
         "monai",
         "instance",
         both,
-        [targets],
+        [both[0].annotation],
         both,
         budget_px=4e5,
         seed=0,
@@ -175,34 +179,47 @@ def test_a_peer_learns_what_is_easy(monkeypatch):
 
 
 def test_objects_of_several_images_are_counted_apart():
-    from _paper_data import Sample
     from _paper_scores import score
 
     truth = np.zeros((30, 30), np.uint8)
     truth[5:15, 5:15] = 1
-    parts = [Sample(name, truth, truth, truth + 1) for name in "ab"]
-    right = np.stack([truth == 0, truth == 1]).astype(np.float32)
-    nothing = np.stack([np.ones_like(truth), truth * 0]).astype(np.float32)
-    found = score("instance", parts, [right, nothing], [1, 2])
+    parts = [sample(truth), sample(truth)]
+    right = prediction(truth == 0, truth == 1)
+    nothing = prediction(truth < 2, truth == 2)
+    found = score("instance", parts, [right, nothing])
     assert found["seg"] == pytest.approx(0.5)
     assert found["ap50"] == pytest.approx(0.5)
     assert found["foreground_iou"] == pytest.approx(0.5)
 
 
-def test_a_border_belongs_to_its_object_and_parts_two():
-    from _paper_data import Sample
+def test_a_peers_border_belongs_to_its_object_and_parts_two():
     from _paper_scores import score
+    from _paper_training import _merged
 
     truth = np.zeros((40, 60), np.uint8)
     truth[10:30, 10:30], truth[10:30, 30:50] = 1, 2
     border = np.zeros(truth.shape, bool)
-    border[10:30, 28:32] = True
+    border[10:30, 27:33] = True
     one_hot = np.stack([truth == 0, (truth > 0) & ~border, border])
-    probabilities = one_hot.astype(np.float32) * 0.94 + 0.02
-    whole = [Sample("a", truth, truth, truth)]
-    found = score("instance", whole, [probabilities], [1, 2, 3])
+    merged = _merged(one_hot.astype(np.float32) * 0.94 + 0.02, [1, 2, 3])
+    found = score("instance", [sample(truth)], [merged])
     assert found["f1_50"] == 1
     assert found["foreground_iou"] == 1
+    without = prediction(*merged.probabilities)
+    assert score("instance", [sample(truth)], [without])["f1_50"] < 1
+
+
+def test_membranes_are_measured_as_in_the_challenge():
+    from _paper_scores import score
+
+    truth = np.ones((20, 20), np.uint8)
+    truth[:, 9:11] = 0
+    found = score("semantic", [sample(truth)], [prediction(truth == 0, truth == 1)])
+    assert found["v_rand"] == 1
+    assert found["warping_error"] == 0
+    gone = score("semantic", [sample(truth)], [prediction(truth > 1, truth < 2)])
+    assert gone["v_rand"] < 0.8
+    assert gone["foreground_iou"] == pytest.approx(0.9)
 
 
 def test_the_best_peer_is_the_best_in_the_sets_own_measure():
@@ -260,19 +277,16 @@ def test_ours_is_trained_for_the_budget_and_measured_as_network_and_as_shown():
     from _paper_data import Sample
     from _paper_ours import run_own
 
-    from napari_unet.annotation.objects import number_instances, object_targets
-
     rng = np.random.default_rng(0)
     truth = np.zeros((96, 96), np.uint8)
-    truth[10:40, 10:40], truth[50:85, 45:80] = 1, 2
+    truth[10:40, 10:40], truth[10:40, 40:70], truth[55:85, 45:80] = 1, 2, 3
     image = ((truth > 0) * 120 + rng.integers(0, 40, truth.shape)).astype(np.uint8)
-    targets = object_targets(number_instances(truth))
-    both = [Sample("a", image, truth, targets)]
+    both = [Sample("a", image, truth, truth + 1)]
     result = run_own(
         "compact",
         "instance",
         both,
-        [targets],
+        [both[0].annotation],
         both,
         budget_px=2 * 4 * 128**2,
         config={"device": "cpu", "n_threads": 1, "seed": 0},
