@@ -209,6 +209,17 @@ def test_a_peers_border_belongs_to_its_object_and_parts_two():
     assert score("instance", [sample(truth)], [without])["f1_50"] < 1
 
 
+def test_a_peers_pixel_is_what_is_likeliest_of_its_own_classes():
+    from _paper_training import _merged
+
+    pixels = np.array([[0.4, 0.3, 0.3], [0.3, 0.5, 0.2], [0.1, 0.4, 0.5]], np.float32)
+    found = _merged(pixels.T[:, None], [1, 2, 3])
+    assert found.labels.tolist() == [[1, 2, 2]]
+    np.testing.assert_allclose(found.probabilities.sum(axis=0), 1, rtol=1e-6)
+    assert (found.border <= found.probabilities[1]).all()
+    assert _merged(pixels.T[:2, None], [1, 2]).border is None
+
+
 def test_membranes_are_measured_as_in_the_challenge():
     from _paper_scores import score
 
