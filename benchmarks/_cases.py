@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from _data import Picture, Row
+from _data import Picture, Row, read_picture
 from _judge import Judged, score_labels
+from _runs import Task, read_sets, shard_of
 from numpy.typing import NDArray
 
 from napari_unet import Learner, LearnerConfig
 from napari_unet.annotation.simulate import simulate_strokes
 from napari_unet.jobs import HeadFitted, TilePredicted, finish
 
-__all__ = ["Case", "plan_cases", "run_learner", "run_scratch", "warm_up"]
+__all__ = [
+    "Case",
+    "plan_cases",
+    "plan_tasks",
+    "run_learner",
+    "run_scratch",
+    "warm_up",
+]
 
 INSTANT = ("forest", "instant", "instant+forest")
 TUNED = ("fine-tuned", "fine-tuned+forest")
 Record = dict[str, Any]
+Work = Callable[["Case", str, Picture, Picture | None], Record]
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,33 @@ def plan_cases(
                 second = other if len(rows) > 1 else None
                 cases.append(Case(name, image, second, n_strokes, seed))
     return cases
+
+
+def plan_tasks(
+    args: argparse.Namespace, cases: Sequence[Case], parts: Sequence[str], work: Work
+) -> list[Task]:
+    """Return the parts of this shard's cases."""
+    rows = {
+        (row.set, row.name): row for part in read_sets(args).values() for row in part
+    }
+
+    def do(case: Case, part: str) -> Record:
+        painted = read_picture(args.data, rows[case.set, case.image], args.window)
+        other = None
+        if case.other:
+            other = read_picture(args.data, rows[case.set, case.other], args.window)
+        return work(case, part, painted, other)
+
+    return [
+        Task(
+            asdict(case),
+            part,
+            f"{case.set} {case.image}, {case.n_strokes} strokes, seed {case.seed}",
+            partial(do, case, part),
+        )
+        for case in shard_of(args, cases)
+        for part in parts
+    ]
 
 
 def run_learner(

@@ -22,12 +22,17 @@ _PLANAR = {"YX", "YXC", "CYX"}
 
 @dataclass(frozen=True)
 class Row:
-    """One image of the manifest; ``kind`` is 'instance' or 'semantic'."""
+    """One image of the manifest; ``kind`` is 'instance' or 'semantic'.
+
+    ``group``: what the manifest notes as a mosaic that several images were cut from;
+    else the image's name.
+    """
 
     set: str
     name: str
     axes: str
     kind: str
+    group: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +52,9 @@ def read_manifest(folder: Path) -> dict[str, list[Row]]:
         for line in csv.DictReader(file):
             is_complete = line["kind"] in ("instance", "semantic")
             if line["axes"] in _PLANAR and is_complete:
-                row = Row(line["set"], line["name"], line["axes"], line["kind"])
+                name, note = line["name"], line.get("note") or ""
+                group = note if note.startswith("mosaic-group") else name
+                row = Row(line["set"], name, line["axes"], line["kind"], group)
                 sets.setdefault(row.set, []).append(row)
     return sets
 

@@ -16,26 +16,40 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from _cases import Case
-    from _data import Picture, Row
+    from _data import Row
 
 __all__ = [
+    "Task",
     "add_arguments",
+    "add_stroke_arguments",
     "base_settings",
     "limit_threads",
     "put_between_marks",
+    "read_lines",
     "read_records",
     "read_sets",
     "run_tasks",
+    "shard_of",
+    "stroke_settings",
 ]
 
 Record = dict[str, Any]
-Work = Callable[["Case", str, "Picture", "Picture | None"], Record]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One part of a case: what names it in the file and on the screen, and its work."""
+
+    case: Record
+    part: str
+    title: str
+    work: Callable[[], Record]
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -51,14 +65,18 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--markdown", type=Path, help="page to put the tables into")
     parser.add_argument("--sets", nargs="+", help="only these sets")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--window", type=int, default=768, help="largest side (px)")
-    parser.add_argument(
-        "--start", choices=["bundled", "scratch"], default="bundled", help="weights"
-    )
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--shard", default="0/1", help="i/n: every n-th case from i")
     parser.add_argument("--report", action="store_true", help="only print the tables")
+
+
+def add_stroke_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of those that paint strokes on an image."""
+    parser.add_argument("--window", type=int, default=768, help="largest side (px)")
+    parser.add_argument(
+        "--start", choices=["bundled", "scratch"], default="bundled", help="weights"
+    )
 
 
 def limit_threads(n_threads: int) -> None:
@@ -67,21 +85,25 @@ def limit_threads(n_threads: int) -> None:
         os.environ[name] = str(n_threads)
 
 
-def base_settings(args: argparse.Namespace) -> Record:
+def base_settings(args: argparse.Namespace, start: str = "bundled") -> Record:
     """Return what must be equal for cases to stand in one table."""
     from napari_unet import __version__
     from napari_unet.core.start import bundled_path
 
-    path = bundled_path("compact") if args.start == "bundled" else None
+    path = bundled_path("compact") if start == "bundled" else None
     return {
         "weights": hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path else "",
         "data": args.data.resolve().name,
-        "window_px": args.window,
-        "start": args.start,
         "device": args.device,
         "threads": args.threads,
         "version": __version__,
     }
+
+
+def stroke_settings(args: argparse.Namespace) -> Record:
+    """Return the same, of those that paint strokes on an image."""
+    settings = base_settings(args, args.start)
+    return {**settings, "window_px": args.window, "start": args.start}
 
 
 def read_sets(args: argparse.Namespace) -> dict[str, list[Row]]:
@@ -94,49 +116,32 @@ def read_sets(args: argparse.Namespace) -> dict[str, list[Row]]:
     return {name: sets[name] for name in args.sets or sets}
 
 
-def run_tasks(
-    args: argparse.Namespace,
-    settings: Record,
-    cases: Sequence[Case],
-    parts: Sequence[str],
-    work: Work,
-) -> int:
-    """Do what this shard has to do and the file does not hold; count failures."""
-    from _data import read_picture
-
-    rows = {
-        (row.set, row.name): row for part in read_sets(args).values() for row in part
-    }
+def shard_of(args: argparse.Namespace, items: Sequence[T]) -> Sequence[T]:
+    """Return this shard's part of them."""
     first, n_shards = (int(number) for number in args.shard.split("/"))
-    done = {_key(line) for line in _read_lines(args.out, settings)}
-    tasks = [
-        (case, part)
-        for case in cases[first::n_shards]
-        for part in parts
-        if _key({"case": asdict(case), "part": part}) not in done
-    ]
+    return items[first::n_shards]
+
+
+def run_tasks(args: argparse.Namespace, settings: Record, tasks: Sequence[Task]) -> int:
+    """Do what the file does not hold; count failures."""
+    done = {_key(line) for line in read_lines(args.out, settings)}
+    tasks = [t for t in tasks if _key({"case": t.case, "part": t.part}) not in done]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     origin = describe_origin()
     n_failed = 0
-    for number, (case, part) in enumerate(tasks, start=1):
-        painted, other = (
-            read_picture(args.data, rows[case.set, name], args.window) if name else None
-            for name in (case.image, case.other)
-        )
-        assert painted is not None
+    for number, task in enumerate(tasks, start=1):
         started = time.perf_counter()
         try:
-            result = work(case, part, painted, other)
+            result = task.work()
         except Exception:  # one bad case must not end a night's run
             traceback.print_exc()
             n_failed += 1
             continue
-        line = {"case": asdict(case), "part": part, **result}
+        line = {"case": task.case, "part": task.part, **result}
         line["wall_s"] = round(time.perf_counter() - started, 1)
         _append(args.out, {**line, "settings": settings, "origin": origin})
         print(
-            f"{number}/{len(tasks)} {case.set} {case.image}, {case.n_strokes} strokes, "
-            f"seed {case.seed}, {part}: {line['wall_s']} s",
+            f"{number}/{len(tasks)} {task.title}, {task.part}: {line['wall_s']} s",
             file=sys.stderr,
             flush=True,
         )
@@ -153,7 +158,7 @@ def read_records(
     counts as it was last.
     """
     parts: dict[str, dict[str, Record]] = {}
-    for line in _read_lines(args.out, settings):
+    for line in read_lines(args.out, settings):
         case = line["case"]
         if case["seed"] in args.seeds and (not args.sets or case["set"] in args.sets):
             parts.setdefault(_key(line)[0], {})[line["part"]] = line
@@ -203,7 +208,7 @@ def _key(line: Record) -> tuple[str, str]:
     return json.dumps(line["case"], sort_keys=True), line["part"]
 
 
-def _read_lines(path: Path, settings: Record) -> Iterator[Record]:
+def read_lines(path: Path, settings: Record) -> Iterator[Record]:
     """Yield the lines of a file that were run with these settings."""
     if not path.exists():
         return

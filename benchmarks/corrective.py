@@ -18,12 +18,13 @@ from typing import Any
 
 from _runs import (
     add_arguments,
-    base_settings,
+    add_stroke_arguments,
     limit_threads,
     put_between_marks,
     read_records,
     read_sets,
     run_tasks,
+    stroke_settings,
 )
 
 
@@ -32,7 +33,7 @@ def main() -> int:
     args = parse_arguments()
     limit_threads(args.threads)
     settings = {
-        **base_settings(args),
+        **stroke_settings(args),
         "n_rounds": args.rounds,
         "n_strokes": args.strokes,
         "fine_tune_s": args.fine_tune_s,
@@ -57,6 +58,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser, "corrective")
+    add_stroke_arguments(parser)
     parser.add_argument("--rounds", type=int, default=5, help="after the start")
     parser.add_argument(
         "--strokes", type=int, default=3, help="strokes that a round adds, in all"
@@ -72,7 +74,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def run(args: argparse.Namespace, settings: dict[str, Any]) -> int:
     """Run the cases of this shard that are not in the file; count failures."""
-    from _cases import plan_cases, warm_up
+    from _cases import plan_cases, plan_tasks, warm_up
     from _rounds import run_rounds
 
     from napari_unet import LearnerConfig
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace, settings: dict[str, Any]) -> int:
         fine_tune_s=args.fine_tune_s,
         config=config,
     )
-    return run_tasks(args, settings, cases, ["rounds"], work)
+    return run_tasks(args, settings, plan_tasks(args, cases, ["rounds"], work))
 
 
 if __name__ == "__main__":

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from _runs import (
     add_arguments,
-    base_settings,
+    add_stroke_arguments,
     limit_threads,
     put_between_marks,
     read_records,
     read_sets,
     run_tasks,
+    stroke_settings,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def main() -> int:
     """Run what is not done yet, then print the tables and draw the curve."""
     args = parse_arguments()
     limit_threads(args.threads)
-    settings = base_settings(args)
+    settings = stroke_settings(args)
     n_failed = 0 if args.report else run(args, settings)
     records = [
         record
@@ -75,6 +76,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser, "interactive")
+    add_stroke_arguments(parser)
     parser.add_argument("--strokes", nargs="+", type=int, default=[1, 3, 8])
     parser.add_argument(
         "--times",
@@ -104,7 +106,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def run(args: argparse.Namespace, settings: dict[str, Any]) -> int:
     """Run the parts of this shard that are not in the file; count failures."""
-    from _cases import plan_cases, warm_up
+    from _cases import plan_cases, plan_tasks, warm_up
     from peers import installed_peers
 
     from napari_unet import LearnerConfig
@@ -116,7 +118,7 @@ def run(args: argparse.Namespace, settings: dict[str, Any]) -> int:
     config = LearnerConfig(device=args.device, n_threads=args.threads, start=args.start)
     warm_up(config)
     work = partial(run_part, config=config, times_s=args.times)
-    return run_tasks(args, settings, cases, parts, work)
+    return run_tasks(args, settings, plan_tasks(args, cases, parts, work))
 
 
 def run_part(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import numpy as np
 from _cases import Case
 from _data import Picture
 from _judge import score_labels
+from _torchvision import make_importable
 from numpy.typing import NDArray
 
 from napari_unet.annotation.simulate import simulate_strokes
@@ -115,7 +115,6 @@ TITLES = {
     "convpaint": "napari-convpaint (Gaussian features)",
 }
 _MODULES = {"scikit-image": "skimage", "convpaint": "napari_convpaint"}
-_KEPT: list[Any] = []
 _PACKAGES = {"scikit-image": "scikit-image", "convpaint": "napari-convpaint"}
 
 
@@ -140,22 +139,8 @@ def _without_lone_channel(image: Image) -> Image:
 
 
 def _import_convpaint() -> Any:
-    """Import napari-convpaint also where torchvision does not fit torch.
-
-    A torchvision built for CUDA beside a torch for the CPU fails at its import, because
-    an operator that convpaint never calls is missing: naming the operator is enough.
-    """
-    import torch
-
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float limit) -> Tensor")
-        _KEPT.append(library)  # its operators go when it goes
+    """Import napari-convpaint also where torchvision does not fit torch."""
+    make_importable()
     from napari_convpaint.convpaint_model import ConvpaintModel
 
     return ConvpaintModel

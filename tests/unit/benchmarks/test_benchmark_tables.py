@@ -1,21 +1,10 @@
 """The benchmarks' arithmetic: what stands in the tables is what was measured."""
 
 import json
-import sys
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-FOLDER = str(Path(__file__).parents[3] / "benchmarks")
-
-
-@pytest.fixture(autouse=True)
-def _find_benchmarks():
-    sys.path.insert(0, FOLDER)
-    yield
-    sys.path.remove(FOLDER)
 
 
 def record(name, seed, n_strokes=3, **scores):
