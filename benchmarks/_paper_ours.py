@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from _paper_data import Sample
+from _paper_data import Sample, smallest_px
 from _paper_scores import score
 from numpy.typing import NDArray
 
@@ -67,7 +67,7 @@ def run_own(
             )
             for sample in test
         ]
-        found[title] = score(kind, test, predictions)
+        found[title] = score(kind, test, predictions, smallest_px(annotations))
     found.setdefault("network", found["shown"])
     return {
         "scores": found,

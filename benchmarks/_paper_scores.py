@@ -9,6 +9,7 @@ import numpy as np
 from _paper_data import Sample
 from numpy.typing import NDArray
 
+from napari_unet.config import InstanceConfig
 from napari_unet.core.metrics import evaluate_em, evaluate_instances
 from napari_unet.inference.instances import split_objects
 from napari_unet.inference.prediction import Prediction
@@ -36,7 +37,10 @@ MEASURES: dict[str, dict[str, str]] = {"semantic": _EM, "instance": _OBJECTS}
 
 
 def score(
-    kind: str, samples: Sequence[Sample], predictions: Sequence[Prediction]
+    kind: str,
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    min_size_px: int = 10,
 ) -> dict[str, float]:
     """Return a method's measures on the tested images.
 
@@ -50,6 +54,8 @@ def score(
     predictions
         Of each: 1 background or membrane, 2 object or cell, and the border's
         probability where the method knows it.
+    min_size_px
+        Smaller ones are no objects.
     """
     found: dict[str, Any]
     if kind == "semantic":
@@ -57,8 +63,11 @@ def score(
         truth = np.stack([sample.truth for sample in samples])
         found = evaluate_em(labels, truth + 1, membrane=1)
     else:
+        settings = InstanceConfig(min_size_px=min_size_px)
         objects = [
-            split_objects(p.labels, p.probabilities, border=p.border).labels
+            split_objects(
+                p.labels, p.probabilities, border=p.border, settings=settings
+            ).labels
             for p in predictions
         ]
         truth = _in_one([sample.truth for sample in samples])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _paper_data import Sample, targets_of
+from _paper_data import Sample, smallest_px, targets_of
 from _paper_peers import PEERS, Peer, package_of
 from _paper_scores import score
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ def run_peer(
         for sample in test
     ]
     return {
-        "scores": {"network": score(kind, test, predictions)},
+        "scores": {"network": score(kind, test, predictions, smallest_px(annotations))},
         "n_steps": n_steps,
         "batch": peer.batch,
         "patch_px": peer.patch_px,

@@ -306,3 +306,14 @@ def test_ours_is_trained_for_the_budget_and_measured_as_network_and_as_shown():
     assert result["mpx"] == pytest.approx(2 * 4 * 128**2 / 1e6)
     assert set(result["scores"]) == {"network", "shown"}
     assert result["scores"]["shown"]["foreground_iou"] > 0.8
+
+
+def test_what_is_too_small_follows_from_the_annotated_objects():
+    from _paper_data import smallest_px
+
+    ids = np.zeros((40, 40), np.uint16)
+    ids[:10, :10] = ids[20:30, :10] = 1  # background does not count
+    for number in range(10):
+        ids[30:, 4 * number : 4 * number + 4] = 2 + number  # 40 px each
+    assert smallest_px([ids]) == 10
+    assert smallest_px([np.ones_like(ids)]) == 0
