@@ -31,9 +31,9 @@ from napari_unet.widgets._parts import (
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
 
-__all__ = ["ClassTable", "painted_text"]
+__all__ = ["ROW_PX", "ClassTable", "Swatch", "painted_text"]
 
-_ROW_PX = 28
+ROW_PX = 28
 _MAX_ROWS = 5
 _EDGE_PX = 4  # beside the text of a name
 
@@ -46,7 +46,7 @@ def painted_text(entry: LabelClass) -> str:
     return f"{entry.n_px:,} px, {strokes}"
 
 
-class _Swatch(QToolButton):
+class Swatch(QToolButton):
     """A rounded square in the class's colour."""
 
     def __init__(self) -> None:
@@ -139,9 +139,9 @@ class _Row(QFrame):
         super().__init__()
         self.value = value
         set_part(self, "row")
-        self.setFixedHeight(_ROW_PX)
+        self.setFixedHeight(ROW_PX)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.swatch = _Swatch()
+        self.swatch = Swatch()
         self.name = _NameEdit()
         usual_px = self.name.fontMetrics().horizontalAdvance("background")
         self.name.setMinimumWidth(usual_px + 2 * _EDGE_PX)
@@ -234,7 +234,9 @@ class ClassTable(QWidget):
         return QSize(300, super().sizeHint().height())
 
     def refresh(self) -> None:
-        """Show what the state holds."""
+        """Show what the state holds, where strokes are painted."""
+        if self._state.mode != "strokes":
+            return
         classes = self._state.classes
         for value in classes.values:
             if value not in self._rows:
@@ -244,7 +246,7 @@ class ClassTable(QWidget):
                 entry, is_chosen=entry.value == self._state.brush.value
             )
         n_rows = min(len(classes), _MAX_ROWS)
-        self._scroll.setFixedHeight(n_rows * (_ROW_PX + 1) + 3)
+        self._scroll.setFixedHeight(n_rows * (ROW_PX + 1) + 3)
         has_annotation = self._state.brush.value > 0
         self.add.offer(
             has_annotation,

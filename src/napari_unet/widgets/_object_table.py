@@ -1,0 +1,160 @@
+"""The table of annotated objects: background, objects, and complete regions."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QMouseEvent
+from qtpy.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_unet.widgets._class_table import ROW_PX, Swatch, painted_text
+from napari_unet.widgets._classes import LabelClass
+from napari_unet.widgets._keys import KEYS, class_key
+from napari_unet.widgets._layers import object_colormap
+from napari_unet.widgets._parts import (
+    Button,
+    card,
+    eliding,
+    fill,
+    label,
+    row,
+    set_part,
+    sync_property,
+)
+from napari_unet.widgets._state import ViewerState
+from napari_unet.widgets._style import Palette
+
+__all__ = ["ObjectTable", "objects_text", "regions_text"]
+
+_NO_LAYER = "Make or choose an annotation layer first."
+_REGION_TIP = (
+    f"Draw a rectangle ({KEYS['complete']}), or with napari's own tools a polygon, "
+    "around a part of the image in which every object is painted: what is unpainted "
+    "there counts as background. Drag it, change it, delete it as any shape. "
+    f"{KEYS['next_class']} goes on painting."
+)
+
+
+def objects_text(entry: LabelClass) -> str:
+    """Return how many objects were painted, such as ``"12 objects, 3,410 px"``."""
+    if not entry.n_px:
+        return "not painted yet"
+    objects = "1 object" if entry.n_strokes == 1 else f"{entry.n_strokes:,} objects"
+    return f"{objects}, {entry.n_px:,} px"
+
+
+def regions_text(n: int) -> str:
+    """Return how many regions are complete; ``""`` where none is."""
+    if not n:
+        return ""
+    return "1 region complete" if n == 1 else f"{n:,} regions complete"
+
+
+class _Row(QFrame):
+    """Background, or the objects; a click takes it up.
+
+    Signals
+    -------
+    chosen : 1 for the background, 2 for the object that is being painted
+    """
+
+    chosen = Signal(int)
+
+    def __init__(self, value: int, name: str) -> None:
+        super().__init__()
+        self._value = value
+        set_part(self, "row")
+        self.setFixedHeight(ROW_PX)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.swatch = Swatch()
+        self.swatch.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.painted = eliding("muted")
+        self.painted.setSizePolicy(
+            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred
+        )
+        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        self.painted.setAlignment(right)
+        key = label(class_key(value), "muted")
+        layout = row(self.swatch, label(name), self.painted, key, spacing=5)
+        layout.setContentsMargins(4, 0, 4, 0)
+        layout.setStretch(2, 1)
+        self.setLayout(layout)
+
+    def show_state(self, painted: str, colour: str, *, is_chosen: bool) -> None:
+        """Show what is painted, and in which colour."""
+        self.painted.setText(painted)
+        self.swatch.colour = colour
+        self.swatch.update()
+        sync_property(self, "chosen", is_chosen)
+
+    def mousePressEvent(self, _event: QMouseEvent | None) -> None:
+        self.chosen.emit(self._value)
+
+
+class ObjectTable(QWidget):
+    """Takes the place of the class table where objects are painted."""
+
+    def __init__(self, state: ViewerState) -> None:
+        super().__init__()
+        self._state = state
+        self._colours = object_colormap(has_background=True)
+        self.background, self.objects = _Row(1, "background"), _Row(2, "objects")
+        self.complete = Button("Complete region", "region", key=KEYS["complete"])
+        self.regions = eliding("muted")
+        self.regions.setAlignment(
+            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        )
+        keys = (label("next object", "muted"), label(KEYS["next_class"], "key"))
+        head = row(label("Painted", "caption"), 1, *keys)
+        head.setContentsMargins(0, 0, 8, 0)  # its key ends above those of the rows
+        frame, inner = card(spacing=1)
+        inner.setContentsMargins(4, 4, 4, 4)
+        fill(inner, self.background, self.objects)
+        last = row(self.complete, self.regions)
+        last.setContentsMargins(4, 3, 4, 1)
+        last.setStretch(1, 1)
+        inner.addLayout(last)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(head)
+        layout.addWidget(frame)
+        for piece in (self.background, self.objects):
+            piece.chosen.connect(state.brush.select)
+        self.complete.clicked.connect(lambda: state.book.complete_region())
+
+    def refresh(self) -> None:
+        """Show what the state holds, where objects are painted."""
+        state = self._state
+        if state.mode != "objects":
+            return
+        background, objects = state.classes
+        number = state.brush.object_id
+        for piece, text, colour, value in (
+            (self.background, painted_text(background), self._colour(1), 1),
+            (self.objects, objects_text(objects), self._colour(max(number, 2)), 2),
+        ):
+            piece.show_state(text, colour, is_chosen=state.brush.value == value)
+        has_annotation = state.brush.value > 0
+        self.background.setToolTip(
+            f"Paint background: click, or press {class_key(1)}."
+            if has_annotation
+            else _NO_LAYER
+        )
+        self.objects.setToolTip(
+            f"Go on with object {number}: click, or press {class_key(2)}. "
+            f"{KEYS['next_class']} begins another one, with a number of its own."
+            if has_annotation
+            else _NO_LAYER
+        )
+        for piece in (self.background, self.objects):
+            piece.setEnabled(has_annotation)
+        self.complete.offer(has_annotation, _REGION_TIP, _NO_LAYER)
+        entry = state.book.current
+        self.regions.setText(regions_text(entry.regions.n if entry else 0))
+
+    def _colour(self, number: int) -> str:
+        return QColor.fromRgbF(*map(float, self._colours.map(number))).name()
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self.complete.set_palette(palette)
