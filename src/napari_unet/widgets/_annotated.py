@@ -186,6 +186,8 @@ class AnnotatedImage:
             mode=self.mode,
             dtype=np.uint16 if of_objects else np.uint8,
         )
+        if of_objects:  # they cover more of the image than strokes
+            layer.opacity = 0.6
         layers.append(layer)
         shortest = min(self.shape[-2:])
         layer.brush_size = int(np.clip(shortest / 64, 3, 12))

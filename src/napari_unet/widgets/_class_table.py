@@ -194,7 +194,7 @@ class _Row(QFrame):
 
 
 class ClassTable(QWidget):
-    """All classes, one row each, and a button to add one."""
+    """All classes, one row each; ``tools`` belong above them."""
 
     def __init__(self, state: ViewerState) -> None:
         super().__init__()
@@ -216,12 +216,12 @@ class ClassTable(QWidget):
         fill(self._layout, self._scroll)
         self.add = Button("Add", "plus", "flat")
         keys = (label("next class", "muted"), label(KEYS["next_class"], "key"))
-        head = row(label("Classes", "caption"), self.add, 1, *keys)
-        head.setContentsMargins(0, 0, 8, 0)  # its key ends above those of the rows
+        self.tools = QWidget()
+        tools = row(self.add, 1, *keys)
+        tools.setContentsMargins(0, 0, 8, 0)  # its key ends above those of the rows
+        self.tools.setLayout(tools)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(head)
         layout.addWidget(frame)
         self.add.clicked.connect(self._add)
 
@@ -234,9 +234,7 @@ class ClassTable(QWidget):
         return QSize(300, super().sizeHint().height())
 
     def refresh(self) -> None:
-        """Show what the state holds, where strokes are painted."""
-        if self._state.mode != "strokes":
-            return
+        """Show what the state holds."""
         classes = self._state.classes
         for value in classes.values:
             if value not in self._rows:

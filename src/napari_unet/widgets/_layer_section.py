@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QButtonGroup, QGridLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
 from napari_unet.widgets._eliding import ElidingCombo
 from napari_unet.widgets._keys import KEYS
@@ -20,12 +20,6 @@ _IMAGE_TIP = "The image to segment. Any image layer will do."
 _ANNOTATION_TIP = (
     "The label layer that you paint in: 0 unlabelled, 1 background, 2, 3, ... the "
     "classes, or the objects. Only you write into it."
-)
-_STROKES_TIP = "A few strokes of each class. Default."
-_OBJECTS_TIP = (
-    "Whole objects, each with a number of its own: what is learned is also where "
-    "touching ones meet, and they are cut there. Strokes and objects have layers of "
-    "their own; those of the other one are hidden meanwhile and come back."
 )
 _AXES_TIP = (
     "How the image's axes are read: Z depth, T time, C channels, Y rows, X columns. "
@@ -47,29 +41,18 @@ class LayerSection(QWidget):
         )
         self.info = eliding("muted")
         self.axes = ElidingCombo(_AXES_TIP)
-        self.paint_strokes = Button("Strokes", "", "left")
-        self.paint_objects = Button("Objects", "", "right")
-        self.paint_strokes.setToolTip(_STROKES_TIP)
-        self.paint_objects.setToolTip(_OBJECTS_TIP)
-        group = QButtonGroup(self)
-        for button in (self.paint_strokes, self.paint_objects):
-            button.setCheckable(True)
-            group.addButton(button)
         self.objects = ObjectSizeCombo(state)
         self.new = Button("New", "plus", key=KEYS["new"])
         self._fill()
         self.axes.textActivated.connect(book.choose_axes)
         self.new.clicked.connect(lambda: book.new_annotation())
-        self.paint_objects.toggled.connect(
-            lambda on: state.set_mode("objects" if on else "strokes")
-        )
 
     def _fill(self) -> None:
         self.axes.setMinimumContentsLength(6)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(4)
+        grid.setVerticalSpacing(3)
         grid.addWidget(label("Image", "caption"), 0, 0)
         grid.addWidget(self.image, 0, 1)
         facts = row(self.info, self.axes)
@@ -79,11 +62,8 @@ class LayerSection(QWidget):
         last = row(self.annotation, self.new)
         last.setStretch(0, 1)
         grid.addLayout(last, 2, 1)
-        grid.addWidget(label("Paint", "caption"), 3, 0)
-        paint = row(self.paint_strokes, self.paint_objects, 1, spacing=0)
-        grid.addLayout(paint, 3, 1)
-        grid.addWidget(label("Object size", "caption"), 4, 0)
-        grid.addWidget(self.objects, 4, 1)
+        grid.addWidget(label("Object size", "caption"), 3, 0)
+        grid.addWidget(self.objects, 3, 1)
         grid.setColumnStretch(1, 1)
 
     def refresh(self) -> None:
@@ -102,9 +82,6 @@ class LayerSection(QWidget):
             f"the brush ({KEYS['new']}).",
             "Choose an image first.",
         )
-        with QSignalBlocker(self.paint_objects):
-            is_on = self._state.mode == "objects"
-            (self.paint_objects if is_on else self.paint_strokes).setChecked(True)
         self.objects.refresh()
         self._refresh_axes()
 

@@ -1,12 +1,12 @@
-"""The table of annotated objects: background, objects, and complete regions."""
+"""The table of annotated objects: the background, and the objects."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent
-from qtpy.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
-from napari_unet.widgets._class_table import ROW_PX, Swatch, painted_text
+from napari_unet.widgets._class_table import ROW_PX, Swatch
 from napari_unet.widgets._classes import LabelClass
 from napari_unet.widgets._keys import KEYS, class_key
 from napari_unet.widgets._layers import object_colormap
@@ -23,7 +23,7 @@ from napari_unet.widgets._parts import (
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
 
-__all__ = ["ObjectTable", "objects_text", "regions_text"]
+__all__ = ["ObjectTable", "background_text", "objects_text"]
 
 _NO_LAYER = "Make or choose an annotation layer first."
 _REGION_TIP = (
@@ -37,16 +37,20 @@ _REGION_TIP = (
 def objects_text(entry: LabelClass) -> str:
     """Return how many objects were painted, such as ``"12 objects, 3,410 px"``."""
     if not entry.n_px:
-        return "not painted yet"
+        return "no object painted yet"
     objects = "1 object" if entry.n_strokes == 1 else f"{entry.n_strokes:,} objects"
     return f"{objects}, {entry.n_px:,} px"
 
 
-def regions_text(n: int) -> str:
-    """Return how many regions are complete; ``""`` where none is."""
-    if not n:
-        return ""
-    return "1 region complete" if n == 1 else f"{n:,} regions complete"
+def background_text(entry: LabelClass, n_regions: int) -> str:
+    """Return what is known of the background, such as ``"1,204 px, 2 regions"``."""
+    regions = "1 region" if n_regions == 1 else f"{n_regions:,} regions"
+    if not entry.n_px:
+        return regions if n_regions else "not painted yet"
+    return f"{entry.n_px:,} px, {regions}" if n_regions else f"{entry.n_px:,} px"
+
+
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class _Row(QFrame):
@@ -59,7 +63,7 @@ class _Row(QFrame):
 
     chosen = Signal(int)
 
-    def __init__(self, value: int, name: str) -> None:
+    def __init__(self, value: int, name: str, *rest: QLabel) -> None:
         super().__init__()
         self._value = value
         set_part(self, "row")
@@ -67,16 +71,13 @@ class _Row(QFrame):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.swatch = Swatch()
         self.swatch.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.painted = eliding("muted")
-        self.painted.setSizePolicy(
-            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred
-        )
-        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        self.painted.setAlignment(right)
-        key = label(class_key(value), "muted")
-        layout = row(self.swatch, label(name), self.painted, key, spacing=5)
+        self.painted = eliding("muted" if name else "")
+        names = [label(name)] if name else []
+        layout = row(self.swatch, *names, self.painted, *rest, spacing=5)
         layout.setContentsMargins(4, 0, 4, 0)
-        layout.setStretch(2, 1)
+        layout.setStretch(layout.indexOf(self.painted), 1)
+        if name:  # what was painted ends beside the key
+            self.painted.setAlignment(_RIGHT)
         self.setLayout(layout)
 
     def show_state(self, painted: str, colour: str, *, is_chosen: bool) -> None:
@@ -91,46 +92,42 @@ class _Row(QFrame):
 
 
 class ObjectTable(QWidget):
-    """Takes the place of the class table where objects are painted."""
+    """Takes the place of the class table; ``tools`` belong above it."""
 
     def __init__(self, state: ViewerState) -> None:
         super().__init__()
         self._state = state
         self._colours = object_colormap(has_background=True)
-        self.background, self.objects = _Row(1, "background"), _Row(2, "objects")
+        self.background = _Row(1, "background", label(class_key(1), "muted"))
+        next_one = label("next object", "muted"), label(KEYS["next_class"], "key")
+        self.objects = _Row(2, "", *next_one)
         self.complete = Button("Complete region", "region", key=KEYS["complete"])
-        self.regions = eliding("muted")
-        self.regions.setAlignment(
-            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        )
-        keys = (label("next object", "muted"), label(KEYS["next_class"], "key"))
-        head = row(label("Painted", "caption"), 1, *keys)
-        head.setContentsMargins(0, 0, 8, 0)  # its key ends above those of the rows
+        self.tools = QWidget()
+        self.tools.setLayout(row(1, self.complete))
         frame, inner = card(spacing=1)
         inner.setContentsMargins(4, 4, 4, 4)
         fill(inner, self.background, self.objects)
-        last = row(self.complete, self.regions)
-        last.setContentsMargins(4, 3, 4, 1)
-        last.setStretch(1, 1)
-        inner.addLayout(last)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(head)
         layout.addWidget(frame)
         for piece in (self.background, self.objects):
             piece.chosen.connect(state.brush.select)
         self.complete.clicked.connect(lambda: state.book.complete_region())
 
     def refresh(self) -> None:
-        """Show what the state holds, where objects are painted."""
+        """Show what the state holds."""
         state = self._state
-        if state.mode != "objects":
-            return
         background, objects = state.classes
+        entry = state.book.current
+        n_regions = entry.regions.n if entry is not None else 0
         number = state.brush.object_id
         for piece, text, colour, value in (
-            (self.background, painted_text(background), self._colour(1), 1),
+            (
+                self.background,
+                background_text(background, n_regions),
+                self._colour(1),
+                1,
+            ),
             (self.objects, objects_text(objects), self._colour(max(number, 2)), 2),
         ):
             piece.show_state(text, colour, is_chosen=state.brush.value == value)
@@ -149,8 +146,6 @@ class ObjectTable(QWidget):
         for piece in (self.background, self.objects):
             piece.setEnabled(has_annotation)
         self.complete.offer(has_annotation, _REGION_TIP, _NO_LAYER)
-        entry = state.book.current
-        self.regions.setText(regions_text(entry.regions.n if entry else 0))
 
     def _colour(self, number: int) -> str:
         return QColor.fromRgbF(*map(float, self._colours.map(number))).name()

@@ -10,14 +10,13 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.export import model_path
-from napari_unet.widgets._class_table import ClassTable
 from napari_unet.widgets._help import HelpPage
 from napari_unet.widgets._layer_section import EmptySection, LayerSection
 from napari_unet.widgets._learn_section import LearnSection
 from napari_unet.widgets._live import JobFactory, live_job
-from napari_unet.widgets._object_table import ObjectTable
 from napari_unet.widgets._open import open_dock
 from napari_unet.widgets._overlay_section import OverlaySection
+from napari_unet.widgets._paint_section import PaintSection
 from napari_unet.widgets._parts import (
     TipLine,
     ToolButton,
@@ -61,8 +60,8 @@ class SegmentationDock(QWidget):
         self.state = state_of(napari_viewer, make_job)
         self.empty = EmptySection(SAMPLE_TITLES)
         self.layers = LayerSection(self.state)
-        self.classes = ClassTable(self.state)
-        self.objects = ObjectTable(self.state)
+        self.paint = PaintSection(self.state)
+        self.classes, self.objects = self.paint.class_table, self.paint.object_table
         self.tip = TipLine()
         self.learning = LearnSection(self.state)
         self.overlay = OverlaySection(self.state)
@@ -70,13 +69,7 @@ class SegmentationDock(QWidget):
         self.device = eliding("muted")
         self.more = ToolButton("more", "More: curves, save the model, start over")
         self.help = ToolButton("help", "How to work with this dock, and the keys")
-        self._sections = (
-            self.layers,
-            self.classes,
-            self.objects,
-            self.learning,
-            self.overlay,
-        )
+        self._sections = (self.layers, self.paint, self.learning, self.overlay)
         self._is_open = False
         self._fill()
         self._connect()
@@ -87,18 +80,8 @@ class SegmentationDock(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 6)
         layout.setSpacing(5)
-        fill(layout, self.empty, self.layers, self.classes, self.objects)
-        fill(
-            layout,
-            self.tip,
-            line(),
-            self.learning,
-            line(),
-            self.overlay,
-            line(),
-            self.message,
-            1,
-        )
+        fill(layout, self.empty, self.layers, self.paint, self.tip, line())
+        fill(layout, self.learning, line(), self.overlay, line(), self.message, 1)
         foot = row(self.device, self.help, self.more, spacing=2)
         foot.setStretch(0, 1)
         layout.addLayout(foot)
@@ -172,9 +155,6 @@ class SegmentationDock(QWidget):
         has_image = self.state.book.current is not None
         self.empty.setVisible(not has_image)
         self.layers.setVisible(has_image)
-        of_objects = self.state.mode == "objects"
-        self.classes.setVisible(not of_objects)
-        self.objects.setVisible(of_objects)
         for section in self._sections:
             section.refresh()
         self.tip.setVisible(has_image)
