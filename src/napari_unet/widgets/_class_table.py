@@ -31,8 +31,9 @@ from napari_unet.widgets._parts import (
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
 
-__all__ = ["ROW_PX", "ClassTable", "Swatch", "painted_text"]
+__all__ = ["NO_LAYER", "ROW_PX", "ClassTable", "Swatch", "painted_text"]
 
+NO_LAYER = "Make or choose an annotation layer first."
 ROW_PX = 28
 _MAX_ROWS = 5
 _EDGE_PX = 4  # beside the text of a name
@@ -249,12 +250,12 @@ class ClassTable(QWidget):
         self.add.offer(
             has_annotation,
             "Add a class. What was learned for the others is kept.",
-            "Make or choose an annotation layer first.",
+            NO_LAYER,
         )
         for widget in self.rows:
             widget.setEnabled(has_annotation)
             if not has_annotation:
-                widget.setToolTip("Make or choose an annotation layer first.")
+                widget.setToolTip(NO_LAYER)
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""

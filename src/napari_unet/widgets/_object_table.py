@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent
 from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
-from napari_unet.widgets._class_table import ROW_PX, Swatch
+from napari_unet.widgets._class_table import NO_LAYER, ROW_PX, Swatch
 from napari_unet.widgets._classes import LabelClass
 from napari_unet.widgets._keys import KEYS, class_key
 from napari_unet.widgets._layers import object_colormap
@@ -25,7 +25,6 @@ from napari_unet.widgets._style import Palette
 
 __all__ = ["ObjectTable", "background_text", "objects_text"]
 
-_NO_LAYER = "Make or choose an annotation layer first."
 _REGION_TIP = (
     f"Draw a rectangle ({KEYS['complete']}), or with napari's own tools a polygon, "
     "around a part of the image in which every object is painted: what is unpainted "
@@ -48,9 +47,6 @@ def background_text(entry: LabelClass, n_regions: int) -> str:
     if not entry.n_px:
         return regions if n_regions else "not painted yet"
     return f"{entry.n_px:,} px, {regions}" if n_regions else f"{entry.n_px:,} px"
-
-
-_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class _Row(QFrame):
@@ -77,10 +73,12 @@ class _Row(QFrame):
         layout.setContentsMargins(4, 0, 4, 0)
         layout.setStretch(layout.indexOf(self.painted), 1)
         if name:  # what was painted ends beside the key
-            self.painted.setAlignment(_RIGHT)
+            self.painted.setAlignment(
+                Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            )
         self.setLayout(layout)
 
-    def show_state(self, painted: str, colour: str, *, is_chosen: bool) -> None:
+    def show_state(self, painted: str, colour: str, is_chosen: bool) -> None:
         """Show what is painted, and in which colour."""
         self.painted.setText(painted)
         self.swatch.colour = colour
@@ -116,36 +114,33 @@ class ObjectTable(QWidget):
 
     def refresh(self) -> None:
         """Show what the state holds."""
-        state = self._state
-        background, objects = state.classes
-        entry = state.book.current
+        brush = self._state.brush
+        background, objects = self._state.classes
+        entry = self._state.book.current
         n_regions = entry.regions.n if entry is not None else 0
-        number = state.brush.object_id
-        for piece, text, colour, value in (
+        number = max(brush.object_id, 2)
+        self.background.show_state(
+            background_text(background, n_regions), self._colour(1), brush.value == 1
+        )
+        self.objects.show_state(
+            objects_text(objects), self._colour(number), brush.value == 2
+        )
+        has_annotation = brush.value > 0
+        for piece, tip in (
             (
                 self.background,
-                background_text(background, n_regions),
-                self._colour(1),
-                1,
+                f"Paint background: click, or press {class_key(1)}. Complete regions "
+                "have it wherever there is no object.",
             ),
-            (self.objects, objects_text(objects), self._colour(max(number, 2)), 2),
+            (
+                self.objects,
+                f"Go on with object {number}: click, or press {class_key(2)}. "
+                f"{KEYS['next_class']} begins another, with a number of its own.",
+            ),
         ):
-            piece.show_state(text, colour, is_chosen=state.brush.value == value)
-        has_annotation = state.brush.value > 0
-        self.background.setToolTip(
-            f"Paint background: click, or press {class_key(1)}."
-            if has_annotation
-            else _NO_LAYER
-        )
-        self.objects.setToolTip(
-            f"Go on with object {number}: click, or press {class_key(2)}. "
-            f"{KEYS['next_class']} begins another one, with a number of its own."
-            if has_annotation
-            else _NO_LAYER
-        )
-        for piece in (self.background, self.objects):
             piece.setEnabled(has_annotation)
-        self.complete.offer(has_annotation, _REGION_TIP, _NO_LAYER)
+            piece.setToolTip(tip if has_annotation else NO_LAYER)
+        self.complete.offer(has_annotation, _REGION_TIP, NO_LAYER)
 
     def _colour(self, number: int) -> str:
         return QColor.fromRgbF(*map(float, self._colours.map(number))).name()
