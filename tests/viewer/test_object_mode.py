@@ -149,6 +149,30 @@ def test_more_objects_than_classes_can_be(objects, qtbot):
     assert objects.live.inbox.calls("annotate")[-1][2].dtype == np.uint16
 
 
+def test_a_layer_that_waited_lies_where_its_image_went(painted):
+    case = painted()
+    case.state.set_mode("objects")
+    case.viewer.layers["blobs"].scale = (3, 3)
+    case.state.set_mode("strokes")
+    assert case.state.book.current.annotation is case.layer
+    np.testing.assert_array_equal(case.layer.scale, (3, 3))
+
+
+def test_each_image_gets_its_own_layer_back(painted, blobs):
+    case = painted()
+    first = case.state.book.current
+    case.state.set_mode("objects")
+    of_first = case.state.book.new_annotation()
+    case.viewer.add_image(blobs, name="more")
+    second = case.state.book.current
+    assert second is not first
+    of_second = case.state.book.new_annotation()
+    case.state.set_mode("strokes")
+    assert (first.annotation, second.annotation) == (case.layer, None)
+    case.state.set_mode("objects")
+    assert (first.annotation, second.annotation) == (of_first, of_second)
+
+
 def test_a_removed_layer_does_not_come_back(painted):
     case = painted()
     case.state.set_mode("objects")

@@ -72,7 +72,7 @@ def test_changing_and_removing_a_region_is_heard(objects, qtbot):
     layer.add_rectangles([BOX])
     qtbot.waitUntil(lambda: _last_complete(case) is not None)
     assert _last_complete(case).sum() == 41 * 41
-    assert case.state.can_learn
+    qtbot.waitUntil(lambda: case.state.can_learn)
     assert "complete region" not in tip_text(case.state)
     layer.data = [BOX + 5]
     qtbot.waitUntil(lambda: not _last_complete(case)[10, 20])

@@ -170,8 +170,9 @@ class AnnotatedImage:
         self.regions.show(mode == "objects")
         self.outdate()
         for layer in self.predicted:
-            layer.data[:] = 0
-            layer.refresh(extent=False, thumbnail=True, highlight=False)
+            if isinstance(layer.data, np.ndarray):
+                layer.data[:] = 0
+                layer.refresh(extent=False, thumbnail=True, highlight=False)
         return self._kept.pop(mode, None)
 
     def make_annotation(self, layers: Any) -> Labels:

@@ -149,11 +149,8 @@ class ImageBook(QObject):
         else:
             entry.make_prediction(self.layers)
             self.painted.emit(entry.key)
-            if (
-                self.mode == "objects"
-                and not mode_of(layer)
-                and np.any(layer.data == 1)
-            ):
+            is_foreign = self.mode == "objects" and not mode_of(layer)
+            if is_foreign and np.any(np.asarray(layer.data) == 1):
                 self.refused.emit(
                     f"'{layer.name}' holds the number 1, which is background here: "
                     "objects have 2 and up, and 0 is unlabelled."
@@ -182,8 +179,8 @@ class ImageBook(QObject):
     def set_mode(self, mode: AnnotationMode) -> None:
         """Paint strokes, or objects: each image takes up its layer of that mode."""
         self.mode = mode
-        for entry in self:
-            kept = entry.set_mode(mode)
+        kept_layers = [(entry, entry.set_mode(mode)) for entry in self]
+        for entry, kept in kept_layers:
             self.removed.emit(entry.key)
             taken = [other.annotation for other in self]
             is_there = kept in self.layers and kept not in taken

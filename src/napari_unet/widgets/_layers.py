@@ -129,12 +129,13 @@ def _shear_matrix(shear: Any, ndim: int) -> NDArray[np.float64]:
 
 
 def follow(layer: Layer, image: Image, axes: str) -> Callable[[], None]:
-    """Keep a layer where its image is; return a function that ends this."""
+    """Put a layer where its image is, and keep it there; return what ends this."""
 
     def move(_event: Any = None) -> None:
         for name, value in transform_of(image, axes).items():
             setattr(layer, name, value)
 
+    move()  # the image may have moved while nobody followed it
     emitters = [getattr(image.events, name) for name in _TRANSFORM]
     for emitter in emitters:
         emitter.connect(move)
