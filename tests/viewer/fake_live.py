@@ -16,6 +16,7 @@ from napari_unet.jobs import (
     AnnotationTaken,
     HeadFitted,
     LearningChanged,
+    ModeChanged,
     Notice,
     Progress,
     Score,
@@ -39,8 +40,8 @@ class FakeInbox:
         self.log.append((name, *args))
         self.messages.put((name, *args))
 
-    def annotate(self, key, image, annotation, axes):
-        self._put("annotate", key, image, annotation, axes)
+    def annotate(self, key, image, annotation, axes, complete=None):
+        self._put("annotate", key, image, annotation, axes, complete)
 
     def name_classes(self, names):
         self._put("name_classes", names)
@@ -74,6 +75,9 @@ class FakeInbox:
 
     def set_scales(self, n_scales):
         self._put("set_scales", n_scales)
+
+    def set_mode(self, mode):
+        self._put("set_mode", mode)
 
     def reset(self):
         self._put("reset")
@@ -129,6 +133,8 @@ class FakeLive:
                 images.pop(args[0], None)
             elif name == "show":
                 view = args[0]
+            elif name == "set_mode":
+                yield ModeChanged(args[0])
             elif name == "learn":
                 is_learning = args[0]
                 yield LearningChanged(is_learning)
@@ -167,7 +173,7 @@ class FakeLive:
 
 
 def _take(images, args, version):
-    key, image, annotation, axes = args
+    key, image, annotation, axes, _complete = args
     if not annotation.any():
         images.pop(key, None)
         return

@@ -88,6 +88,7 @@ def test_buttons_show_their_keys(open_dock, blobs):
     case.dock.refresh()
     learning, overlay = case.dock.learning, case.dock.overlay
     buttons = {
+        "complete": case.dock.objects.complete,
         "learn": learning.learn,
         "update": learning.update_now,
         "stop": learning.stop,

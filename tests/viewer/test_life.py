@@ -96,7 +96,7 @@ def test_other_pixels_of_the_same_shape_are_learned_from(painted, blobs, qtbot):
     other = np.flipud(blobs).copy()
     case.viewer.layers["blobs"].data = other
     qtbot.waitUntil(lambda: case.live.inbox.calls("annotate")[-1][1] is other)
-    key, _, annotation, _ = case.live.inbox.calls("annotate")[-1]
+    key, _, annotation, *_ = case.live.inbox.calls("annotate")[-1]
     assert key == entry.key
     assert np.array_equal(annotation, case.layer.data)
     assert case.state.book.current is entry

@@ -72,13 +72,14 @@ def test_mouse_strokes_of_two_classes_bring_the_overlay(
 
 def test_strokes_arrive_as_a_frozen_copy(painted, qtbot):
     case = painted()
-    key, image, annotation, axes = case.live.inbox.calls("annotate")[-1]
+    key, image, annotation, axes, complete = case.live.inbox.calls("annotate")[-1]
     assert key == str(case.state.book.current.image.unique_id)
     assert image is case.state.book.current.image.data
     assert axes == "YX"
     assert annotation.dtype == np.uint8
     assert not annotation.flags.writeable
     assert not np.shares_memory(annotation, case.layer.data)
+    assert complete is None
 
 
 def test_undo_takes_the_stroke_back_from_the_learner(painted, qtbot):

@@ -3,6 +3,7 @@
 import numpy as np
 from conftest import paint_both, worker_threads
 
+from napari_unet.learning import load
 from napari_unet.widgets._live import live_job
 from napari_unet.widgets.segmentation import SegmentationDock
 
@@ -80,3 +81,54 @@ def test_viewer_closed_while_the_real_learner_trains(
     assert faults == []
     assert session.phase == "paused"
     assert "busy" not in session.message
+
+
+def test_two_touching_discs_come_apart_with_the_real_learner(
+    make_napari_viewer, qtbot, tmp_path
+):
+    """Paint two discs as objects, declare a region complete, get two objects."""
+    y, x = np.mgrid[:96, :128]
+    pairs = [(34, 30), (34, 53), (62, 80), (62, 103)]  # two pairs that touch
+    ids = np.zeros((96, 128), np.uint16)
+    for number, (row, column) in enumerate(pairs, start=2):
+        ids[np.hypot(y - row, x - column) < 12] = number
+    image = np.random.default_rng(0).normal(20, 4, ids.shape)
+    image[ids > 0] += 160
+    image[:, [41, 42, 91, 92]] *= 0.7  # where they meet it is a little darker
+
+    viewer = make_napari_viewer()
+    dock = SegmentationDock(viewer, make_job=live_job)
+    viewer.window.add_dock_widget(dock)
+    state, session = dock.state, dock.state.session
+    viewer.add_image(image.clip(0, 255).astype(np.uint8), name="discs")
+    dock.refresh()
+    dock.paint.objects.click()
+    layer = state.book.new_annotation()
+    for number in (2, 3):
+        state.brush.select_next()
+        assert layer.selected_label == number
+        layer.data_setitem(np.nonzero(ids == number), number)
+    region = state.book.complete_region()
+    region.add_rectangles([np.array([[5, 5], [5, 75], [55, 75], [55, 5]])])
+    qtbot.waitUntil(lambda: session.n_objects is not None, timeout=90_000)
+    qtbot.waitUntil(lambda: session.n_objects == 4, timeout=60_000)
+    state.predict_all()
+    entry = state.book.current
+    qtbot.waitUntil(lambda: entry.has_all_objects, timeout=60_000)
+    found = entry.objects.data
+    assert len(np.unique(found)) == 5
+    for first, second in ((2, 3), (4, 5)):
+        mine, its = (np.bincount(found[ids == n]).argmax() for n in (first, second))
+        assert mine != its
+        assert min(mine, its) > 0
+    assert set(np.unique(entry.prediction.data)) == {1, 2}
+
+    path = tmp_path / "objects.safetensors"
+    state.live.send("save", str(path))
+    qtbot.waitUntil(path.exists, timeout=30_000)
+    model = load(path)
+    assert model.config.annotation_mode == "objects"
+    assert model.class_names == {1: "background", 2: "object"}
+    assert model.predict_instances(entry.pixels).n_objects == 4
+    viewer.window.remove_dock_widget(dock)
+    assert not worker_threads()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet.jobs import CancelToken
-from napari_unet.widgets._classes import count_job
+from napari_unet.widgets._classes import Painted, count_job
 
 
 def test_annotation_of_another_shape_is_refused_in_one_sentence(open_dock, blobs):
@@ -59,7 +59,7 @@ def test_counting_many_classes_looks_at_each_stroke_once(monkeypatch):
         return label(marks, **options)
 
     monkeypatch.setattr(ndimage, "label", spied)
-    [counted] = count_job(CancelToken(), {"k": annotation})
+    [counted] = count_job(CancelToken(), {"k": Painted(annotation)})
     assert counted.counts == dict.fromkeys(range(1, 201), (81, 1))
     assert sum(sizes) == np.count_nonzero(annotation)
 

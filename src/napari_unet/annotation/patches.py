@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.annotation.annotations import AnnotatedImage, AnnotationSet
-from napari_unet.annotation.border_weights import (
-    BACKGROUND,
-    border_weights,
-    label_objects,
-)
+from napari_unet.annotation.border_weights import border_weights, label_objects
+from napari_unet.annotation.objects import BACKGROUND
 from napari_unet.annotation.strokes import HELD_OUT_FOLD, Stroke
 from napari_unet.core.losses import IGNORE_INDEX
 

@@ -138,33 +138,30 @@ class _Loop:
 
     def _renew(self, mail: Mail) -> Generator[JobEvent, None, bool]:
         """Begin with an empty learner where it is to be another one; say whether."""
+        if mail.config is None and mail.mode is None:
+            return False
         old = self.learner
         mode = mail.mode or old.config.annotation_mode
-        config = old.config
-        if mail.config is not None:
-            scales = {"n_scales": config.instant.n_scales}
-            instant = mail.config.instant.model_copy(update=scales)
-            config = mail.config.model_copy(update={"instant": instant})
-        config = config.model_copy(update={"annotation_mode": mode})
-        is_new = config != old.config
-        if is_new:
-            try:
-                self.learner = type(old)(config)
-            except NapariUnetError as error:  # no such device, say
-                yield Notice(str(error), "warning")
-                return False
+        same = old.config.model_copy(update={"annotation_mode": mode})
+        config = same if mail.config is None else _with_own(mail.config, same)
+        try:
+            learner = old if config == old.config else type(old)(config)
+        except NapariUnetError as error:  # no such device, say
+            yield Notice(str(error), "warning")
+            learner = old if same == old.config else type(old)(same)
+        if learner is not old:
             self._drop_training()
             if self.whole is not None:
                 self.whole.close()
                 self.whole = None
-            self.learner.class_names = old.class_names
+            learner.class_names = old.class_names
             old.reset()
+            self.learner = learner
             self.refused.clear()
             self.shown, self.failed_version = _NOTHING, -1
-            yield Notice(self.learner.status.device, "device")
-        if is_new or mail.mode is not None:
-            yield ModeChanged(mode)
-        return is_new
+            yield Notice(learner.status.device, "device")
+        yield ModeChanged(mode)
+        return learner is not old
 
     def _annotate(self, key: str, item: Annotated) -> Generator[JobEvent, None, None]:
         self.refused.pop(key, None)
@@ -364,3 +361,10 @@ class _Loop:
         if self.training is not None:
             self.training.close()
             self.training = None
+
+
+def _with_own(config: LearnerConfig, own: LearnerConfig) -> LearnerConfig:
+    """Return settings with another's mode and scales, which have their own messages."""
+    instant = config.instant.model_copy(update={"n_scales": own.instant.n_scales})
+    mode = own.annotation_mode
+    return config.model_copy(update={"instant": instant, "annotation_mode": mode})

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
+from napari_unet.config import AnnotationMode
 from napari_unet.jobs import ObjectsFound, TilePredicted
 from napari_unet.widgets._classes import ClassList
 from napari_unet.widgets._layers import (
@@ -22,6 +23,7 @@ from napari_unet.widgets._layers import (
     role_of,
     watch_data,
 )
+from napari_unet.widgets._regions import Regions
 from napari_unet.widgets._snapshot import snapshot
 
 __all__ = ["AnnotatedImage", "OverlayStyle"]
@@ -49,11 +51,22 @@ class AnnotatedImage:
         Its axes, such as ``"ZYX"`` or ``"YXC"``.
     on_paint
         Called without arguments whenever the annotation may have changed.
+    mode
+        What is painted: strokes of classes, or objects.
     """
 
-    def __init__(self, image: Image, axes: str, on_paint: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        image: Image,
+        axes: str,
+        on_paint: Callable[[], None],
+        mode: AnnotationMode = "strokes",
+    ) -> None:
         self.image = image
         self.axes = axes
+        self.mode = mode
+        self.regions = Regions(image, axes, on_paint)
+        """Where the annotation of objects is complete."""
         self.key = str(image.unique_id)
         self.annotation: Labels | None = None
         self.prediction: Labels | None = None
@@ -63,6 +76,9 @@ class AnnotatedImage:
         """Whether they are those of the whole image and of what is predicted."""
         self.copy: NDArray[np.integer] | None = None
         """The newest frozen copy of the annotation, None before the first."""
+        self.complete: NDArray[np.bool_] | None = None
+        """Where it is complete, taken with it; None: nowhere."""
+        self._kept: dict[AnnotationMode, Labels] = {}
         self._covered: dict[tuple[int, ...], int] = {}
         self._generation = -1
         self._on_paint = on_paint
@@ -77,6 +93,12 @@ class AnnotatedImage:
     def shape(self) -> tuple[int, ...]:
         """Shape of the label array, px."""
         return label_shape(self.image, self.axes)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Its layers, as far as there are any."""
+        ours = (self.image, self.annotation, self.regions.layer, *self.predicted)
+        return [layer for layer in ours if layer is not None]
 
     @property
     def is_complete(self) -> bool:
@@ -109,7 +131,7 @@ class AnnotatedImage:
             return
         self._release("annotation")
         self.annotation = layer
-        self.copy = None
+        self.copy = self.complete = None
         if layer is None:
             return
         emitters = (layer.events.paint, layer.events.set_data, layer.events.data)
@@ -133,14 +155,40 @@ class AnnotatedImage:
 
         self._releases["annotation"] = release
 
+    def set_mode(self, mode: AnnotationMode) -> Labels | None:
+        """Paint strokes, or objects; what was predicted goes.
+
+        The annotation of the other mode is hidden and kept. Returns the one that was
+        kept of this mode, if there was one; it is not bound yet.
+        """
+        old, before = self.annotation, self.mode
+        self.bind_annotation(None)
+        self.mode = mode
+        if old is not None:
+            old.visible = False
+            self._kept[before] = old
+        self.regions.show(mode == "objects")
+        self.outdate()
+        for layer in self.predicted:
+            if isinstance(layer.data, np.ndarray):
+                layer.data[:] = 0
+                layer.refresh(extent=False, thumbnail=True, highlight=False)
+        return self._kept.pop(mode, None)
+
     def make_annotation(self, layers: Any) -> Labels:
         """Add an empty annotation layer on top, ready to paint on."""
+        of_objects = self.mode == "objects"
+        what = "annotated objects" if of_objects else "annotation"
         layer = make_labels(
             self.image,
             self.axes,
-            name=f"{self.image.name} annotation",
+            name=f"{self.image.name} {what}",
             role="annotation",
+            mode=self.mode,
+            dtype=np.uint16 if of_objects else np.uint8,
         )
+        if of_objects:  # they cover more of the image than strokes
+            layer.opacity = 0.6
         layers.append(layer)
         shortest = min(self.shape[-2:])
         layer.brush_size = int(np.clip(shortest / 64, 3, 12))
@@ -226,14 +274,18 @@ class AnnotatedImage:
             return f"'{layer.name}' is a prediction; choose or make an annotation."
         return misfit(layer, self.image, self.axes)
 
-    def take_copy(self) -> NDArray[np.integer] | None:
-        """Copy the annotation if it changed since the last copy, else return None."""
+    def take_copy(self) -> bool:
+        """Copy what is painted, and where it is complete; return whether it changed."""
         if self.annotation is None:
-            return None
-        new = snapshot(self.annotation, self.copy)
+            return False
+        new = snapshot(self.annotation, self.copy, self.mode)
+        complete = self.regions.mask() if self.mode == "objects" else None
+        if new is None and complete is self.complete:
+            return False
         if new is not None:
             self.copy = new
-        return new
+        self.complete = complete
+        return True
 
     def write(self, tile: TilePredicted) -> bool:
         """Write a predicted tile into the prediction layer, in place.
@@ -277,7 +329,13 @@ class AnnotatedImage:
             "index": [0, *classes.values],
             "class": ["unlabelled", *classes.names.values()],
         }
-        if self.annotation is not None:
+        if self.annotation is not None and self.mode == "objects":
+            self.annotation.colormap = object_colormap(has_background=True)
+            self.annotation.features = {
+                "index": [0, 1],
+                "class": ["unlabelled", classes.names[1]],
+            }
+        elif self.annotation is not None:
             self.annotation.colormap = classes.colormap()
             self.annotation.features = features
         if self.prediction is not None:
@@ -297,6 +355,7 @@ class AnnotatedImage:
 
     def release(self) -> None:
         """Stop listening to every layer."""
+        self.regions.bind(None)
         for name in list(self._releases):
             self._release(name)
 

@@ -31,9 +31,10 @@ from napari_unet.widgets._parts import (
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
 
-__all__ = ["ClassTable", "painted_text"]
+__all__ = ["NO_LAYER", "ROW_PX", "ClassTable", "Swatch", "painted_text"]
 
-_ROW_PX = 28
+NO_LAYER = "Make or choose an annotation layer first."
+ROW_PX = 28
 _MAX_ROWS = 5
 _EDGE_PX = 4  # beside the text of a name
 
@@ -46,7 +47,7 @@ def painted_text(entry: LabelClass) -> str:
     return f"{entry.n_px:,} px, {strokes}"
 
 
-class _Swatch(QToolButton):
+class Swatch(QToolButton):
     """A rounded square in the class's colour."""
 
     def __init__(self) -> None:
@@ -139,9 +140,9 @@ class _Row(QFrame):
         super().__init__()
         self.value = value
         set_part(self, "row")
-        self.setFixedHeight(_ROW_PX)
+        self.setFixedHeight(ROW_PX)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.swatch = _Swatch()
+        self.swatch = Swatch()
         self.name = _NameEdit()
         usual_px = self.name.fontMetrics().horizontalAdvance("background")
         self.name.setMinimumWidth(usual_px + 2 * _EDGE_PX)
@@ -194,7 +195,7 @@ class _Row(QFrame):
 
 
 class ClassTable(QWidget):
-    """All classes, one row each, and a button to add one."""
+    """All classes, one row each; ``tools`` belong above them."""
 
     def __init__(self, state: ViewerState) -> None:
         super().__init__()
@@ -216,12 +217,12 @@ class ClassTable(QWidget):
         fill(self._layout, self._scroll)
         self.add = Button("Add", "plus", "flat")
         keys = (label("next class", "muted"), label(KEYS["next_class"], "key"))
-        head = row(label("Classes", "caption"), self.add, 1, *keys)
-        head.setContentsMargins(0, 0, 8, 0)  # its key ends above those of the rows
+        self.tools = QWidget()
+        tools = row(self.add, 1, *keys)
+        tools.setContentsMargins(0, 0, 8, 0)  # its key ends above those of the rows
+        self.tools.setLayout(tools)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(head)
         layout.addWidget(frame)
         self.add.clicked.connect(self._add)
 
@@ -244,17 +245,17 @@ class ClassTable(QWidget):
                 entry, is_chosen=entry.value == self._state.brush.value
             )
         n_rows = min(len(classes), _MAX_ROWS)
-        self._scroll.setFixedHeight(n_rows * (_ROW_PX + 1) + 3)
+        self._scroll.setFixedHeight(n_rows * (ROW_PX + 1) + 3)
         has_annotation = self._state.brush.value > 0
         self.add.offer(
             has_annotation,
             "Add a class. What was learned for the others is kept.",
-            "Make or choose an annotation layer first.",
+            NO_LAYER,
         )
         for widget in self.rows:
             widget.setEnabled(has_annotation)
             if not has_annotation:
-                widget.setToolTip("Make or choose an annotation layer first.")
+                widget.setToolTip(NO_LAYER)
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""

@@ -10,15 +10,32 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.annotation.advice import advise_missing_objects
+from napari_unet.annotation.objects import BACKGROUND, INSIDE, object_targets
+from napari_unet.config import AnnotationMode
 from napari_unet.export.picture import class_colour
 from napari_unet.jobs import CancelToken, JobEvent
 
-__all__ = ["ClassList", "Counted", "LabelClass", "count_job"]
+__all__ = ["ClassList", "Counted", "LabelClass", "Painted", "count_job"]
+
+_STRUCTURE = np.ones((3, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """What is to be counted: an annotation, and where it is complete."""
+
+    annotation: NDArray[np.integer]
+    mode: AnnotationMode = "strokes"
+    complete: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One class: ``value`` is what is painted into the annotation."""
+    """One class: ``value`` is what is painted into the annotation.
+
+    Objects are a class as well, and their number is that of its strokes.
+    """
 
     value: int
     name: str
@@ -29,36 +46,78 @@ class LabelClass:
 
 @dataclass(frozen=True)
 class Counted(JobEvent):
-    """What is painted in one image: class value -> (pixels, strokes)."""
+    """What is painted in one image: class value -> (pixels, strokes or objects).
+
+    ``targets`` are what is learned from objects, and ``is_complete`` tells whether a
+    region is.
+    """
 
     key: str
     counts: dict[int, tuple[int, int]]
+    mode: AnnotationMode = "strokes"
+    targets: tuple[int, ...] = ()
+    is_complete: bool = False
 
 
 def count_job(
-    token: CancelToken, annotations: Mapping[str, NDArray[np.integer]]
+    token: CancelToken, painted: Mapping[str, Painted]
 ) -> Generator[JobEvent, None, None]:
-    """Count pixels and strokes per class; a stroke is one connected mark in a plane."""
+    """Count what is painted in images; a stroke is one connected mark in a plane."""
+    for key, part in painted.items():
+        count = _count_strokes if part.mode == "strokes" else _count_objects
+        counted = count(token, key, part)
+        if counted is None:
+            return
+        yield counted
+
+
+def _count_strokes(token: CancelToken, key: str, painted: Painted) -> Counted | None:
+    """Count pixels and strokes of each class; None where cancelled."""
     from scipy import ndimage
 
-    for key, annotation in annotations.items():
-        planes = annotation.reshape(-1, *annotation.shape[-2:])
-        n_strokes: dict[int, int] = {}
-        n_px: dict[int, int] = {}
-        for plane in planes:
-            if token.cancelled:
-                return
-            if not plane.any():
-                continue
-            # each class in the box that its strokes need: a hundred classes cost
-            # hardly more than one
-            for value, box in enumerate(ndimage.find_objects(plane), start=1):
-                if box is not None:
-                    marks = plane[box] == value
-                    n = ndimage.label(marks, structure=np.ones((3, 3)))[1]
-                    n_strokes[value] = n_strokes.get(value, 0) + int(n)
-                    n_px[value] = n_px.get(value, 0) + int(np.count_nonzero(marks))
-        yield Counted(key, {v: (n_px[v], n_strokes[v]) for v in n_px})
+    n_strokes: dict[int, int] = {}
+    n_px: dict[int, int] = {}
+    annotation = painted.annotation
+    for plane in annotation.reshape(-1, *annotation.shape[-2:]):
+        if token.cancelled:
+            return None
+        if not plane.any():
+            continue
+        # each class in the box that its strokes need: a hundred classes cost hardly
+        # more than one
+        for value, box in enumerate(ndimage.find_objects(plane), start=1):
+            if box is not None:
+                marks = plane[box] == value
+                n = ndimage.label(marks, structure=_STRUCTURE)[1]
+                n_strokes[value] = n_strokes.get(value, 0) + int(n)
+                n_px[value] = n_px.get(value, 0) + int(np.count_nonzero(marks))
+    return Counted(key, {v: (n_px[v], n_strokes[v]) for v in n_px})
+
+
+def _count_objects(token: CancelToken, key: str, painted: Painted) -> Counted | None:
+    """Count the background's strokes, and objects; None where cancelled."""
+    ids, complete = painted.annotation, painted.complete
+    background = np.where(ids == BACKGROUND, ids, 0)
+    counted = _count_strokes(token, key, Painted(background))
+    if counted is None:
+        return None
+    n_px = np.zeros(int(ids.max(initial=0)) + 1, np.int64)
+    targets: set[int] = set()
+    for plane in np.ndindex(ids.shape[:-2]):
+        if token.cancelled:
+            return None
+        region = None if complete is None else complete[plane]
+        if ids[plane].any() or (region is not None and region.any()):
+            n_px += np.bincount(ids[plane].ravel(), minlength=len(n_px))
+            targets |= set(np.unique(object_targets(ids[plane], region)).tolist())
+    counts = dict(counted.counts)
+    n_px_of_objects = n_px[INSIDE:]
+    if n_px_of_objects.any():
+        n_objects = int(np.count_nonzero(n_px_of_objects))
+        counts[INSIDE] = int(n_px_of_objects.sum()), n_objects
+    values = tuple(sorted(targets - {0}))
+    is_complete = complete is not None and bool(complete.any())
+    return Counted(key, counts, "objects", values, is_complete)
 
 
 class ClassList(QObject):
@@ -75,10 +134,16 @@ class ClassList(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._classes: dict[int, LabelClass] = {}
-        self._counts: dict[str, dict[int, tuple[int, int]]] = {}
-        self._insert(1, "background")
-        self._insert(2, "object")
+        self._of_mode: dict[AnnotationMode, dict[int, LabelClass]] = {
+            "strokes": {},
+            "objects": {},
+        }
+        self._counted: dict[str, Counted] = {}
+        for mode, classes in self._of_mode.items():
+            self._mode, self._classes = mode, classes
+            self._insert(1, "background")
+            self._insert(2, "object")
+        self.set_mode("strokes")
 
     def __iter__(self) -> Iterator[LabelClass]:
         return iter(sorted(self._classes.values(), key=lambda c: c.value))
@@ -95,6 +160,23 @@ class ClassList(QObject):
     def names(self) -> dict[int, str]:
         """Class value -> name."""
         return {value: self._classes[value].name for value in self.values}
+
+    def set_mode(self, mode: AnnotationMode) -> None:
+        """Go over to the classes of strokes, or to background and object."""
+        self._mode, self._classes = mode, self._of_mode[mode]
+        self._counted.clear()
+        self._add_up()
+        self.changed.emit()
+
+    @property
+    def can_learn(self) -> bool:
+        """Whether enough is painted to learn from; as the learner itself has it."""
+        if self._mode == "strokes":
+            return sum(1 for entry in self if entry.n_px) >= 2
+        counted = self._counted.values()
+        targets = tuple(sorted({value for part in counted for value in part.targets}))
+        is_filled = any(part.is_complete for part in counted)
+        return not advise_missing_objects(targets, is_filled)
 
     def get(self, value: int) -> LabelClass | None:
         """Return the class with this value, if there is one."""
@@ -134,11 +216,22 @@ class ClassList(QObject):
             self._classes[value] = replace(self._classes[value], colour=colour)
             self.changed.emit()
 
-    def set_counts(self, key: str, counts: dict[int, tuple[int, int]]) -> None:
+    def set_counts(self, counted: Counted) -> None:
         """Take over what is painted in one image; totals run over all images."""
-        self._counts[key] = counts
+        if counted.mode == self._mode:
+            self.ensure(counted.counts)
+            self._counted[counted.key] = counted
+            self._add_up()
+
+    def drop_counts(self, key: str) -> None:
+        """Note that nothing is painted in an image, or that it went."""
+        self._counted.pop(key, None)
+        self._add_up()
+
+    def _add_up(self) -> None:
         for value, old in self._classes.items():
-            parts = [c[value] for c in self._counts.values() if value in c]
+            all_counts = (part.counts for part in self._counted.values())
+            parts = [counts[value] for counts in all_counts if value in counts]
             self._classes[value] = replace(
                 old,
                 n_px=sum(n for n, _ in parts),

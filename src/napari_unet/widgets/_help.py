@@ -1,4 +1,4 @@
-"""The help page: how to work with the dock, in six lines, and the keys."""
+"""The help page: how to work with the dock, in seven lines, and the keys."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ _STEPS = (
     "Paint a short stroke inside an object and one on the background. What you leave "
     "unpainted counts as unknown, never as background.",
     "With two classes painted the overlay comes by itself, and follows each stroke.",
+    "Where touching objects must come apart, paint Objects: each one whole, with Q for "
+    "the next, touching ones first; then background, or a complete region.",
     "Correct where it is wrong: strokes there teach twice as much as elsewhere.",
     "Learn trains the network in the background. The overlay changes only to what "
     "scores better on strokes that were held out.",

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.config import AnnotationMode
 from napari_unet.errors import NapariUnetError
 from napari_unet.widgets._annotated import AnnotatedImage
-from napari_unet.widgets._layers import guess_image_axes, role_of
+from napari_unet.widgets._layers import guess_image_axes, mode_of, role_of
 from napari_unet.widgets._snapshot import fault_of
 
 __all__ = ["ImageBook"]
@@ -40,6 +41,7 @@ class ImageBook(QObject):
         self._viewer = viewer
         self._images: dict[str, AnnotatedImage] = {}
         self._current: str | None = None
+        self.mode: AnnotationMode = "strokes"
 
     def __iter__(self) -> Iterator[AnnotatedImage]:
         return iter(list(self._images.values()))
@@ -90,7 +92,9 @@ class ImageBook(QObject):
         return [
             layer
             for layer in self.layers
-            if isinstance(layer, Labels) and role_of(layer) != "prediction"
+            if isinstance(layer, Labels)
+            and role_of(layer) != "prediction"
+            and mode_of(layer) in ("", self.mode)
         ]
 
     def choose(self, image: Image | None) -> None:
@@ -113,9 +117,11 @@ class ImageBook(QObject):
         entry = self.current
         if entry is None or axes == entry.axes:
             return
-        annotation = entry.annotation
+        annotation, regions = entry.annotation, entry.regions.layer
         self._forget(entry)
         entry = self._enter(entry.image, axes, entry.key)
+        if regions is not None and regions.ndim == len(entry.shape):
+            entry.regions.bind(regions)
         self._current = entry.key
         if annotation is not None and not entry.misfit(annotation):
             self.annotate_in(annotation)
@@ -128,7 +134,7 @@ class ImageBook(QObject):
         if entry is None or layer is entry.annotation:
             return
         if layer is not None:
-            reason = entry.misfit(layer) or fault_of(layer)
+            reason = entry.misfit(layer) or fault_of(layer, self.mode)
             if reason:
                 self.refused.emit(reason)
                 self.changed.emit()
@@ -143,6 +149,12 @@ class ImageBook(QObject):
         else:
             entry.make_prediction(self.layers)
             self.painted.emit(entry.key)
+            is_foreign = self.mode == "objects" and not mode_of(layer)
+            if is_foreign and np.any(np.asarray(layer.data) == 1):
+                self.refused.emit(
+                    f"'{layer.name}' holds the number 1, which is background here: "
+                    "objects have 2 and up, and 0 is unlabelled."
+                )
         self.changed.emit()
 
     def new_annotation(self) -> Labels | None:
@@ -164,6 +176,31 @@ class ImageBook(QObject):
         self.changed.emit()
         return layer
 
+    def set_mode(self, mode: AnnotationMode) -> None:
+        """Paint strokes, or objects: each image takes up its layer of that mode."""
+        self.mode = mode
+        kept_layers = [(entry, entry.set_mode(mode)) for entry in self]
+        for entry, kept in kept_layers:
+            self.removed.emit(entry.key)
+            taken = [other.annotation for other in self]
+            is_there = kept in self.layers and kept not in taken
+            if kept is not None and is_there and not entry.misfit(kept):
+                kept.visible = True
+                entry.bind_annotation(kept)
+                self.painted.emit(entry.key)
+        self._adopt()
+        current = self.current
+        if current is not None:  # or the next stroke goes into a layer that is hidden
+            self.layers.selection.active = current.annotation or current.image
+        self.changed.emit()
+
+    def complete_region(self) -> Shapes | None:
+        """Let a rectangle be drawn in which all objects of the image are painted."""
+        entry = self.current
+        if entry is None or entry.annotation is None or self.mode != "objects":
+            return None
+        return entry.regions.make(self.layers)
+
     def make_prediction(self) -> None:
         """Bring back the current image's prediction layer if it was removed."""
         entry = self.current
@@ -172,7 +209,7 @@ class ImageBook(QObject):
             self.changed.emit()
 
     def _enter(self, image: Image, axes: str, key: str) -> AnnotatedImage:
-        entry = AnnotatedImage(image, axes, lambda: self.painted.emit(key))
+        entry = AnnotatedImage(image, axes, lambda: self.painted.emit(key), self.mode)
         entry.watch_pixels(lambda: self._on_replaced(entry))
         self._images[key] = entry
         return entry
@@ -186,6 +223,7 @@ class ImageBook(QObject):
         for layer in self.annotation_choices():
             is_free = role_of(layer) == "annotation" and layer not in taken
             if is_free and not entry.misfit(layer):
+                layer.visible = True
                 self.annotate_in(layer)
                 return
 
@@ -205,7 +243,7 @@ class ImageBook(QObject):
     def _check(self, entry: AnnotatedImage) -> None:
         """Notice layers that went while nobody listened."""
         present = list(self.layers)
-        for layer in (entry.image, entry.annotation, *entry.predicted):
+        for layer in entry.layers:
             if layer is not None and layer not in present:
                 self._drop(layer)
 
@@ -225,7 +263,7 @@ class ImageBook(QObject):
             self.choose(active)
             return
         for entry in self:
-            if active in (entry.annotation, *entry.predicted):
+            if active in entry.layers:
                 self.choose(entry.image)
 
     def _on_removed(self, event: Any) -> None:
@@ -263,5 +301,8 @@ class ImageBook(QObject):
                 entry.drop_prediction()
             elif layer is entry.objects:
                 entry.drop_objects()
+            elif layer is entry.regions.layer:
+                entry.regions.bind(None)
+                self.painted.emit(entry.key)
         if self.current is None:
             self._choose_any()

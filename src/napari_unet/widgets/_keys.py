@@ -14,6 +14,7 @@ __all__ = ["KEYS", "N_CLASS_KEYS", "bind_keys", "class_key", "key_help"]
 
 KEYS = {
     "next_class": "Q",
+    "complete": "R",  # as in napari: a rectangle
     "learn": "K",
     "update": "U",
     "stop": "0",  # as on a switch
@@ -37,8 +38,9 @@ def class_key(value: int) -> str:
 def key_help() -> list[tuple[str, str]]:
     """Return (key, what it does) for the help page; napari's own painting keys last."""
     return [
-        (KEYS["next_class"], "paint the next class"),
+        (KEYS["next_class"], "paint the next class, or a new object"),
         (f"Ctrl+1 … {N_CLASS_KEYS}", "paint this class"),
+        (KEYS["complete"], "draw a complete region, of objects"),
         (KEYS["learn"], "learn / pause"),
         (KEYS["update"], "update the overlay now"),
         (KEYS["stop"], "stop learning and predicting"),
@@ -46,9 +48,9 @@ def key_help() -> list[tuple[str, str]]:
         (KEYS["export"], "export labels"),
         (KEYS["new"], "new annotation layer"),
         (KEYS["hide"], "hide the overlay while held"),
-        (KEYS["annotation"], "hide your strokes while held"),
+        (KEYS["annotation"], "hide what you painted while held"),
         (KEYS["outline"], "filled overlay / outlines"),
-        ("2  1  6", "brush, eraser, pan and zoom"),
+        ("2  3  4  1  6", "brush, polygon, fill, eraser, pan and zoom"),
         ("[  ]", "smaller, larger brush"),
         ("Ctrl+Z", "undo a stroke"),
     ]
@@ -78,6 +80,7 @@ def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
 
     actions: dict[str, Callable[[Any], Any]] = {
         KEYS["next_class"]: lambda _viewer: state.brush.select_next(),
+        KEYS["complete"]: lambda _viewer: state.book.complete_region(),
         KEYS["learn"]: lambda _viewer: state.toggle_learning(),
         KEYS["update"]: lambda _viewer: state.update_now(),
         KEYS["stop"]: lambda _viewer: state.stop(),

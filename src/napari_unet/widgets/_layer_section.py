@@ -18,8 +18,8 @@ __all__ = ["LayerSection"]
 
 _IMAGE_TIP = "The image to segment. Any image layer will do."
 _ANNOTATION_TIP = (
-    "The label layer with your strokes: 0 unlabelled, 1 background, 2, 3, ... the "
-    "classes. Only you write into it."
+    "The label layer that you paint in: 0 unlabelled, 1 background, 2, 3, ... the "
+    "classes, or the objects. Only you write into it."
 )
 _AXES_TIP = (
     "How the image's axes are read: Z depth, T time, C channels, Y rows, X columns. "
@@ -52,7 +52,7 @@ class LayerSection(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(4)
+        grid.setVerticalSpacing(3)
         grid.addWidget(label("Image", "caption"), 0, 0)
         grid.addWidget(self.image, 0, 1)
         facts = row(self.info, self.axes)
@@ -62,7 +62,7 @@ class LayerSection(QWidget):
         last = row(self.annotation, self.new)
         last.setStretch(0, 1)
         grid.addLayout(last, 2, 1)
-        grid.addWidget(label("Objects", "caption"), 3, 0)
+        grid.addWidget(label("Object size", "caption"), 3, 0)
         grid.addWidget(self.objects, 3, 1)
         grid.setColumnStretch(1, 1)
 

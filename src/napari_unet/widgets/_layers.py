@@ -11,22 +11,27 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
+from napari_unet.config import AnnotationMode
 from napari_unet.errors import ImageError
+from napari_unet.export.picture import class_colour
 
 __all__ = [
+    "MODE",
     "ROLE",
     "add_below",
     "follow",
     "guess_image_axes",
     "image_array",
     "image_axes_choices",
+    "is_grey",
     "label_shape",
     "make_labels",
     "misfit",
+    "mode_of",
     "object_colormap",
     "role_of",
     "transform_of",
@@ -35,11 +40,13 @@ __all__ = [
 
 ROLE = "napari-unet"
 """Key in ``layer.metadata`` under which our layers say what they are."""
+MODE = f"{ROLE} mode"
+"""Key under which our annotations say what is painted in them."""
 
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _GOLDEN = 0.618034  # of the circle of hues: any run of numbers is spread over it
 _SATURATIONS = (0.85, 0.5)
-_N_OBJECT_COLOURS = 48
+_N_OBJECT_COLOURS = 240  # with the background's, one byte each on the way to the GPU
 _CHOICES = {
     2: ["YX"],
     3: ["ZYX", "TYX", "CYX"],
@@ -121,13 +128,14 @@ def _shear_matrix(shear: Any, ndim: int) -> NDArray[np.float64]:
     return matrix
 
 
-def follow(layer: Labels, image: Image, axes: str) -> Callable[[], None]:
-    """Keep a layer where its image is; return a function that ends this."""
+def follow(layer: Layer, image: Image, axes: str) -> Callable[[], None]:
+    """Put a layer where its image is, and keep it there; return what ends this."""
 
     def move(_event: Any = None) -> None:
         for name, value in transform_of(image, axes).items():
             setattr(layer, name, value)
 
+    move()  # the image may have moved while nobody followed it
     emitters = [getattr(image.events, name) for name in _TRANSFORM]
     for emitter in emitters:
         emitter.connect(move)
@@ -150,7 +158,13 @@ def watch_data(image: Image, on_replaced: Callable[[], None]) -> Callable[[], No
 
 
 def make_labels(
-    image: Image, axes: str, *, name: str, role: str, dtype: Any = np.uint8
+    image: Image,
+    axes: str,
+    *,
+    name: str,
+    role: str,
+    mode: AnnotationMode = "strokes",
+    dtype: Any = np.uint8,
 ) -> Labels:
     """Return an empty label layer that lies on the image to the pixel.
 
@@ -159,7 +173,7 @@ def make_labels(
     layer = Labels(
         np.zeros(label_shape(image, axes), dtype),
         name=name,
-        metadata={ROLE: role},
+        metadata={ROLE: role, MODE: mode} if role == "annotation" else {ROLE: role},
         **transform_of(image, axes),
     )
     layer.editable = role == "annotation"
@@ -167,16 +181,25 @@ def make_labels(
     return layer
 
 
-def object_colormap() -> CyclicLabelColormap:
+def object_colormap(*, has_background: bool = False) -> CyclicLabelColormap:
     """Return colours for numbered objects: bright, neighbours in number far apart.
 
     napari's own have dark ones, which are lost on the dark ground of fluorescence.
+    ``has_background``: 1 is background, and grey; so are others, see `is_grey`.
     """
     colours = [
         (*colorsys.hsv_to_rgb(n * _GOLDEN % 1, _SATURATIONS[n % 2], 1.0), 1.0)
         for n in range(_N_OBJECT_COLOURS)
     ]
+    if has_background:
+        red, green, blue = (part / 255 for part in class_colour(1))
+        colours.insert(0, (red, green, blue, 1.0))
     return CyclicLabelColormap(colors=[(0.0, 0.0, 0.0, 0.0), *colours])
+
+
+def is_grey(number: int) -> bool:
+    """Whether an annotated object would have the background's colour."""
+    return (number - 1) % (_N_OBJECT_COLOURS + 1) == 0
 
 
 def add_below(layers: Any, layer: Labels, above: Labels | None) -> None:
@@ -193,8 +216,15 @@ def add_below(layers: Any, layer: Labels, above: Labels | None) -> None:
 
 
 def role_of(layer: Any) -> str:
-    """Return ``"annotation"``, ``"prediction"`` or, for foreign layers, ``""``."""
+    """Return ``"annotation"``, ``"prediction"``, ``"complete"``, ``""`` if not ours."""
     return str(layer.metadata.get(ROLE, ""))
+
+
+def mode_of(layer: Any) -> str:
+    """Return what is painted in an annotation of ours; ``""`` of other layers."""
+    if role_of(layer) != "annotation":
+        return ""
+    return str(layer.metadata.get(MODE, "strokes"))  # a sample's says nothing
 
 
 def misfit(labels: Labels, image: Image, axes: str) -> str:

@@ -24,12 +24,14 @@ from napari_unet.widgets._style import Palette
 __all__ = ["LearnSection", "age_text", "score_text", "status_text"]
 
 _SCORE_TIP = (
-    "Held-out IoU: whole strokes are left out in rotation, and the overlap between "
-    "what they say and what was predicted there is measured, 0 to 1, mean over the "
-    "classes. With few pixels or strokes held out, the score is rough."
+    "Held-out IoU: whole strokes or objects are left out in rotation, and the overlap "
+    "between what they say and what was predicted there is measured, 0 to 1, mean over "
+    "the classes. With few pixels or strokes held out, the score is rough."
 )
-_HINT = "Its score takes two strokes per class."
-_NO_CLASSES = "Paint strokes of at least two classes first."
+_HINTS = {
+    "strokes": "Its score takes two strokes per class.",
+    "objects": "Its score takes two objects that lie apart.",
+}
 
 
 def clock_text(seconds: float) -> str:
@@ -128,12 +130,12 @@ class LearnSection(QWidget):
             can_learn or is_learning,
             f"Train the network in the background, or pause ({KEYS['learn']}). "
             "The overlay changes only to what scores better.",
-            _NO_CLASSES,
+            self._state.why_not,
         )
         self.update_now.offer(
             can_learn,
             f"Take the newest strokes and predict what you look at ({KEYS['update']}).",
-            _NO_CLASSES,
+            self._state.why_not,
         )
         is_busy = is_learning or session.progress is not None
         self.stop.offer(
@@ -164,8 +166,9 @@ class LearnSection(QWidget):
     def _refresh_card(self) -> None:
         session = self._state.session
         name = CANDIDATE_NAMES.get(session.shown, session.shown)
+        hint = _HINTS[self._state.mode]
         self.shown.setText(name[:1].upper() + name[1:] if name else "nothing yet")
-        self.score.setText(score_text(session.score) if session.shown else _HINT)
+        self.score.setText(score_text(session.score) if session.shown else hint)
         others = others_text(session.scores, session.shown)
         self.others.setText(f"others: {others}" if others else "")
         self.reason.setText(session.reason)

@@ -13,8 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.config import InstanceConfig, LearnerConfig
-from napari_unet.jobs import CancelToken, JobEvent
+from napari_unet.config import AnnotationMode, InstanceConfig, LearnerConfig
+from napari_unet.jobs import (
+    AnnotationTaken,
+    CancelToken,
+    HeadFitted,
+    JobEvent,
+    ModeChanged,
+    ObjectsFound,
+    Progress,
+    Scored,
+    StepDone,
+    TilePredicted,
+)
 from napari_unet.widgets._bridge import Bridge, Job
 from napari_unet.widgets._view import VisibleField
 
@@ -22,6 +33,16 @@ __all__ = ["JobFactory", "LiveLoop", "live_job"]
 
 JobFactory = Callable[[], tuple[Any, Job]]
 """Returns an inbox and the job that reads it, ``job(token)``."""
+
+_OF_A_LEARNER = (
+    AnnotationTaken,
+    HeadFitted,
+    ObjectsFound,
+    Progress,
+    Scored,
+    StepDone,
+    TilePredicted,
+)
 
 
 def live_job() -> tuple[Any, Job]:
@@ -39,6 +60,16 @@ def live_job() -> tuple[Any, Job]:
                 inbox.close()  # ends the prediction of a whole image as well
 
     return inbox, job
+
+
+_Told = tuple[Any, NDArray[np.integer], str, NDArray[np.bool_] | None]
+
+
+def _is_painted(
+    annotation: NDArray[np.integer], complete: NDArray[np.bool_] | None
+) -> bool:
+    """Whether there is anything to learn from: a complete region is background."""
+    return bool(annotation.any() or (complete is not None and complete.any()))
 
 
 class LiveLoop(QObject):
@@ -61,14 +92,16 @@ class LiveLoop(QObject):
         super().__init__(parent)
         self._make_job = make_job
         self._inbox: Any = None
-        self._images: dict[str, tuple[Any, NDArray[np.integer], str]] = {}
+        self._images: dict[str, _Told] = {}
         self._view: tuple[str, VisibleField] | None = None
         self._class_names: dict[int, str] = {}
         self._n_scales: int | None = None
+        self._mode: AnnotationMode = "strokes"
+        self._is_of_old_learner = False
         self._objects: InstanceConfig | None = None
         self._config = LearnerConfig()
         self._bridge = Bridge(self)
-        self._bridge.received.connect(self.received)
+        self._bridge.received.connect(self._on_received)
         self._bridge.drained.connect(self.drained)
         self._bridge.failed.connect(self._on_failed)
         self._bridge.finished.connect(self._on_finished)
@@ -91,19 +124,24 @@ class LiveLoop(QObject):
     @property
     def has_annotations(self) -> bool:
         """Whether anything is painted."""
-        return any(annotation.any() for _, annotation, _ in self._images.values())
+        return any(_is_painted(a, c) for _, a, _, c in self._images.values())
 
     def annotate(
-        self, key: str, image: Any, annotation: NDArray[np.integer], axes: str
+        self,
+        key: str,
+        image: Any,
+        annotation: NDArray[np.integer],
+        axes: str,
+        complete: NDArray[np.bool_] | None = None,
     ) -> None:
         """Tell the newest annotation of an image; the first stroke starts the job.
 
         An image without strokes is told too: it gets an overlay from the others.
         """
-        self._images[key] = (image, annotation, axes)
+        self._images[key] = (image, annotation, axes, complete)
         if self._inbox is not None:
-            self._inbox.annotate(key, image, annotation, axes)
-        elif annotation.any():
+            self._inbox.annotate(key, *self._images[key])
+        elif _is_painted(annotation, complete):
             self._start()
 
     def forget(self, key: str) -> None:
@@ -140,7 +178,23 @@ class LiveLoop(QObject):
         """Tell other settings: what was learned begins again."""
         if config != self._config:
             self._config = config
+            self._is_of_old_learner = self.is_running
             self.send_if_running("set_config", config)
+
+    @property
+    def mode(self) -> AnnotationMode:
+        """What annotations hold: strokes, or objects."""
+        return self._mode
+
+    def set_mode(self, mode: AnnotationMode) -> None:
+        """Tell what annotations hold; what the learner before it says counts no more.
+
+        Forget the images of the other mode first.
+        """
+        if mode != self._mode:
+            self._mode = mode
+            self._is_of_old_learner = self.is_running
+            self.send_if_running("set_mode", mode)
 
     def find_objects(self, settings: InstanceConfig | None) -> None:
         """Tell how to cut what is predicted into objects; None: not at all."""
@@ -177,10 +231,12 @@ class LiveLoop(QObject):
     def _start(self) -> None:
         self._inbox, job = self._make_job()
         self._inbox.set_config(self._config)
+        self._is_of_old_learner = False
+        self._inbox.set_mode(self._mode)
         self._inbox.set_scales(self._n_scales)
         self._inbox.find_objects(self._objects)
-        for key, (image, annotation, axes) in self._images.items():
-            self._inbox.annotate(key, image, annotation, axes)
+        for key, told in self._images.items():
+            self._inbox.annotate(key, *told)
         self._inbox.name_classes(self._class_names)
         self._inbox.show(self._request(self._view))
         self._bridge.start(job)
@@ -193,6 +249,12 @@ class LiveLoop(QObject):
 
         key, field = view
         return ViewRequest(key, field.index, field.y0, field.y1, field.x0, field.x1)
+
+    def _on_received(self, event: JobEvent) -> None:
+        if isinstance(event, ModeChanged):
+            self._is_of_old_learner = event.mode != self._mode
+        elif not (self._is_of_old_learner and isinstance(event, _OF_A_LEARNER)):
+            self.received.emit(event)
 
     def _on_failed(self, error: BaseException) -> None:
         self._inbox = None

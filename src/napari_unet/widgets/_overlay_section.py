@@ -43,7 +43,7 @@ class OverlaySection(QWidget):
         self.hide_button = Button("Hold to hide", key=KEYS["hide"])
         self.hide_button.setToolTip(
             f"Hide the overlay while pressed, or while {KEYS['hide']} is held; "
-            f"{KEYS['annotation']} hides your strokes."
+            f"{KEYS['annotation']} hides what you painted."
         )
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(5, 100)
@@ -132,7 +132,7 @@ class OverlaySection(QWidget):
             has_image and self._state.can_learn,
             "Predict every plane of the image with what is shown, not only the part "
             f"you look at ({KEYS['predict']}).",
-            "Paint strokes of at least two classes first.",
+            self._state.why_not,
         )
 
     def set_palette(self, palette: Palette) -> None:

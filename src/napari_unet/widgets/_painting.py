@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import JobEvent
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
-from napari_unet.widgets._classes import ClassList, Counted, count_job
+from napari_unet.widgets._classes import ClassList, Counted, Painted, count_job
 from napari_unet.widgets._images import ImageBook
 from napari_unet.widgets._snapshot import class_names_of
 
@@ -46,7 +44,7 @@ class Painting(QObject):
         self._book = book
         self._classes = classes
         self._changed: set[str] = set()
-        self._uncounted: dict[str, NDArray[np.integer]] = {}
+        self._uncounted: dict[str, Painted] = {}
         self._counter = Bridge(self)
         self._counter.received.connect(self._on_counted)
         self._counter.finished.connect(self._count)
@@ -74,20 +72,21 @@ class Painting(QObject):
 
     def _take(self, entry: AnnotatedImage) -> None:
         try:
-            new = entry.take_copy()
+            is_new = entry.take_copy()
         except NapariUnetError as error:
             self.refused.emit(str(error))
             return
-        if new is None:
+        if not is_new or entry.copy is None:
             return
-        if entry.annotation is not None:
+        if entry.annotation is not None and entry.mode == "strokes":
             self._classes.rename_all(class_names_of(entry.annotation))
-        if new.any():
-            self._uncounted[entry.key] = new
+        if entry.copy.any() or entry.complete is not None:
+            painted = Painted(entry.copy, entry.mode, entry.complete)
+            self._uncounted[entry.key] = painted
             self._count()
         else:
             self._uncounted.pop(entry.key, None)
-            self._classes.set_counts(entry.key, {})
+            self._classes.drop_counts(entry.key)
         self.copied.emit(entry)
 
     def _count(self, _result: Any = None) -> None:
@@ -98,8 +97,7 @@ class Painting(QObject):
 
     def _on_counted(self, event: JobEvent) -> None:
         if isinstance(event, Counted) and self._book.get(event.key) is not None:
-            self._classes.ensure(event.counts)
-            self._classes.set_counts(event.key, event.counts)
+            self._classes.set_counts(event)
 
     def _on_painted(self, key: str) -> None:
         self._changed.add(key)
@@ -109,4 +107,4 @@ class Painting(QObject):
     def _on_removed(self, key: str) -> None:
         self._changed.discard(key)
         self._uncounted.pop(key, None)
-        self._classes.set_counts(key, {})
+        self._classes.drop_counts(key)

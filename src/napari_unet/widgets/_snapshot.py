@@ -9,6 +9,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_unet.annotation.strokes import MAX_CLASSES, check_n_classes
+from napari_unet.config import AnnotationMode
 from napari_unet.errors import AnnotationError
 from napari_unet.widgets._layers import ROLE
 
@@ -17,20 +18,22 @@ __all__ = ["class_names_of", "fault_of", "snapshot"]
 _MAX_VALUE = 65535
 
 
-def fault_of(layer: Labels) -> str:
-    """Say why a layer's values are no classes, but numbers of objects, say, or ``""``.
+def fault_of(layer: Labels, mode: AnnotationMode = "strokes") -> str:
+    """Say why a layer's values cannot be learned in a mode, or ``""``.
 
-    Cheap beside making a row for each of them.
+    Numbers of objects are no classes, say: cheap beside making a row for each of them.
     """
     try:
-        _dtype_of(np.asarray(layer.data), layer.name)
+        _dtype_of(np.asarray(layer.data), layer.name, mode)
     except AnnotationError as error:
         return str(error)
     return ""
 
 
 def snapshot(
-    layer: Labels, previous: NDArray[Any] | None = None
+    layer: Labels,
+    previous: NDArray[Any] | None = None,
+    mode: AnnotationMode = "strokes",
 ) -> NDArray[np.integer] | None:
     """Copy an annotation for the job, or return None when it is as before.
 
@@ -41,7 +44,7 @@ def snapshot(
     Raises
     ------
     AnnotationError
-        If a value is negative or above 65535, or there are too many to learn.
+        If a value is negative or above 65535, or there are too many classes.
     """
     data = np.asarray(layer.data)
     if (
@@ -50,7 +53,7 @@ def snapshot(
         and np.array_equal(previous, data)
     ):
         return None
-    copy = np.array(data, dtype=_dtype_of(data, layer.name), order="C")
+    copy = np.array(data, dtype=_dtype_of(data, layer.name, mode), order="C")
     copy.setflags(write=False)
     return copy
 
@@ -61,17 +64,20 @@ def class_names_of(layer: Labels) -> dict[int, str]:
     return {int(value): str(name) for value, name in names.items()}
 
 
-def _dtype_of(data: NDArray[Any], name: str) -> Any:
-    """Return the smallest type that holds the classes, or raise AnnotationError."""
+def _dtype_of(data: NDArray[Any], name: str, mode: AnnotationMode) -> Any:
+    """Return the smallest type that holds the values, or raise AnnotationError."""
     if not data.size:
         return np.uint8
     low, high = int(data.min()), int(data.max())
     if low < 0 or high > _MAX_VALUE:
+        what = "classes" if mode == "strokes" else "background and the objects"
         raise AnnotationError(
             f"the annotation '{name}' holds the value {low if low < 0 else high}; use "
-            "0 for unlabelled and 1, 2, ... for the classes"
+            f"0 for unlabelled and 1, 2, ... for the {what}"
         )
-    if high > MAX_CLASSES:  # only then can there be too many: most never count
+    if (
+        mode == "strokes" and high > MAX_CLASSES
+    ):  # only then can there be too many: most never count
         is_there = np.zeros(high + 1, bool)
         for index in np.ndindex(data.shape[:-2]):
             is_there[data[index]] = True

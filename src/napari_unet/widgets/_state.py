@@ -13,7 +13,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.config import LearnerConfig
+from napari_unet.config import AnnotationMode, LearnerConfig
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import JobEvent, Notice, ObjectsFound, Scored, TilePredicted
 from napari_unet.session import Session
@@ -133,14 +133,35 @@ class ViewerState(QObject):
     # --- what a person can ask for -----------------------------------------------
 
     @property
-    def n_painted_classes(self) -> int:
-        """Number of classes with at least one painted pixel."""
-        return sum(1 for entry in self.classes if entry.n_px)
+    def can_learn(self) -> bool:
+        """Whether enough is painted to learn from."""
+        return self.classes.can_learn and self.live.has_annotations
 
     @property
-    def can_learn(self) -> bool:
-        """Whether there is something to learn from: two painted classes."""
-        return self.n_painted_classes >= 2 and self.live.has_annotations
+    def why_not(self) -> str:
+        """What to paint before anything can be learned."""
+        if self.mode == "strokes":
+            return "Paint strokes of at least two classes first."
+        return "Paint an object first, and background or a complete region."
+
+    @property
+    def mode(self) -> AnnotationMode:
+        """What is painted: strokes of classes, or objects."""
+        return self.book.mode
+
+    def set_mode(self, mode: AnnotationMode) -> None:
+        """Paint strokes, or objects. Either has layers of its own, and none is lost."""
+        if mode == self.mode:
+            return
+        self.stop()
+        self.session.restart()
+        self.session.unsay()
+        self.classes.set_mode(mode)
+        self.book.set_mode(mode)  # which forgets all images, and then
+        self.live.set_mode(mode)  # a learner begins; they are told when copied
+        if mode == "objects":
+            self.objects.set_on(True)
+        self.renewed.emit()
 
     def learn(self, on: bool) -> None:
         """Start background learning, or pause it."""
@@ -246,7 +267,9 @@ class ViewerState(QObject):
 
     def _on_copied(self, entry: AnnotatedImage) -> None:
         if entry.copy is not None:
-            self.live.annotate(entry.key, entry.pixels, entry.copy, entry.axes)
+            self.live.annotate(
+                entry.key, entry.pixels, entry.copy, entry.axes, entry.complete
+            )
         if self.live.has_annotations:
             self.session.be_ready()
         self.overlay.look_soon()

@@ -24,6 +24,7 @@ from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
 from napari_unet.widgets._export_job import export_job, export_path, label_options
 from napari_unet.widgets._layer_combo import LayerCombo
+from napari_unet.widgets._layers import mode_of
 from napari_unet.widgets._notify import notify_error
 from napari_unet.widgets._parts import (
     Button,
@@ -151,8 +152,9 @@ class ExportDock(QWidget):
         axes = entry.axes.replace("C", "") if entry is not None else None
         # the overlay goes on changing in place: the file gets what is there now
         data = layer.data.copy() if isinstance(layer.data, np.ndarray) else layer.data
-        is_classes = entry is None or layer is not entry.objects
-        names = self.state.classes.names if is_classes else {}
+        is_numbered = entry is not None and layer is entry.objects
+        is_numbered = is_numbered or mode_of(layer) == "objects"
+        names = {} if is_numbered else self.state.classes.names
         options = label_options(layer, axes, names)
         self.result.setText("Writing …")
         sync_property(self.result, "level", "info")

@@ -10,13 +10,13 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.export import model_path
-from napari_unet.widgets._class_table import ClassTable
 from napari_unet.widgets._help import HelpPage
 from napari_unet.widgets._layer_section import EmptySection, LayerSection
 from napari_unet.widgets._learn_section import LearnSection
 from napari_unet.widgets._live import JobFactory, live_job
 from napari_unet.widgets._open import open_dock
 from napari_unet.widgets._overlay_section import OverlaySection
+from napari_unet.widgets._paint_section import PaintSection
 from napari_unet.widgets._parts import (
     TipLine,
     ToolButton,
@@ -28,35 +28,14 @@ from napari_unet.widgets._parts import (
     wrapping,
 )
 from napari_unet.widgets._samples import SAMPLE_TITLES, add_sample
-from napari_unet.widgets._state import ViewerState, state_of
+from napari_unet.widgets._state import state_of
 from napari_unet.widgets._style import palette_of, style_sheet
+from napari_unet.widgets._tips import tip_text
 
-__all__ = ["SegmentationDock", "tip_text"]
+__all__ = ["SegmentationDock"]
 
 REFRESH_MS = 50
 """Repaints are bundled: each one makes napari compose the canvas anew."""
-
-
-def tip_text(state: ViewerState) -> str:
-    """Return the one sentence that says what to do next; '' without an image."""
-    entry = state.book.current
-    if entry is None:
-        return ""  # the empty section says it
-    if entry.annotation is None:
-        return "Press New to make a layer for your strokes."
-    painted = [c for c in state.classes if c.n_px]
-    missing = [c.name for c in state.classes if not c.n_px]
-    if not painted:
-        return "Paint a short stroke inside an object, then one on the background."
-    if len(painted) == 1 and missing:
-        return (
-            f"Now paint a stroke of '{missing[0]}': the overlay then comes by itself."
-        )
-    if state.session.advice:
-        return state.session.advice
-    if state.session.overlay_time_s is None:
-        return "Preparing the first overlay; go on painting."
-    return "Where the overlay is wrong, paint a stroke of the right class."
 
 
 class SegmentationDock(QWidget):
@@ -81,7 +60,8 @@ class SegmentationDock(QWidget):
         self.state = state_of(napari_viewer, make_job)
         self.empty = EmptySection(SAMPLE_TITLES)
         self.layers = LayerSection(self.state)
-        self.classes = ClassTable(self.state)
+        self.paint = PaintSection(self.state)
+        self.classes, self.objects = self.paint.class_table, self.paint.object_table
         self.tip = TipLine()
         self.learning = LearnSection(self.state)
         self.overlay = OverlaySection(self.state)
@@ -89,6 +69,7 @@ class SegmentationDock(QWidget):
         self.device = eliding("muted")
         self.more = ToolButton("more", "More: curves, save the model, start over")
         self.help = ToolButton("help", "How to work with this dock, and the keys")
+        self._sections = (self.layers, self.paint, self.learning, self.overlay)
         self._is_open = False
         self._fill()
         self._connect()
@@ -99,7 +80,7 @@ class SegmentationDock(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 6)
         layout.setSpacing(5)
-        fill(layout, self.empty, self.layers, self.classes, self.tip, line())
+        fill(layout, self.empty, self.layers, self.paint, self.tip, line())
         fill(layout, self.learning, line(), self.overlay, line(), self.message, 1)
         foot = row(self.device, self.help, self.more, spacing=2)
         foot.setStretch(0, 1)
@@ -163,7 +144,7 @@ class SegmentationDock(QWidget):
         """Take the colours of napari's theme."""
         palette = palette_of(self.state.viewer())
         self.setStyleSheet(style_sheet(palette))
-        for part in (self.layers, self.classes, self.learning, self.overlay):
+        for part in self._sections:
             part.set_palette(palette)
         for piece in (self.tip, self.help, self.more):
             piece.set_palette(palette)
@@ -174,7 +155,7 @@ class SegmentationDock(QWidget):
         has_image = self.state.book.current is not None
         self.empty.setVisible(not has_image)
         self.layers.setVisible(has_image)
-        for section in (self.layers, self.classes, self.learning, self.overlay):
+        for section in self._sections:
             section.refresh()
         self.tip.setVisible(has_image)
         tip = tip_text(self.state)

@@ -1,0 +1,72 @@
+"""What is painted: strokes of classes, or objects, and the table of either."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QButtonGroup, QVBoxLayout, QWidget
+
+from napari_unet.widgets._class_table import ClassTable
+from napari_unet.widgets._object_table import ObjectTable
+from napari_unet.widgets._parts import Button, fill, row
+from napari_unet.widgets._state import ViewerState
+from napari_unet.widgets._style import Palette
+
+__all__ = ["PaintSection"]
+
+_STROKES_TIP = "Paint a few strokes of each class. Default."
+_OBJECTS_TIP = (
+    "Paint whole objects, each with a number of its own: where touching ones meet is "
+    "learned too, and they are cut there. Strokes and objects have layers of their "
+    "own; those of the other one are hidden meanwhile and come back."
+)
+
+
+class PaintSection(QWidget):
+    """The choice between strokes and objects above the table that goes with it."""
+
+    def __init__(self, state: ViewerState) -> None:
+        super().__init__()
+        self._state = state
+        self.strokes = Button("Strokes", "", "left")
+        self.objects = Button("Objects", "", "right")
+        self.strokes.setToolTip(_STROKES_TIP)
+        self.objects.setToolTip(_OBJECTS_TIP)
+        group = QButtonGroup(self)
+        for button in (self.strokes, self.objects):
+            button.setCheckable(True)
+            group.addButton(button)
+        self.class_table, self.object_table = ClassTable(state), ObjectTable(state)
+        head = row(self.strokes, self.objects, spacing=0)
+        head.addSpacing(6)
+        for table in (self.class_table, self.object_table):
+            head.addWidget(table.tools, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(head)
+        fill(layout, self.class_table, self.object_table)
+        self.objects.toggled.connect(
+            lambda is_on: state.set_mode("objects" if is_on else "strokes")
+        )
+
+    def refresh(self) -> None:
+        """Show what the state holds."""
+        of_objects = self._state.mode == "objects"
+        with QSignalBlocker(self.objects):
+            (self.objects if of_objects else self.strokes).setChecked(True)
+        for table, is_shown in (
+            (self.class_table, not of_objects),
+            (self.object_table, of_objects),
+        ):
+            table.setVisible(is_shown)
+            table.tools.setVisible(is_shown)
+            if is_shown:
+                table.refresh()
+        has_image = self._state.book.current is not None
+        for button in (self.strokes, self.objects):
+            button.setEnabled(has_image)
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self.class_table.set_palette(palette)
+        self.object_table.set_palette(palette)
