@@ -6,6 +6,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton
 
 from napari_unet.jobs import Score, Scored
 from napari_unet.session import CANDIDATE_NAMES
+from napari_unet.widgets._classes import Counted
 from napari_unet.widgets._eliding import ElidingCombo, ElidingLabel, WrappingLabel
 
 LONG = "2026-11-03 plate 7 well C04 DAPI 40x"
@@ -62,8 +63,8 @@ def test_a_shortened_line_has_the_rest_as_a_tooltip(case):
 
 def test_usual_classes_are_shown_whole(painted):
     case = painted(show=True)
-    counts = {1: (815, 4), 2: (809, 4)}
-    case.state.classes.set_counts(case.state.book.current.key, counts)
+    key, counts = case.state.book.current.key, {1: (815, 4), 2: (809, 4)}
+    case.state.classes.set_counts(Counted(key, counts))
     squeeze(case.dock)
     row = case.dock.classes.rows[0]
     assert row.name.text() == "background"
@@ -123,6 +124,6 @@ def test_the_card_says_name_and_score_once(case):
 def test_keys_are_written_out(case):
     dock = case.dock
     assert [row.key.text() for row in dock.classes.rows] == ["Ctrl+1", "Ctrl+2"]
-    texts = [widget.text() for widget in dock.classes.findChildren(QLabel)]
+    texts = [widget.text() for widget in dock.paint.findChildren(QLabel)]
     assert texts.index("Q") == texts.index("next class") + 1
     assert "Ctrl +" not in texts

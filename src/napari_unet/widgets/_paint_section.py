@@ -42,7 +42,7 @@ class PaintSection(QWidget):
             head.addWidget(table.tools, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
+        layout.setSpacing(3)
         layout.addLayout(head)
         fill(layout, self.class_table, self.object_table)
         self.objects.toggled.connect(
@@ -54,14 +54,13 @@ class PaintSection(QWidget):
         of_objects = self._state.mode == "objects"
         with QSignalBlocker(self.objects):
             (self.objects if of_objects else self.strokes).setChecked(True)
-        for table, is_shown in (
-            (self.class_table, not of_objects),
-            (self.object_table, of_objects),
-        ):
+        tables: list[ClassTable | ObjectTable] = [self.class_table, self.object_table]
+        hidden, shown = tables if of_objects else tables[::-1]
+        # this order: with both of them the window would grow, and stay so
+        for table, is_shown in ((hidden, False), (shown, True)):
             table.setVisible(is_shown)
             table.tools.setVisible(is_shown)
-            if is_shown:
-                table.refresh()
+        shown.refresh()
         has_image = self._state.book.current is not None
         for button in (self.strokes, self.objects):
             button.setEnabled(has_image)

@@ -78,8 +78,8 @@ class SegmentationDock(QWidget):
     def _fill(self) -> None:
         self.setMinimumWidth(300)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 8, 10, 6)
-        layout.setSpacing(5)
+        layout.setContentsMargins(10, 6, 10, 4)
+        layout.setSpacing(4)
         fill(layout, self.empty, self.layers, self.paint, self.tip, line())
         fill(layout, self.learning, line(), self.overlay, line(), self.message, 1)
         foot = row(self.device, self.help, self.more, spacing=2)
