@@ -26,6 +26,7 @@ __all__ = [
     "Progress",
     "Score",
     "Scored",
+    "SettingsRefused",
     "StepDone",
     "TilePredicted",
     "finish",
@@ -186,6 +187,11 @@ class LearningChanged(JobEvent):
 
     is_learning: bool
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class SettingsRefused(JobEvent):
+    """The settings that were wished cannot be used here; those before stay in use."""
 
 
 @dataclass(frozen=True)

@@ -73,10 +73,28 @@ def test_a_whole_image_replaces_all_and_is_complete(shown):
     assert entry.has_all_objects
     shown.dock.refresh()
     assert shown.dock.overlay.objects.count.text() == "1 in all"
-    # the next look has other numbers: what was there would be another object's
-    shown.state.apply(_found(shown, np.full((4, 4), 1)))
+    # looking around finds the same objects once more, and only those in sight
+    shown.state.apply(_found(shown, np.full((4, 4), 9)))
+    assert np.array_equal(entry.objects.data, whole)
+    assert shown.state.session.has_all_objects
+
+
+def test_a_newer_model_numbers_objects_anew(shown):
+    entry = shown.state.book.current
+    shown.state.apply(_found(shown, np.full(entry.shape, 1), is_whole=True))
+    entry.outdate()
+    # what was there would be another object's
+    shown.state.apply(_found(shown, np.full((4, 4), 1), generation=2))
     assert np.count_nonzero(entry.objects.data) == 16
     assert not entry.has_all_objects
+
+
+def test_other_settings_show_in_what_is_looked_at(shown):
+    entry = shown.state.book.current
+    shown.state.apply(_found(shown, np.full(entry.shape, 1), is_whole=True))
+    shown.state.objects.set_strength(0.3)
+    shown.state.apply(_found(shown, np.full((4, 4), 5)))
+    assert set(np.unique(entry.objects.data)) == {0, 5}
 
 
 def test_many_objects_widen_the_layer(shown):
@@ -120,12 +138,22 @@ def test_a_new_job_is_told_about_objects(shown, qtbot):
     assert shown.live.inbox.calls("find_objects") == [(InstanceConfig(),)]
 
 
-def test_a_removed_layer_of_objects_comes_back_when_asked_for(shown):
+def test_removing_the_layer_of_objects_brings_the_classes_back(shown):
     entry = shown.state.book.current
     shown.viewer.layers.remove(entry.objects)
-    shown.state.objects.set_on(False)
+    assert entry.objects is None
+    assert entry.prediction.visible
+    assert not shown.state.objects.is_on
     shown.state.objects.set_on(True)
     assert entry.objects in shown.viewer.layers
+
+
+def test_a_prediction_that_comes_back_leaves_the_place_to_objects(shown):
+    entry = shown.state.book.current
+    shown.viewer.layers.remove(entry.prediction)
+    shown.state.book.make_prediction()
+    assert not entry.prediction.visible
+    assert entry.objects.visible
 
 
 def test_holding_the_key_hides_objects_too(shown):

@@ -4,6 +4,7 @@ import pytest
 
 from napari_unet.config import LearnerConfig
 from napari_unet.errors import ConfigError
+from napari_unet.jobs import SettingsRefused
 from napari_unet.widgets._settings_form import SettingsForm
 from napari_unet.widgets.settings import SettingsDock
 
@@ -100,3 +101,12 @@ def test_a_new_job_is_told_the_settings(case, qtbot):
     case.layer.paint((60, 60), 1)
     case.state.update_now()
     assert case.live.inbox.calls("set_config") == [(LearnerConfig(seed=5),)]
+
+
+def test_refused_settings_are_not_in_use(case, qtbot):
+    case.settings.form.widgets["device"].value = "cuda"
+    case.settings.apply.click()
+    case.state.live._on_received(SettingsRefused())  # as the job says without a GPU
+    assert case.state.config == LearnerConfig()
+    assert "Not in use" in case.settings.note.text()
+    assert case.live.inbox.calls("refresh")

@@ -23,6 +23,7 @@ from napari_unet.jobs import (
     Notice,
     Progress,
     Scored,
+    SettingsRefused,
 )
 from napari_unet.learning.inbox import Annotated, Inbox, Mail, ViewRequest, Whole
 from napari_unet.learning.preload import preload_torch, resting_collector
@@ -148,6 +149,7 @@ class _Loop:
             learner = old if config == old.config else type(old)(config)
         except NapariUnetError as error:  # no such device, say
             yield Notice(str(error), "warning")
+            yield SettingsRefused()
             learner = old if same == old.config else type(old)(same)
         if learner is not old:
             self._drop_training()

@@ -29,6 +29,7 @@ class FieldObjects:
 
     def __init__(self) -> None:
         self._parts: dict[Tile, tuple[NDArray[Any], NDArray[np.float32], Border]] = {}
+        self._next_id = 1
         self._before: tuple[str, tuple[int, ...], Tile, NDArray[Any]] | None = None
 
     def begin(self) -> None:
@@ -91,7 +92,9 @@ class FieldObjects:
             if (key, index) == (view.key, view.index) and is_seen:
                 old = np.zeros(labels.shape, ids.dtype)
                 old[_place(common, field)] = ids[_place(common, seen)]
-        result = keep_ids(labels, old)
+        # what is out of sight keeps its numbers in the layer: nobody gets them again
+        result = keep_ids(labels, old, self._next_id)
+        self._next_id = max(self._next_id, int(result.max(initial=0)) + 1)
         self._before = view.key, view.index, field, result
         return result
 

@@ -74,6 +74,8 @@ class AnnotatedImage:
         """Objects with ids, once they were asked for."""
         self.has_all_objects = False
         """Whether they are those of the whole image and of what is predicted."""
+        self._numbered_by: int | None = None
+        """Generation of the whole image that numbered them; None: of visible fields."""
         self.copy: NDArray[np.integer] | None = None
         """The newest frozen copy of the annotation, None before the first."""
         self.complete: NDArray[np.bool_] | None = None
@@ -260,11 +262,14 @@ class AnnotatedImage:
         if labels.max(initial=0) > np.iinfo(layer.data.dtype).max:
             layer.data = layer.data.astype(np.uint32)
             layer.editable = False  # napari forgets it with each new array
-        if not event.is_whole and self.has_all_objects:
+        if not event.is_whole and self._numbered_by is not None:
+            if self.has_all_objects and event.generation == self._numbered_by:
+                return False  # the same objects, and only those in sight
             layer.data[:] = 0  # ids of another numbering
         part = layer.data[event.index]
         part[..., event.y : y1, event.x : x1] = labels
         self.has_all_objects = event.is_whole
+        self._numbered_by = event.generation if event.is_whole else None
         layer.refresh(extent=False, thumbnail=True, highlight=False)
         return True
 

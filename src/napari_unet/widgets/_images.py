@@ -27,12 +27,14 @@ class ImageBook(QObject):
     painted : key of an image whose annotation may have changed
     removed : key of an image that lost its layer or its annotation
     refused : one sentence, why a layer cannot be used
+    objects_removed : a layer of found objects was removed
     """
 
     changed = Signal()
     painted = Signal(str)
     removed = Signal(str)
     refused = Signal(str)
+    objects_removed = Signal()
 
     def __init__(
         self, viewer: Callable[[], Any], parent: QObject | None = None
@@ -301,6 +303,7 @@ class ImageBook(QObject):
                 entry.drop_prediction()
             elif layer is entry.objects:
                 entry.drop_objects()
+                self.objects_removed.emit()
             elif layer is entry.regions.layer:
                 entry.regions.bind(None)
                 self.painted.emit(entry.key)

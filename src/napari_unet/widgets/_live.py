@@ -23,6 +23,7 @@ from napari_unet.jobs import (
     ObjectsFound,
     Progress,
     Scored,
+    SettingsRefused,
     StepDone,
     TilePredicted,
 )
@@ -80,12 +81,14 @@ class LiveLoop(QObject):
     received : JobEvent
     failed : the exception that ended the job
     ended : the job returned by itself
+    settings_refused : the settings before are in use again
     drained : after each turn that brought events
     """
 
     received = Signal(object)
     failed = Signal(object)
     ended = Signal()
+    settings_refused = Signal()
     drained = Signal()
 
     def __init__(self, make_job: JobFactory, parent: QObject | None = None) -> None:
@@ -99,7 +102,7 @@ class LiveLoop(QObject):
         self._mode: AnnotationMode = "strokes"
         self._is_of_old_learner = False
         self._objects: InstanceConfig | None = None
-        self._config = LearnerConfig()
+        self._config = self._config_before = LearnerConfig()
         self._bridge = Bridge(self)
         self._bridge.received.connect(self._on_received)
         self._bridge.drained.connect(self.drained)
@@ -177,7 +180,7 @@ class LiveLoop(QObject):
     def set_config(self, config: LearnerConfig) -> None:
         """Tell other settings: what was learned begins again."""
         if config != self._config:
-            self._config = config
+            self._config_before, self._config = self._config, config
             self._is_of_old_learner = self.is_running
             self.send_if_running("set_config", config)
 
@@ -251,7 +254,10 @@ class LiveLoop(QObject):
         return ViewRequest(key, field.index, field.y0, field.y1, field.x0, field.x1)
 
     def _on_received(self, event: JobEvent) -> None:
-        if isinstance(event, ModeChanged):
+        if isinstance(event, SettingsRefused):
+            self._config = self._config_before
+            self.settings_refused.emit()
+        elif isinstance(event, ModeChanged):
             self._is_of_old_learner = event.mode != self._mode
         elif not (self._is_of_old_learner and isinstance(event, _OF_A_LEARNER)):
             self.received.emit(event)

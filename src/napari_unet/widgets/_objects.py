@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -41,21 +42,21 @@ class ObjectsView(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MS)
         self._timer.timeout.connect(self._ask)
+        self._hidden: WeakSet[Any] = WeakSet()
         book.changed.connect(self._on_book_changed)
+        # made anew in the middle of a removal, a layer crashes napari's drawing
+        book.objects_removed.connect(lambda: self.set_on(False))
 
     def set_on(self, is_on: bool) -> None:
         """Show objects, or classes."""
         if is_on == self.is_on:
             return
         self.is_on = is_on
+        self._hidden.clear()
         for entry in self._book:
             self._dress(entry)
-            for layer, is_shown in (
-                (entry.prediction, not is_on),
-                (entry.objects, is_on),
-            ):
-                if layer is not None:
-                    layer.visible = is_shown
+            for layer in entry.predicted:
+                layer.visible = (layer is entry.objects) == is_on
         self._ask()
         self.changed.emit()
 
@@ -76,6 +77,8 @@ class ObjectsView(QObject):
         settings = self.settings.model_copy(update=values)
         if settings != self.settings:
             self.settings = settings
+            for entry in self._book:
+                entry.has_all_objects = False
             self._timer.start()
             self.changed.emit()
 
@@ -88,7 +91,10 @@ class ObjectsView(QObject):
             self._dress(entry)
 
     def _dress(self, entry: AnnotatedImage) -> None:
-        """Give a predicted image its layer of objects, while they are shown."""
-        if self.is_on and entry.prediction is not None and entry.objects is None:
-            entry.make_objects(self._book.layers, self._overlay.style)
-            entry.prediction.visible = False
+        """Show objects in place of classes where a prediction has been made."""
+        layer = entry.prediction
+        if not self.is_on or layer is None or layer in self._hidden:
+            return  # whoever shows it again by hand shall see it
+        self._hidden.add(layer)
+        layer.visible = False
+        entry.make_objects(self._book.layers, self._overlay.style)

@@ -97,6 +97,7 @@ class ViewerState(QObject):
         self.live.drained.connect(self.renewed)
         self.live.failed.connect(self._on_failed)
         self.live.ended.connect(self._on_ended)
+        self.live.settings_refused.connect(self._on_settings_refused)
         self.classes.counted.connect(self.changed)
         self.classes.changed.connect(self._name_classes)
         for part in (self.brush, self.overlay, self.objects, self.classes):
@@ -300,6 +301,11 @@ class ViewerState(QObject):
         sentence = notify_error(error)
         self.session.say(f"The strokes could not be counted: {sentence}", "warning")
         self.renewed.emit()
+
+    def _on_settings_refused(self) -> None:
+        """Go on with the learner that is there, whose scores were taken away."""
+        self.live.send_if_running("refresh")
+        self.changed.emit()
 
     def _on_ended(self) -> None:
         self.session.stop()

@@ -32,6 +32,11 @@ def test_new_objects_get_ids_that_nobody_had():
     assert keep_ids(np.array([[1, 0, 2]]), old).tolist() == [[8, 0, 9]]
 
 
+def test_ids_that_are_in_use_elsewhere_go_to_nobody_else():
+    old = np.array([[8, 0, 0]])
+    assert keep_ids(np.array([[1, 0, 2]]), old, 20).tolist() == [[8, 0, 20]]
+
+
 def test_nothing_stays_nothing():
     empty = np.zeros((2, 3), int)
     assert not keep_ids(empty, np.ones_like(empty)).any()

@@ -8,6 +8,7 @@ from napari_unet.jobs import (
     HeadFitted,
     ModeChanged,
     Notice,
+    SettingsRefused,
     StepDone,
     TilePredicted,
 )
@@ -183,3 +184,20 @@ def test_a_device_that_is_not_there_is_said_and_the_learner_stays(scene, monkeyp
     assert "cuda" in warnings[0].lower()
     assert _of(events, TilePredicted)
     assert [e.mode for e in _of(events, ModeChanged)] == ["strokes"]
+    assert len(_of(events, SettingsRefused)) == 1
+
+
+def test_a_mode_counts_also_where_the_settings_beside_it_are_refused(
+    scene, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    path = tmp_path / "model.safetensors"
+
+    def wish(inbox):
+        inbox.set_config(scene.config.model_copy(update={"device": "cuda"}))
+        inbox.set_mode("objects")
+
+    save = lambda inbox: inbox.save(str(path))  # noqa: E731
+    events = _run(scene.config, wish, _paint(scene), save)
+    assert [e.mode for e in _of(events, ModeChanged)] == ["objects"]
+    assert load(path).config.annotation_mode == "objects"

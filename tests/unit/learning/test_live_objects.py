@@ -113,6 +113,18 @@ def test_objects_keep_their_ids_when_the_field_moves():
     assert second.labels[20, 70 - 24] not in first.labels
 
 
+def test_what_is_out_of_sight_shares_its_id_with_nobody():
+    labels = np.ones((40, 160), np.uint8)
+    for x in (10, 150):
+        labels[_disc(labels.shape, 20, x)] = 2
+    field = FieldObjects()
+    ids = []
+    for tile in (Tile(0, 40, 0, 80), Tile(0, 40, 80, 160), Tile(0, 40, 0, 80)):
+        _store(field, tile, labels)
+        ids.append(int(field.find(EVERYTHING, 1, SPLIT).labels.max()))
+    assert len(set(ids)) == 3
+
+
 def test_tiles_of_a_field_are_put_together_before_they_are_cut():
     labels = np.ones((40, 80), np.uint8)
     labels[_disc(labels.shape, 20, 40)] = 2
