@@ -67,6 +67,11 @@ def main() -> int:
     wait_until(lambda: dock.state.book.current.has_all_objects, 120)
     print(f"{session.n_objects} objects")
     shoot(viewer, args.out, "objects", args.themes)
+    dock.border_weights.show()
+    name = f"{args.name} border weights"
+    wait_until(lambda: name in viewer.layers, 60)
+    shoot(viewer, args.out, "border-weights", ["dark"])
+    viewer.layers.remove(name)
     export(viewer, args.out)
     viewer.close()
     return 0

@@ -85,7 +85,7 @@ class ImageBook(QObject):
 
     def image_choices(self) -> list[Image]:
         """Return the image layers."""
-        return [layer for layer in self.layers if isinstance(layer, Image)]
+        return [layer for layer in self.layers if _is_image(layer)]
 
     def annotation_choices(self) -> list[Labels]:
         """Return the label layers that could annotate the current image."""
@@ -261,7 +261,7 @@ class ImageBook(QObject):
         active = self.layers.selection.active
         if active is None:
             return
-        if isinstance(active, Image):
+        if _is_image(active):
             self.choose(active)
             return
         for entry in self:
@@ -309,3 +309,8 @@ class ImageBook(QObject):
                 self.painted.emit(entry.key)
         if self.current is None:
             self._choose_any()
+
+
+def _is_image(layer: Any) -> bool:
+    """Whether a layer is an image of hers, not one that we show something in."""
+    return isinstance(layer, Image) and not role_of(layer)

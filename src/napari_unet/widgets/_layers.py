@@ -202,7 +202,7 @@ def is_grey(number: int) -> bool:
     return (number - 1) % (_N_OBJECT_COLOURS + 1) == 0
 
 
-def add_below(layers: Any, layer: Labels, above: Labels | None) -> None:
+def add_below(layers: Any, layer: Layer, above: Labels | None) -> None:
     """Add a layer below another, and leave the selection as it is.
 
     A new layer that took the selection would take the next stroke as well.

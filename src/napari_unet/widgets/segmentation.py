@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.export import model_path
+from napari_unet.widgets._border_weights import BorderWeights
 from napari_unet.widgets._help import HelpPage
 from napari_unet.widgets._layer_section import EmptySection, LayerSection
 from napari_unet.widgets._learn_section import LearnSection
@@ -68,6 +69,7 @@ class SegmentationDock(QWidget):
         self.message = wrapping()
         self.device = eliding("muted")
         self.more = ToolButton("more", "More: curves, save the model, start over")
+        self.border_weights = BorderWeights(self.state)
         self.help = ToolButton("help", "How to work with this dock, and the keys")
         self._sections = (self.layers, self.paint, self.learning, self.overlay)
         self._is_open = False
@@ -124,6 +126,7 @@ class SegmentationDock(QWidget):
         self.destroyed.disconnect(self.state.suspend)
         self._age_timer.stop()
         self._refresh_timer.stop()
+        self.border_weights.stop()
         self.state.changed.disconnect(self._refresh_timer.start)
         self.state.renewed.disconnect(self._refresh_timer.start)
         self.state.viewer().events.theme.disconnect(self.follow_theme)
@@ -190,6 +193,7 @@ class SegmentationDock(QWidget):
             colour.setCheckable(True)
             colour.setChecked(self.state.overlay.style.has_background)
             colour.toggled.connect(self.state.overlay.set_background)
+        menu.addAction("Show border weights", self.border_weights.show)
         menu.addSeparator()
         save = menu.addAction("Save model …", self._save)
         over = menu.addAction("Start over", self.state.start_over)
