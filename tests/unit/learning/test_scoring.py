@@ -291,3 +291,8 @@ def test_the_reason_repeats_neither_the_choice_nor_its_score(state):
 def test_the_reason_says_whether_another_scores_higher(rival, said):
     scores = {"instant": Score(0.8), "forest": Score(rival)}
     assert _reason(scores, "instant").startswith(said)
+
+
+def test_the_reason_says_why_there_is_no_iou():
+    scores = {"instant": Score(None, log_loss=0.1), "forest": Score(None, log_loss=1.0)}
+    assert _reason(scores, "instant").startswith("No background was held out")
