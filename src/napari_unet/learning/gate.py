@@ -48,7 +48,7 @@ def score_candidate(
     tells candidates apart also where all held out is object, inside and border.
     """
     n_px = int(mask.sum())
-    n_strokes = samples.count_strokes(mask)
+    n_strokes = samples.count_bundles(mask)
     targets, predicted, values = _as_shown(samples, probabilities, mask)
     if len(np.unique(samples.targets[mask])) < 2:
         return Score(None, n_px=n_px, n_strokes=n_strokes)

@@ -163,7 +163,7 @@ def judge(
             "fine-tuned+forest": mix(tuned_at_samples, validation.forest),
         }
         scores = _score_all(samples, {**instant, **network}, mask)
-        n_strokes = samples.count_strokes(mask)
+        n_strokes = samples.count_bundles(mask)
         if n_strokes >= _FEWEST_STROKES:
             gain = _needed_gain(n_strokes)
             chosen = choose(scores, gain, (best, _tuned_partner(best)))

@@ -25,6 +25,7 @@ def _samples(targets, strokes, weights=None, values=(1, 2), is_of_objects=False)
         values=values,
         targets=targets,
         strokes=np.array(strokes),
+        bundles=np.array(strokes),
         folds=np.zeros(len(targets), int),
         weights=weights.astype(np.float32),
         groups=(),
