@@ -197,6 +197,13 @@ def test_advice_asks_for_a_second_object(objects_config, picture, cells):
     )
 
 
+def test_too_many_objects_are_not_called_classes(objects_config, picture):
+    ids = np.full(picture.shape, 65_536)
+    limit = "value 65536: .* 2 to 65535 for the objects, at most 65534 of them$"
+    with pytest.raises(AnnotationError, match=limit):
+        Learner(objects_config).annotate(picture, ids)
+
+
 def test_a_model_file_knows_its_mode(fitted, picture, tmp_path):
     path = tmp_path / "cells.safetensors"
     fitted.save(path)
