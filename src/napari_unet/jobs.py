@@ -129,10 +129,11 @@ def held_out_text(n_px: int, n_strokes: int) -> str:
 class Score:
     """Held-out score of one candidate.
 
-    ``mean_iou`` is in 0..1, or None where no stroke could be held out; ``iou``/``dice``
-    map the annotation's class values to 0..1; ``n_px`` and ``n_strokes`` count what was
-    held out. ``log_loss`` is the mean cross-entropy there, with which the gate tells
-    apart what is right on the same pixels.
+    ``mean_iou`` is in 0..1, or None where fewer than two classes could be held out;
+    ``iou``/``dice`` map the annotation's class values to 0..1. ``n_px`` and
+    ``n_strokes`` count what was held out, objects that touch as one stroke.
+    ``log_loss`` is the mean cross-entropy there, with which the gate tells apart what
+    is right on the same pixels; None where there was nothing to tell apart.
     """
 
     mean_iou: float | None

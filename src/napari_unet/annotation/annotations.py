@@ -242,9 +242,13 @@ def _trained_on(images: list[AnnotatedImage]) -> list[AnnotatedImage]:
 
 
 def check_annotation(
-    annotation: NDArray[np.generic], spatial_shape: tuple[int, ...]
+    annotation: NDArray[np.generic],
+    spatial_shape: tuple[int, ...],
+    mode: AnnotationMode = "strokes",
 ) -> NDArray[np.integer]:
     """Return a private, read-only copy of an annotation that fits its image.
+
+    ``mode`` tells what its values from 2 on are, for the words of an error.
 
     Raises
     ------
@@ -258,19 +262,21 @@ def check_annotation(
             f"the annotation has the shape {array.shape}, but the image needs "
             f"{spatial_shape}"
         )
+    what = "objects" if mode == "objects" else "classes"
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
     if array.dtype.kind not in "iu":
         raise AnnotationError(
             f"the annotation has the dtype {array.dtype}: use integers, 0 unlabelled, "
-            "1 background, 2 and up the classes"
+            f"1 background, 2 and up the {what}"
         )
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > MAX_VALUE:
         wrong = low if low < 0 else high
         raise AnnotationError(
             f"the annotation holds the value {wrong}: use 0 for unlabelled, 1 for "
-            f"background and 2 to {MAX_VALUE} for the classes"
+            f"background and 2 to {MAX_VALUE} for the {what}"
+            + (f", at most {MAX_VALUE - 1} of them" if mode == "objects" else "")
         )
     frozen: NDArray[np.integer] = array.astype(np.uint8 if high < 256 else np.uint16)
     frozen.flags.writeable = False

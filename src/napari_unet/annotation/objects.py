@@ -110,8 +110,19 @@ def number_instances(instances: NDArray[np.integer]) -> NDArray[Any]:
     -------
     ndarray of unsigned integers
         1 background, each object's number plus one.
+
+    Raises
+    ------
+    AnnotationError
+        If a number is negative.
     """
     array: NDArray[Any] = np.asarray(instances)
+    lowest = int(array.min(initial=0))
+    if lowest < 0:
+        raise AnnotationError(
+            f"objects hold the number {lowest}: give 0 for background, 1 and up one "
+            "for each object"
+        )
     highest = int(array.max(initial=0)) + 1
     return array.astype(np.min_scalar_type(highest)) + np.uint8(1)
 

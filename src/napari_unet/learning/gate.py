@@ -44,14 +44,18 @@ def score_candidate(
 
     Classes weigh the same however much of each is painted, and long strokes weigh as
     the square root of their length; classes that could not be held out do not count.
-    Classes are those of predictions, but the log loss is of what was to be learned.
+    Classes are those of predictions, but the log loss is of what was to be learned: it
+    tells candidates apart also where all held out is object, inside and border.
     """
     n_px = int(mask.sum())
-    n_strokes = samples.count_strokes(mask)
+    n_strokes = samples.count_bundles(mask)
     targets, predicted, values = _as_shown(samples, probabilities, mask)
+    if len(np.unique(samples.targets[mask])) < 2:
+        return Score(None, n_px=n_px, n_strokes=n_strokes)
+    loss = log_loss(samples, probabilities, mask)
     present = np.unique(targets)
     if len(present) < 2:
-        return Score(None, n_px=n_px, n_strokes=n_strokes)
+        return Score(None, n_px=n_px, n_strokes=n_strokes, log_loss=loss)
     weights = balance(samples.weights[mask], targets)
     matrix = confusion_matrix(targets, predicted, range(len(values)), weights)
     iou, dice = iou_per_class(matrix), dice_per_class(matrix)
@@ -61,7 +65,7 @@ def score_candidate(
         dice={values[i]: float(dice[i]) for i in present},
         n_px=n_px,
         n_strokes=n_strokes,
-        log_loss=log_loss(samples, probabilities, mask),
+        log_loss=loss,
     )
 
 

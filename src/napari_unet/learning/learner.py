@@ -105,7 +105,9 @@ class Learner:
             If image and annotation do not fit each other, or what was annotated before.
         """
         stack = PlaneStack(image, axes, tuple(np.shape(annotation)))
-        checked = check_annotation(annotation, stack.spatial_shape)
+        checked = check_annotation(
+            annotation, stack.spatial_shape, self.config.annotation_mode
+        )
         region = check_complete(complete, stack.spatial_shape)
         with self._lock:
             state = self._state

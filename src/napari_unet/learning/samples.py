@@ -31,7 +31,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """n annotated pixels with their class, stroke, fold and weight.
+    """n annotated pixels with their class, stroke, bundle, fold and weight.
 
     Attributes
     ----------
@@ -39,6 +39,9 @@ class Samples:
         Class values; ``targets`` (n,) are indices into them.
     strokes, folds
         Shape (n,), number of the pixel's stroke, and its fold.
+    bundles
+        Shape (n,), number of what is held out together: the stroke, or all objects that
+        touch, in one image.
     weights
         Shape (n,). A stroke counts with the square root of its length, so that a long
         one does not drown the others; classes have the same sum.
@@ -51,6 +54,7 @@ class Samples:
     values: tuple[int, ...]
     targets: NDArray[np.intp]
     strokes: NDArray[np.intp]
+    bundles: NDArray[np.intp]
     folds: NDArray[np.intp]
     weights: Floats
     groups: tuple[Group, ...]
@@ -82,6 +86,7 @@ class Samples:
             self,
             targets=self.targets[rows],
             strokes=self.strokes[rows],
+            bundles=self.bundles[rows],
             folds=self.folds[rows],
             weights=balance(self.weights[rows], self.targets[rows]),
             groups=moved,
@@ -90,6 +95,13 @@ class Samples:
     def count_strokes(self, rows: NDArray[np.bool_] | slice = slice(None)) -> int:
         """Return how many strokes some of the samples belong to."""
         return len(np.unique(self.strokes[rows]))
+
+    def count_bundles(self, rows: NDArray[np.bool_] | slice = slice(None)) -> int:
+        """Return how many strokes they belong to; objects that touch count as one.
+
+        What is held out together is one piece of evidence, however many parts it has.
+        """
+        return len(np.unique(self.bundles[rows]))
 
     def in_tiles(self, tile_px: int) -> Samples:
         """Return the same samples, dealt to other tiles."""
@@ -108,17 +120,21 @@ def collect_samples(
     values = annotations.values
     cap = max(4, max_px // max(1, len(annotations.strokes)))
     columns: dict[str, list[NDArray[np.generic]]] = {
-        name: [] for name in ("targets", "strokes", "folds", "weights")
+        name: [] for name in ("targets", "strokes", "bundles", "folds", "weights")
     }
     places: dict[tuple[str, int], list[NDArray[np.int32]]] = {}
     owners: dict[tuple[str, int], list[NDArray[np.intp]]] = {}
     images = {image.key: image for image in annotations.images}
+    bundles: dict[tuple[str, int], int] = {}
     n = 0
     for number, (image, stroke) in enumerate(annotations.strokes):
         size = min(cap, stroke.n_px)
         yx = stroke.yx[np.linspace(0, stroke.n_px - 1, size).astype(int)]
         columns["targets"].append(np.full(size, values.index(stroke.value)))
         columns["strokes"].append(np.full(size, number))
+        together = image.key, stroke.bundle or -1 - number  # without one: alone
+        bundle = bundles.setdefault(together, len(bundles))
+        columns["bundles"].append(np.full(size, bundle))
         columns["folds"].append(np.full(size, stroke.fold))
         columns["weights"].append(np.full(size, np.sqrt(stroke.n_px) / size))
         places.setdefault((image.key, stroke.plane), []).append(yx)
@@ -141,6 +157,7 @@ def collect_samples(
         values=values,
         targets=targets,
         strokes=np.concatenate(columns["strokes"]),
+        bundles=np.concatenate(columns["bundles"]),
         folds=np.concatenate(columns["folds"]),
         weights=balance(weights, targets),
         groups=tuple(groups),

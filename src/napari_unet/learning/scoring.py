@@ -163,7 +163,7 @@ def judge(
             "fine-tuned+forest": mix(tuned_at_samples, validation.forest),
         }
         scores = _score_all(samples, {**instant, **network}, mask)
-        n_strokes = samples.count_strokes(mask)
+        n_strokes = samples.count_bundles(mask)
         if n_strokes >= _FEWEST_STROKES:
             gain = _needed_gain(n_strokes)
             chosen = choose(scores, gain, (best, _tuned_partner(best)))
@@ -269,6 +269,8 @@ def _held_out_probabilities(
 def _reason(scores: dict[str, Score], chosen: str) -> str:
     """Say why this candidate is shown; its name and the scores stand beside it."""
     score = scores[chosen]
+    if score.mean_iou is None and score.log_loss is not None:
+        return "No background was held out for an IoU: how sure each one is decides."
     if score.mean_iou is None:
         return "Too few strokes to compare it with the others."
     others = {n: s.mean_iou or 0.0 for n, s in scores.items() if n != chosen}

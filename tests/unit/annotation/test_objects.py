@@ -106,6 +106,13 @@ def test_instances_of_other_programs_get_a_painted_background():
     assert number_instances(instances[:, :2]).dtype == np.uint8
 
 
+@pytest.mark.parametrize("lowest", [-1, -2])
+def test_instances_below_0_are_refused(lowest):
+    """They would have become unlabelled, or objects with large numbers."""
+    with pytest.raises(AnnotationError, match=f"number {lowest}: give 0 for backgro"):
+        number_instances(np.array([[0, lowest, 3]], np.int16))
+
+
 @pytest.mark.parametrize(
     ("ids", "keywords", "words"),
     [

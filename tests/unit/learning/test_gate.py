@@ -18,16 +18,18 @@ def _score(log_loss, mean_iou=0.5):
     return Score(None if log_loss is None else mean_iou, log_loss=log_loss)
 
 
-def _samples(targets, strokes, weights=None, values=(1, 2)):
+def _samples(targets, strokes, weights=None, values=(1, 2), is_of_objects=False):
     targets = np.array(targets)
     weights = np.ones(len(targets)) if weights is None else np.array(weights)
     return Samples(
         values=values,
         targets=targets,
         strokes=np.array(strokes),
+        bundles=np.array(strokes),
         folds=np.zeros(len(targets), int),
         weights=weights.astype(np.float32),
         groups=(),
+        is_of_objects=is_of_objects,
     )
 
 
@@ -224,6 +226,20 @@ def test_with_one_class_held_out_there_is_no_score(held_out):
     assert score.mean_iou is None
     assert score.log_loss is None
     assert score.n_px == len(held_out)
+
+
+def test_objects_without_background_are_told_apart_by_log_loss_alone():
+    """Users see one class, of which there is no IoU; the border was to be learned."""
+    samples = _samples([0, 0, 1, 1], range(4), values=(2, 3), is_of_objects=True)
+    all_rows = np.ones(4, bool)
+    right = score_candidate(samples, _one_hot([0, 0, 1, 1]), all_rows)
+    blind = score_candidate(samples, np.full((4, 2), 0.5, np.float32), all_rows)
+    assert right.mean_iou is None
+    assert right.iou == {}
+    assert right.log_loss == 0
+    assert blind.log_loss == pytest.approx(np.log(2))
+    scores = {"forest": blind, "instant": right}
+    assert choose(scores, 0.1) == "instant"
 
 
 def test_classes_that_are_not_held_out_are_left_out():

@@ -28,6 +28,7 @@ def _samples(strokes, values=(1, 2)):
         values=values,
         targets=targets,
         strokes=numbers,
+        bundles=numbers,
         folds=folds,
         weights=np.ones(len(targets), np.float32),
         groups=(),

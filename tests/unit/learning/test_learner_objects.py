@@ -147,16 +147,42 @@ def test_without_touching_objects_the_necks_are_what_cuts(
     assert learner.predict_instances(picture).n_objects >= 4
 
 
-def test_cells_that_fill_the_image_need_no_background(objects_config):
+@pytest.fixture
+def filled():
+    """Ids and an image of cells that fill it, with dark lines between them."""
     ids = np.arange(2, 18).reshape(4, 4).repeat(12, 0).repeat(12, 1)
     image = np.random.default_rng(0).normal(1, 0.03, ids.shape)
     edge = (ids != np.roll(ids, 1, 0)) | (ids != np.roll(ids, 1, 1))
     image[edge] = image[np.roll(edge, -1, 0)] = image[np.roll(edge, -1, 1)] = 0
+    return ids, image
+
+
+def test_cells_that_fill_the_image_need_no_background(objects_config, filled):
+    ids, image = filled
     learner = Learner(objects_config)
     learner.annotate(image, ids, complete=np.ones(ids.shape, bool))
     assert (learner.predict(image) == 2).all()
     assert learner.class_values == (2,)
     assert learner.predict_instances(image).n_objects == 16
+
+
+def test_the_gate_judges_cells_that_fill_the_image(
+    objects_config, filled, bundle, monkeypatch
+):
+    """All of an image touch, so that images are held out; the surest is shown."""
+    ids, image = filled
+    quick = objects_config.fine_tune.model_copy(update={"learning_rate": 1e-2})
+    changes = {"fine_tune": quick, "start": "bundled"}  # not the forest first
+    bundle(monkeypatch)
+    learner = Learner(objects_config.model_copy(update=changes))
+    for key in "abcdefgh":
+        learner.annotate(image, ids, key=key, complete=np.ones(ids.shape, bool))
+    list(learner.fine_tune(steps=60))
+    scores, chosen = learner.status.scores, learner.status.chosen
+    assert chosen == "fine-tuned+forest"
+    assert scores[chosen].log_loss < 0.8 * scores["instant+forest"].log_loss
+    assert scores[chosen].mean_iou is None
+    assert "No background" in learner.status.reason
 
 
 def test_advice_asks_for_a_second_object(objects_config, picture, cells):
@@ -169,6 +195,13 @@ def test_advice_asks_for_a_second_object(objects_config, picture, cells):
         "Paint another object, apart from the first and background at a second "
         "place, so that learning can be checked."
     )
+
+
+def test_too_many_objects_are_not_called_classes(objects_config, picture):
+    ids = np.full(picture.shape, 65_536)
+    limit = "value 65536: .* 2 to 65535 for the objects, at most 65534 of them$"
+    with pytest.raises(AnnotationError, match=limit):
+        Learner(objects_config).annotate(picture, ids)
 
 
 def test_a_model_file_knows_its_mode(fitted, picture, tmp_path):

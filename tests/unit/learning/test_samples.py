@@ -156,7 +156,7 @@ def test_only_some_tiles_have_only_their_samples(network):
     assert 0 < len(rows) < len(samples.targets)
     part = samples.only(chosen)
     assert part.values == samples.values
-    for name in ("targets", "strokes", "folds"):
+    for name in ("targets", "strokes", "bundles", "folds"):
         np.testing.assert_array_equal(getattr(part, name), getattr(samples, name)[rows])
     # and their features, in the same order
     np.testing.assert_array_equal(part.of_network(network, cache), deep[rows])
@@ -183,6 +183,21 @@ def test_strokes_are_counted():
     assert samples.count_strokes() == 3
     assert samples.count_strokes(samples.targets == 0) == 2
     assert samples.count_strokes(np.zeros(len(samples.targets), bool)) == 0
+    assert samples.count_bundles() == 3
+    assert samples.count_bundles(samples.targets == 0) == 2
+
+
+def test_objects_that_touch_count_as_one_in_each_image():
+    ids = np.zeros((40, 70), np.uint8)
+    for number in range(8):  # in a row, each with an inside and a border
+        ids[4:14, 8 * number : 8 * number + 8] = number + 2
+    ids[20:25, 2:6] = 10
+    ids[30], ids[35, :9] = 1, 1
+    samples = _collect(_set(ids, ids, previous=AnnotationSet(mode="objects")))
+    assert samples.count_strokes() == 2 * (8 * 2 + 1 + 2)
+    assert samples.count_bundles() == 2 * (1 + 1 + 2)
+    is_border = samples.targets == samples.values.index(3)
+    assert samples.count_bundles(is_border) == 2
 
 
 @pytest.mark.parametrize("tile_px", [16, 64])

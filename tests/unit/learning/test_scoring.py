@@ -206,6 +206,25 @@ def test_a_network_is_shown_only_where_four_strokes_say_so(
     assert set(scores) == set(ORDER)
 
 
+def test_objects_that_touch_are_no_more_evidence_than_one_stroke(new_learner):
+    rng = np.random.default_rng(0)
+    ids = np.zeros((48, 64), np.uint8)
+    for number in range(8):  # two rows of four: of them one is held out
+        y, x = 8 + 24 * (number // 4), 16 * (number % 4)
+        ids[y : y + 8, x : x + 16] = number + 2
+    ids[[2, 22, 26, 46]] = 1
+    learner = new_learner(annotation_mode="objects")
+    learner.annotate(rng.normal(ids > 1, 0.05), ids)
+    finish(learner.fine_tune(steps=20))
+    state = learner._state
+    unsure = _instant(state, 0.1, 0.1)  # anyone is surer than that
+    verdict, _ = _judge(state, state.tuned, None, unsure)
+    scores = verdict.scores
+    assert scores["fine-tuned"].n_strokes == 3  # and two of background
+    assert scores["fine-tuned"].log_loss < 0.5 * scores["instant"].log_loss
+    assert not verdict.chosen.startswith("fine-tuned")
+
+
 @pytest.fixture
 def well_stroked(new_learner, image, strokes):
     """A learner's inside with four held-out strokes and a network that is surer."""
@@ -291,3 +310,8 @@ def test_the_reason_repeats_neither_the_choice_nor_its_score(state):
 def test_the_reason_says_whether_another_scores_higher(rival, said):
     scores = {"instant": Score(0.8), "forest": Score(rival)}
     assert _reason(scores, "instant").startswith(said)
+
+
+def test_the_reason_says_why_there_is_no_iou():
+    scores = {"instant": Score(None, log_loss=0.1), "forest": Score(None, log_loss=1.0)}
+    assert _reason(scores, "instant").startswith("No background was held out")
