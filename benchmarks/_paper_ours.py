@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from _paper_data import Sample, smallest_px
+import numpy as np
+from _paper_data import Sample, smallest_px, targets_of
 from _paper_scores import score
 from numpy.typing import NDArray
 
@@ -51,7 +52,8 @@ def run_own(
             learner.annotate(sample.image, part, key=sample.name, axes="YX")
     started, cpu_s = time.perf_counter(), time.process_time()
     finish(learner.update())
-    patch_px, n_patches = _step_size(learner)
+    learned = {int(v) for p in annotations for v in np.unique(targets_of(kind, p))}
+    patch_px, n_patches = _step_size(learner, len(learned - {0}))
     n_steps = max(1, round(budget_px / (n_patches * patch_px**2)))
     finish(learner.fine_tune(steps=n_steps))
     train_s = time.perf_counter() - started
@@ -83,9 +85,12 @@ def run_own(
     }
 
 
-def _step_size(learner: Learner) -> tuple[int, int]:
-    """Return the side of a patch's output (px) and the patches of a step."""
-    config, n_classes = learner.config, learner.n_classes_painted
+def _step_size(learner: Learner, n_classes: int) -> tuple[int, int]:
+    """Return the side of a patch's output (px) and the patches of a step.
+
+    ``n_classes`` are learned, the border between objects among them.
+    """
+    config = learner.config
     unet = UNet(config.unet_config(1, n_classes))
     n_scales = 1 if config.recipe == "paper" else max(learner.status.n_scales, 1)
     side = patch_sizes(unet, config.fine_tune.patch_px, n_scales)[1]

@@ -3,8 +3,10 @@
 Each of five sets of a data folder (see `_paper_data.py`) is halved. Networks are
 trained on the first half, completely annotated or in part, and measured on the rest.
 All get the same targets, the same number of training pixels (steps x patches x output
-pixels) and the same way from probabilities to objects. What is done is appended to
-``--out``; run it again, or several shards at once, and it goes on from there.
+pixels) and the same way from labels and probabilities to objects. How the border
+becomes a part of the objects before that differs, see README.md. What is done is
+appended to ``--out``; run it again, or several shards at once, and it goes on from
+there.
 
     python benchmarks/paper.py --data FOLDER --threads 1
 """

@@ -12,9 +12,8 @@ from napari_unet.annotation.objects import BACKGROUND
 from napari_unet.core.losses import frequency_class_weights
 from napari_unet.errors import AnnotationError
 
-__all__ = ["BACKGROUND", "border_weights", "label_objects", "weight_map"]
+__all__ = ["border_weights", "label_objects", "weight_map"]
 
-"""The annotation's value for what is no object."""
 # beyond so many sigmas the term is below 2e-8 of w0
 _REACH = 6.0
 

@@ -167,12 +167,14 @@ def _mode_text(header: Mapping[str, Any]) -> str:
 
 
 def _classes_text(header: Mapping[str, Any]) -> str:
+    from napari_unet.annotation.objects import shown_values
+
     names = _mapping(header.get("class_names"))
     values = header.get("values")
     if not isinstance(values, list):
         return ""
     if _mode_text(header):  # the border is a part of the objects
-        values = sorted({min(value, 2) for value in values})
+        values = list(shown_values(values))
     named = (f"{v} {names[str(v)]}" if str(v) in names else str(v) for v in values)
     return ", ".join(named)
 

@@ -48,8 +48,8 @@ class AugmentationConfig(Settings):
         le=1,
         title="Contrast",
         description="Patches are multiplied by a factor within 1 plus or minus this. "
-        "0.2 covers the usual differences between exposures. 0, as in the recipe for "
-        "the pretrained network that gained most of those tried.",
+        "0.2 covers the usual differences between exposures. 0, because changed "
+        "intensities gained nothing on images of the pretraining's kinds.",
     )
     brightness: float = Field(
         0.0,
@@ -170,8 +170,9 @@ class FineTuneConfig(Settings):
         le=100,
         title="Stay near the start",
         description="Weight in the loss of staying near what the instant network "
-        "predicts where nothing is painted; only with pretrained weights. 0.5 gained "
-        "most of those tried (0, 0.5, 1); 0: only strokes count.",
+        "predicts where nothing is painted; only with pretrained weights. 0: only "
+        "strokes count, which made labels worse. 0.5, because more also keeps the "
+        "network from learning what is new to it.",
     )
     score_every_s: float = Field(
         5.0,

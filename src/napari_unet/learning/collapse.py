@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from napari_unet.annotation.advice import name_class
 from napari_unet.annotation.annotations import AnnotatedImage, AnnotationSet
+from napari_unet.annotation.objects import BACKGROUND
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import JobEvent, TilePredicted
 
 __all__ = ["Collapse", "CollapseWatch", "find_collapse", "tiles_to_check"]
 
-BACKGROUND = 1
 _MAX_RECALL = 0.1
 """A class is lost where at most this share of its strokes' pixels is right."""
 _MIN_PAINTED_PX = 3
