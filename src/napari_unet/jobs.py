@@ -28,6 +28,7 @@ __all__ = [
     "Scored",
     "StepDone",
     "TilePredicted",
+    "WholeEnded",
     "finish",
     "held_out_text",
 ]
@@ -233,6 +234,11 @@ class ObjectsFound(JobEvent):
     generation: int
     """Number of the model, as in `TilePredicted`."""
     is_whole: bool = False
+
+
+@dataclass(frozen=True)
+class WholeEnded(JobEvent):
+    """Nothing more of a whole image is to come: done, stopped, failed, or refused."""
 
 
 def finish(job: Generator[JobEvent, None, T]) -> T:
