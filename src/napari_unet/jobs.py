@@ -29,6 +29,7 @@ __all__ = [
     "SettingsRefused",
     "StepDone",
     "TilePredicted",
+    "WholeEnded",
     "finish",
     "held_out_text",
 ]
@@ -240,6 +241,11 @@ class ObjectsFound(JobEvent):
     generation: int
     """Number of the model, as in `TilePredicted`."""
     is_whole: bool = False
+
+
+@dataclass(frozen=True)
+class WholeEnded(JobEvent):
+    """Nothing more of a whole image is to come: done, stopped, failed, or refused."""
 
 
 def finish(job: Generator[JobEvent, None, T]) -> T:

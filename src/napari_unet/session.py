@@ -26,6 +26,7 @@ from napari_unet.jobs import (
     Scored,
     StepDone,
     TilePredicted,
+    WholeEnded,
 )
 
 __all__ = [
@@ -182,6 +183,8 @@ class Session:
                 self.has_all_objects = event.is_whole
             case Progress():
                 self.progress = event if event.done < event.total else None
+            case WholeEnded():
+                self.end_prediction()
             case Scored():
                 self._apply_score(event)
             case AnnotationTaken():

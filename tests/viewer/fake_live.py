@@ -23,6 +23,7 @@ from napari_unet.jobs import (
     Scored,
     StepDone,
     TilePredicted,
+    WholeEnded,
 )
 
 TILE_PX = 64
@@ -170,6 +171,7 @@ class FakeLive:
                 return
             yield _tile(images, key, index, box, version, done == len(tiles))
             yield Progress(done, len(tiles), "predict")
+        yield WholeEnded()
 
 
 def _take(images, args, version):

@@ -12,6 +12,8 @@ from napari_unet.jobs import (
     Progress,
     Score,
     Scored,
+    TilePredicted,
+    WholeEnded,
 )
 
 
@@ -120,7 +122,7 @@ def test_stop_ends_prediction_and_learning(painted, qtbot):
     qtbot.waitUntil(lambda: not case.dock.learning.stop.isEnabled())
 
 
-def test_progress_of_the_visible_field_shows_no_bar(painted):
+def test_late_progress_of_what_was_stopped_shows_no_bar(painted):
     case = painted()
     case.state.apply(Progress(1, 4, "predict"))
     assert case.state.session.progress is None
@@ -130,29 +132,71 @@ def test_the_bar_goes_when_the_job_has_nothing_to_predict(painted):
     case = painted()
     case.state.predict_all()
     assert case.state.session.progress is not None
-    case.state.apply(Notice("Paint on this image first.", "advice"))
+    case.state.apply(WholeEnded())
     assert case.state.session.progress is None
 
 
-def test_the_bar_goes_when_the_job_says_that_it_stopped(painted):
+@pytest.mark.parametrize(
+    "notice",
+    [
+        Notice(""),  # a worker that had to start first
+        Notice("Saved the model to a.safetensors"),
+        Notice("Paint a second stroke of 'object'.", "advice"),
+        Notice("Memory ran out: went on with tiles of 64 px.", "warning"),
+    ],
+)
+def test_only_the_end_of_a_whole_image_takes_its_bar(painted, notice):
     case = painted()
     case.state.predict_all()
-    case.state.apply(Notice(""))  # a worker that had to start first
+    case.state.apply(notice)
     assert case.state.session.progress is not None
     case.state.apply(Progress(2, 9, "predict"))
+    case.state.apply(notice)
     assert case.state.session.progress.done == 2
-    case.state.apply(Notice("Stopped predicting; the finished part stays."))
-    assert case.state.session.progress is None
-    case.state.apply(Progress(1, 4, "predict"))  # the visible field again
+    case.state.apply(WholeEnded())
     assert case.state.session.progress is None
 
 
-def test_advice_on_the_way_does_not_take_the_bar_for_good(painted):
+def test_an_image_that_is_covered_already_has_a_bar_to_the_end(painted, qtbot):
     case = painted()
+    entry = case.state.book.current
     case.state.predict_all()
-    case.state.apply(Notice("Paint a second stroke of 'object'.", "advice"))
+    qtbot.waitUntil(lambda: entry.is_complete and case.state.session.progress is None)
+    case.state.predict_all()  # what follows is played by hand
+    labels = entry.prediction.data[:64, :64].copy()
+    generation = case.state.session.generation
+    tile = TilePredicted(entry.key, (), 0, 0, labels, "instant", generation)
+    case.state.apply(tile)
+    assert entry.is_complete
     case.state.apply(Progress(1, 4, "predict"))
     assert case.state.session.progress == Progress(1, 4, "predict")
+
+
+def test_while_a_whole_image_is_cut_there_is_a_bar_and_stop(painted):
+    case = painted()
+    case.state.predict_all()
+    case.state.apply(Progress(4, 4, "predict"))
+    case.state.apply(Progress(0, 1, "split"))
+    case.dock.refresh()
+    assert not case.dock.learning.progress.isHidden()
+    assert case.dock.learning.stop.isEnabled()
+    assert case.dock.learning.status.text() == "finding objects …"
+
+
+@pytest.mark.parametrize("way", ["set_config", "set_mode", "start_over"])
+def test_what_begins_anew_ends_a_whole_image(painted, way):
+    case = painted()
+    case.state.predict_all()
+    values = {
+        "set_config": [case.state.config.model_copy(update={"seed": 5})],
+        "set_mode": ["objects"],
+        "start_over": [],
+    }
+    getattr(case.state, way)(*values[way])
+    assert case.state.session.progress is None
+    assert case.live.inbox.calls("cancel_prediction")
+    case.state.apply(Progress(2, 9, "predict"))  # on its way already
+    assert case.state.session.progress is None
 
 
 def test_out_of_sight_the_overlay_is_out_of_date_not_updating(painted, qtbot):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from napari_unet.errors import ConfigError, DeviceError
+from napari_unet.errors import ConfigError, DeviceError, OutOfMemoryError
 
 __all__ = [
     "autocast",
@@ -17,6 +18,7 @@ __all__ = [
     "describe_device",
     "empty_cache",
     "free_memory",
+    "naming_what_ran_out",
     "out_of_memory_errors",
 ]
 
@@ -113,6 +115,20 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
     ):
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def naming_what_ran_out(sentence: str) -> Iterator[None]:
+    """Raise `OutOfMemoryError` with this sentence where memory runs out inside.
+
+    Such an error from further in, which knows more, passes.
+    """
+    try:
+        yield
+    except OutOfMemoryError:
+        raise
+    except out_of_memory_errors as error:
+        raise OutOfMemoryError(sentence) from error
 
 
 def free_memory(device: torch.device) -> None:

@@ -126,9 +126,10 @@ def split_job(
     settings: InstanceConfig | None = None,
     token: CancelToken | None = None,
 ) -> Generator[JobEvent, None, Instances]:
-    """Do what `split_objects` does as a job: yields `Progress` per plane or volume.
+    """Do what `split_objects` does as a job.
 
-    When cancelled, planes (volumes, time points) that were not reached stay 0.
+    Yields `Progress` before the first plane or volume, which may take long, and after
+    each. When cancelled, planes (volumes, time points) that were not reached stay 0.
     """
     settings = settings or InstanceConfig()
     array = _checked_labels(labels)
@@ -144,6 +145,7 @@ def split_job(
     sizes = [sampling[axis] for axis in order[n_apart:]]
     classes = [0]
     total = math.prod(array.shape[:n_apart])
+    yield Progress(0, total, "split")
     for done, index in enumerate(np.ndindex(array.shape[:n_apart]), 1):
         if token is not None and token.cancelled:
             break

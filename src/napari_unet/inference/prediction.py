@@ -56,6 +56,12 @@ class Prediction:
         labels: NDArray[Any] = values[self.probabilities.argmax(axis=0)]
         return labels
 
+    @property
+    def evidence(self) -> Floats:
+        """Probability of the label and of no border, shape (...): what cuts objects."""
+        own: Floats = self.probabilities.max(axis=0)
+        return own if self.border is None else np.maximum(own - self.border, 0)
+
 
 def label_dtype(values: Sequence[int]) -> type[np.unsignedinteger[Any]]:
     """Return uint8 where every value fits, else uint16."""

@@ -15,11 +15,7 @@ from napari_unet.config import InstanceConfig, LearnerConfig
 from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import ConfigError
-from napari_unet.inference.instances import (
-    Instances,
-    checked_sampling,
-    split_job,
-)
+from napari_unet.inference.instances import Instances, checked_sampling
 from napari_unet.inference.predict import Store
 from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.tiles import Tile
@@ -30,6 +26,7 @@ from napari_unet.learning.images import ImageRegistry, check_channels
 from napari_unet.learning.persistence import read_learner, restore, save_learner
 from napari_unet.learning.prediction import (
     check_collapse,
+    predict_instances,
     predict_labels,
     predict_maps,
     predict_tiles,
@@ -311,11 +308,11 @@ class Learner:
         return maps
 
     def _source_to_predict(
-        self, image: Any, key: str | None, axes: str | None
+        self, image: Any, key: str | None, axes: str | None, update: bool = True
     ) -> Generator[JobEvent, None, ImageSource]:
         """Bring the model up to date, and find the image."""
         state = self._state
-        if state.model is None or state.annotations.can_be_learned:
+        if state.model is None or (update and state.annotations.can_be_learned):
             yield from state.update()
         assert state.model is not None
         return self._images.find(image, key, axes, state.model.n_channels)
@@ -370,22 +367,19 @@ class Learner:
         scale: Sequence[float] | None = None,
         settings: InstanceConfig | None = None,
         token: CancelToken | None = None,
+        update: bool = True,
     ) -> Generator[JobEvent, None, Instances]:
         """Predict objects as a job: the events of `predict_job`, then `Progress`.
 
-        When cancelled while predicting, there are no objects: half of one is none.
+        ``update=False`` predicts with the model as it is, if there is one, and does not
+        fit it to newer strokes first. When cancelled while predicting, there are no
+        objects: half of one is none.
         """
         stack = self._images.find(image, key, axes, self.n_channels).stack
         checked_sampling(scale, len(stack.spatial_axes))  # before the long work
-        found = yield from self.predict_maps_job(image, key=key, axes=axes, token=token)
-        instances = yield from split_job(
-            found.labels,
-            found.probabilities,
-            border=found.border,
-            axes=stack.spatial_axes,
-            scale=scale,
-            settings=settings,
-            token=token,
+        source = yield from self._source_to_predict(image, key, axes, update)
+        instances = yield from predict_instances(
+            self._state, self._collapse, source, scale, settings, token
         )
         return instances
 

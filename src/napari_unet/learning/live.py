@@ -24,6 +24,7 @@ from napari_unet.jobs import (
     Progress,
     Scored,
     SettingsRefused,
+    WholeEnded,
 )
 from napari_unet.learning.inbox import Annotated, Inbox, Mail, ViewRequest, Whole
 from napari_unet.learning.preload import preload_torch, resting_collector
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["live"]
 
 _NOTHING = (-1, -1, -1)
+_STOPPED = "Stopped predicting; the finished part stays."
 
 
 def live(
@@ -156,6 +158,10 @@ class _Loop:
             if self.whole is not None:
                 self.whole.close()
                 self.whole = None
+                # of another mode, the overlay keeps nothing
+                is_same_mode = mode == old.config.annotation_mode
+                yield Notice(_STOPPED if is_same_mode else "Stopped predicting.")
+                yield WholeEnded()
             learner.class_names = old.class_names
             old.reset()
             self.learner = learner
@@ -234,14 +240,14 @@ class _Loop:
         store = None if settings is None else self.objects.store
         try:
             for event in self._predict(view, store):
-                yield event
+                if not isinstance(event, Progress):  # which is for whole images
+                    yield event
                 is_stale = self.inbox.view[1] != view_number
                 if is_stale or self.inbox.has_annotations or self._is_over:
                     return  # she looks elsewhere, or has painted: begin anew
             if settings is not None:
-                found = self.objects.find(view, self.learner.generation, settings)
-                if found is not None:
-                    yield found
+                generation = self.learner.generation
+                yield from self.objects.show(view, generation, settings)
         except NapariUnetError as error:
             yield Notice(str(error), "warning")
         self.shown = now
@@ -274,7 +280,8 @@ class _Loop:
             if self.learner.generation == 0 or wish.key not in self.images:
                 if self.whole is not None:  # its strokes or its model went away
                     self.whole = None
-                    yield Notice("Stopped predicting; the finished part stays.")
+                    yield Notice(_STOPPED)
+                yield WholeEnded()
                 text = self._advice_text or "Paint on this image first."
                 yield Notice(text, "advice")
                 return
@@ -306,10 +313,11 @@ class _Loop:
             if (yield from job):
                 yield Notice(f"{what} in {time.monotonic() - started:.1f} s.")
             else:
-                yield Notice("Stopped predicting; the finished part stays.")
+                yield Notice(_STOPPED)
             yield from self._new_advice()
         except NapariUnetError as error:
             yield Notice(str(error), "warning")
+        yield WholeEnded()
 
     def _train(self) -> Generator[JobEvent, None, None]:
         """Do one step of fine-tuning, or start or stop it."""

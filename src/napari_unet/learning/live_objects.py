@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.config import InstanceConfig
+from napari_unet.core.device import naming_what_ran_out
 from napari_unet.inference.instances import split_objects
 from napari_unet.inference.keep_ids import keep_ids
 from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.tiles import Tile
-from napari_unet.jobs import CancelToken, JobEvent, ObjectsFound, TilePredicted
+from napari_unet.jobs import CancelToken, JobEvent, Notice, ObjectsFound, TilePredicted
 from napari_unet.learning.inbox import Annotated, ViewRequest
 
 if TYPE_CHECKING:
@@ -21,25 +22,58 @@ if TYPE_CHECKING:
 
 __all__ = ["FieldObjects", "whole_objects"]
 
-Border = NDArray[np.float32] | None
+MAX_FIELD_PX = 2048 * 2048
+"""A cut, some seconds at this size, cannot be broken off, and what is painted waits."""
+
+_TOO_LARGE = (
+    "Too much is visible to find its objects as you look: zoom in, or predict the "
+    "whole image."
+)
+_NO_MEMORY = (
+    "memory ran out while the visible field was cut into objects: zoom in, or close "
+    "other programs or images"
+)
 
 
 class FieldObjects:
     """Cuts the visible field into objects, which keep their ids while they are seen."""
 
     def __init__(self) -> None:
-        self._parts: dict[Tile, tuple[NDArray[Any], NDArray[np.float32], Border]] = {}
+        self._parts: dict[Tile, tuple[NDArray[Any], NDArray[np.float32]]] = {}
+        self._n_px = 0
+        self._is_told = False  # that the field is too large
         self._next_id = 1
         self._before: tuple[str, tuple[int, ...], Tile, NDArray[Any]] | None = None
 
     def begin(self) -> None:
         """Forget the tiles of an earlier field."""
         self._parts.clear()
+        self._n_px = 0
 
     def store(self, _plane: int, tile: Tile, found: Prediction) -> None:
-        """Take one tile: of all classes (K, h, w), only the likeliest counts."""
-        evidence = found.probabilities.max(axis=0)
-        self._parts[tile] = found.labels, evidence, found.border
+        """Take one tile; none is kept of a field that is too large."""
+        self._n_px += tile.shape[0] * tile.shape[1]
+        if self._n_px > MAX_FIELD_PX:
+            self._parts.clear()
+        else:
+            self._parts[tile] = found.labels, found.evidence
+
+    def show(
+        self, view: ViewRequest, generation: int, settings: InstanceConfig
+    ) -> Iterator[JobEvent]:
+        """Yield the objects; of too large a field, once, why there are none."""
+        if self._n_px > MAX_FIELD_PX:
+            if not self._is_told:
+                yield Notice(_TOO_LARGE)
+            self._is_told = True
+            return
+        with naming_what_ran_out(_NO_MEMORY):
+            found = self.find(view, generation, settings)
+        if found is not None:
+            if self._is_told:
+                yield Notice("")
+            self._is_told = False
+            yield found
 
     def find(
         self, view: ViewRequest, generation: int, settings: InstanceConfig
@@ -57,19 +91,13 @@ class FieldObjects:
             min(t.x0 for t in tiles),
             max(t.x1 for t in tiles),
         )
-        first_labels, _, first_border = self._parts[tiles[0]]
-        labels = np.zeros(field.shape, first_labels.dtype)
+        labels = np.zeros(field.shape, self._parts[tiles[0]][0].dtype)
         evidence = np.zeros(field.shape, np.float32)
-        border = None if first_border is None else np.zeros_like(evidence)
-        for tile, (values, part, rim) in self._parts.items():
+        for tile, part in self._parts.items():
             where = _place(tile, field)
-            labels[where], evidence[where] = values, part
-            if border is not None and rim is not None:
-                border[where] = rim
+            labels[where], evidence[where] = part
         self._parts.clear()
-        found = split_objects(
-            labels, evidence, border=border, axes="YX", settings=settings
-        )
+        found = split_objects(labels, evidence, axes="YX", settings=settings)
         ids = self._keep_ids(view, field, found.labels)
         return ObjectsFound(
             view.key, view.index, field.y0, field.x0, ids, found.n_objects, generation
@@ -119,6 +147,7 @@ def whole_objects(
         scale=scale,
         settings=settings,
         token=token,
+        update=False,  # as the loop has it: what could not be fitted fails again
     )
     while True:
         try:

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.annotation.objects import BORDER
+from napari_unet.config import InstanceConfig
+from napari_unet.core.device import naming_what_ran_out
 from napari_unet.core.source import ImageSource
+from napari_unet.inference.instances import Instances, split_job
 from napari_unet.inference.predict import Predictor, Store, predict_planes
 from napari_unet.inference.prediction import Prediction, label_dtype
 from napari_unet.inference.tiles import Tile
@@ -17,7 +20,18 @@ from napari_unet.jobs import CancelToken, JobEvent, finish
 from napari_unet.learning.collapse import CollapseWatch, tiles_to_check
 from napari_unet.learning.state import State
 
-__all__ = ["check_collapse", "predict_labels", "predict_maps", "predict_tiles"]
+__all__ = [
+    "check_collapse",
+    "predict_instances",
+    "predict_labels",
+    "predict_maps",
+    "predict_tiles",
+]
+
+_TOO_LARGE = (
+    "memory ran out with an image of shape {shape}: close other programs or images, or "
+    "predict a part of it"
+)
 
 
 def predict_labels(
@@ -30,7 +44,7 @@ def predict_labels(
     """Predict labels, shape (*spatial); tiles that were not reached stay 0."""
     predictor = _predictor(state, candidate)
     dtype = label_dtype(state.annotations.shown(predictor.values))
-    labels = np.zeros(source.stack.spatial_shape, dtype)
+    labels = _zeros(source.stack.spatial_shape, dtype)
 
     def store(plane: int, tile: Tile, found: Prediction) -> None:
         labels[_place(source, plane, tile)] = found.labels
@@ -53,9 +67,9 @@ def predict_maps(
         state.annotations.shown(predictor.values),
         source.stack.spatial_shape,
     )
-    maps = np.zeros((len(values), *shape), np.float32)
+    maps = _zeros((len(values), *shape), np.float32)
     is_bordered = state.annotations.of_objects and BORDER in predictor.values
-    border = np.zeros(shape, np.float32) if is_bordered else None
+    border = _zeros(shape, np.float32) if is_bordered else None
 
     def store(plane: int, tile: Tile, found: Prediction) -> None:
         where = _place(source, plane, tile)
@@ -66,6 +80,38 @@ def predict_maps(
     planes = range(source.stack.n_planes)
     yield from _predict(state, watch, predictor, source, planes, None, token, store)
     return Prediction(values, maps, border)
+
+
+def predict_instances(
+    state: State,
+    watch: CollapseWatch,
+    source: ImageSource,
+    scale: Sequence[float] | None,
+    settings: InstanceConfig | None,
+    token: CancelToken | None,
+) -> Generator[JobEvent, None, Instances]:
+    """Predict and cut into objects; keeps what the cut needs, not every class's map."""
+    predictor, stack = _predictor(state, None), source.stack
+    shape = stack.spatial_shape
+    with naming_what_ran_out(_TOO_LARGE.format(shape=shape)):
+        dtype = label_dtype(state.annotations.shown(predictor.values))
+        labels, evidence = np.zeros(shape, dtype), np.zeros(shape, np.float32)
+
+        def store(plane: int, tile: Tile, found: Prediction) -> None:
+            where = _place(source, plane, tile)
+            labels[where], evidence[where] = found.labels, found.evidence
+
+        planes = range(stack.n_planes)
+        yield from _predict(state, watch, predictor, source, planes, None, token, store)
+        instances = yield from split_job(
+            labels,
+            evidence,
+            axes=stack.spatial_axes,
+            scale=scale,
+            settings=settings,
+            token=token,
+        )
+    return instances
 
 
 def predict_tiles(
@@ -133,6 +179,12 @@ def _predict(
         job = watch.follow(job, state.annotations, values)
     done = yield from job
     return done
+
+
+def _zeros(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Return an array for a whole image; `OutOfMemoryError` where it does not fit."""
+    with naming_what_ran_out(_TOO_LARGE.format(shape=shape)):
+        return np.zeros(shape, dtype)
 
 
 def _place(source: ImageSource, plane: int, tile: Tile) -> tuple[int | slice, ...]:

@@ -157,10 +157,11 @@ class LearnSection(QWidget):
         if progress is not None:
             self.progress.setRange(0, max(1, progress.total))
             self.progress.setValue(progress.done)
+            is_cut = progress.what == "split"
             self.status.setText(
                 f"{progress.what or 'working'}: {progress.done} of {progress.total}"
                 if progress.total > 1
-                else "predicting …"
+                else ("finding objects …" if is_cut else "predicting …")
             )
 
     def _refresh_card(self) -> None:

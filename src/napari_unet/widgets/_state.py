@@ -196,21 +196,26 @@ class ViewerState(QObject):
         if entry is not None and self.can_learn:
             self.painting.take()
             self.book.make_prediction()
-            self._whole.begin(entry)
+            self._whole.begin()
             scale = None if entry.prediction is None else entry.prediction.scale
             self.live.send("predict_all", entry.key, scale)
             self.renewed.emit()
 
     def stop(self) -> None:
         """Stop predicting and learning; what was learned stays."""
-        self._whole.end()
-        self.live.send_if_running("cancel_prediction")
+        self._end_whole()
         self.live.send_if_running("learn", False)
         self.session.stop()
         self.renewed.emit()
 
+    def _end_whole(self) -> None:
+        """Stop predicting a whole image, if one is under way."""
+        self._whole.end()
+        self.live.send_if_running("cancel_prediction")
+
     def start_over(self) -> None:
         """Forget what was learned; the strokes stay and are learned from anew."""
+        self._end_whole()
         self.live.send_if_running("learn", False)
         self.live.send_if_running("reset")
         self.session.restart()
@@ -236,6 +241,7 @@ class ViewerState(QObject):
     def set_config(self, config: LearnerConfig) -> None:
         """Use other settings; strokes stay, and what was learned begins again."""
         if config != self.live.config:
+            self._end_whole()
             self.live.set_config(config)
             self.session.restart()
             if self.live.has_annotations:

@@ -10,9 +10,10 @@ from napari_unet.core.device import (
     default_threads,
     describe_device,
     free_memory,
+    naming_what_ran_out,
     out_of_memory_errors,
 )
-from napari_unet.errors import ConfigError, DeviceError
+from napari_unet.errors import ConfigError, DeviceError, OutOfMemoryError
 
 
 @pytest.fixture
@@ -112,6 +113,20 @@ def test_out_of_memory_is_told_by_type():
     assert issubclass(torch.OutOfMemoryError, out_of_memory_errors)
     assert issubclass(MemoryError, out_of_memory_errors)
     assert not issubclass(RuntimeError, out_of_memory_errors)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("x"), MemoryError("x")])
+def test_where_memory_runs_out_a_sentence_says_so(error):
+    caught = pytest.raises(OutOfMemoryError, match="too large")
+    with caught as info, naming_what_ran_out("too large"):
+        raise error
+    assert info.value.__cause__ is error
+
+
+def test_who_knew_what_ran_out_is_not_overruled():
+    caught = pytest.raises(OutOfMemoryError, match="a tile")
+    with caught, naming_what_ran_out("too large"):
+        raise OutOfMemoryError("a tile")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")

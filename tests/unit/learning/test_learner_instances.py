@@ -5,9 +5,10 @@ import pytest
 
 import napari_unet
 from napari_unet.config import InstanceConfig
-from napari_unet.errors import AnnotationError, ImageError
+from napari_unet.errors import AnnotationError, ImageError, OutOfMemoryError
 from napari_unet.inference.instances import split_objects
 from napari_unet.jobs import CancelToken, Progress, TilePredicted, finish
+from napari_unet.learning import prediction
 
 
 @pytest.fixture
@@ -65,6 +66,50 @@ def test_a_cancelled_prediction_has_no_objects(fitted, image):
     instances = finish(job)
     assert instances.n_objects == 0
     assert instances.labels.shape == image.shape
+
+
+def test_the_cut_needs_labels_and_one_map_however_many_classes(
+    fitted, image, monkeypatch
+):
+    given = []
+
+    def note(labels, evidence, **rest):
+        given.append((labels, evidence, rest))
+        return prediction_split(labels, evidence, **rest)
+
+    prediction_split = prediction.split_job
+    monkeypatch.setattr(prediction, "split_job", note)
+    fitted.predict_instances(image)
+    ((labels, evidence, rest),) = given
+    assert labels.dtype == np.uint8
+    assert labels.shape == evidence.shape == image.shape
+    assert rest.keys().isdisjoint({"border"})
+    expected = fitted.predict_probabilities(image).max(axis=0)
+    np.testing.assert_array_equal(evidence, expected)
+
+
+def test_where_a_cut_does_not_fit_into_memory_a_sentence_says_so(
+    fitted, image, monkeypatch
+):
+    def fail(*_args, **_rest):
+        raise MemoryError
+        yield
+
+    monkeypatch.setattr(prediction, "split_job", fail)
+    with pytest.raises(OutOfMemoryError, match=r"shape \(48, 48\): close other"):
+        fitted.predict_instances(image)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_probabilities"])
+def test_an_array_that_does_not_fit_is_told_as_one(fitted, image, monkeypatch, method):
+    list(fitted.update())
+
+    def fail(*_args):
+        raise MemoryError
+
+    monkeypatch.setattr(prediction.np, "zeros", fail)
+    with pytest.raises(OutOfMemoryError, match="close other programs"):
+        getattr(fitted, method)(image)
 
 
 def test_a_wrong_scale_is_refused_before_anything_is_predicted(fitted, image):

@@ -83,6 +83,8 @@ def test_what_touches_comes_apart_at_the_learned_border(fitted, picture, cells):
     assert split_objects(labels).n_objects == 4
     maps = finish(fitted.predict_maps_job(picture))
     np.testing.assert_array_equal(maps.probabilities, probabilities)
+    as_maps = split_objects(maps.labels, probabilities, border=maps.border)
+    np.testing.assert_array_equal(found.labels, as_maps.labels)
     assert maps.border[cells == 1].mean() < maps.border[:, SIDE + 2 : SIDE + 4].mean()
 
 

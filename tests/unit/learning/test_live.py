@@ -16,6 +16,7 @@ from napari_unet.jobs import (
     Scored,
     StepDone,
     TilePredicted,
+    WholeEnded,
 )
 from napari_unet.learning import load
 from napari_unet.learning.candidates import ForestCandidate
@@ -498,8 +499,8 @@ def test_the_end_comes_within_a_step_or_tile(config, paint, way, kind):
         config,
         paint(),
         _show(),
-        _learn(),
         lambda inbox: inbox.predict_all("image"),
+        _learn(),
         on=on,
         token=token,
     )
@@ -567,6 +568,19 @@ def test_without_a_model_there_is_advice(config, paint, strokes):
         assert "aint" in _notices(events, "advice")[-1]
 
 
+@pytest.mark.parametrize("is_painted", [True, False])
+def test_each_wish_for_a_whole_image_ends_and_is_what_progress_is_of(
+    config, paint, strokes, is_painted
+):
+    """Whether the image is predicted or refused."""
+    annotation = strokes if is_painted else strokes * 0
+    events = _run(config, paint(annotation), _show(), _predict_all, lambda i: None)
+    kinds = [type(event) for event in events]
+    assert kinds.count(WholeEnded) == 1
+    assert WholeEnded in kinds[-2:]  # the refusal's reason comes after it
+    assert len(_of(events, Progress)) == 4 * is_painted
+
+
 def test_a_whole_image_can_be_cancelled(config, paint):
     def on(event, inbox):
         if isinstance(event, Progress) and event.done == 2:
@@ -590,7 +604,7 @@ def test_a_cancel_also_stops_what_was_asked_for_twice(config, paint):
 
 def test_the_visible_field_does_not_wait_for_the_whole_image(config, paint):
     def on(event, inbox):
-        if isinstance(event, Progress) and event.done == 1 and event.total == 4:
+        if isinstance(event, Progress) and event.done == 1:
             inbox.show(ViewRequest("image", (), 40, 47, 40, 47))
 
     events = _run(config, paint(), _predict_all, on=on)

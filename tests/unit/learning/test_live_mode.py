@@ -1,6 +1,7 @@
 """The interactive loop goes over from strokes to objects, and back, while it runs."""
 
 import numpy as np
+import pytest
 
 from napari_unet.jobs import (
     AnnotationTaken,
@@ -8,9 +9,11 @@ from napari_unet.jobs import (
     HeadFitted,
     ModeChanged,
     Notice,
+    Progress,
     SettingsRefused,
     StepDone,
     TilePredicted,
+    WholeEnded,
 )
 from napari_unet.learning import load
 from napari_unet.learning.inbox import Inbox, ViewRequest
@@ -164,6 +167,28 @@ def test_other_settings_make_a_new_learner_of_the_same_mode_and_scales(scene, tm
     assert config.seed == 9
     assert config.annotation_mode == "objects"
     assert config.instant.n_scales == 1
+
+
+@pytest.mark.parametrize("is_mode", [True, False])
+def test_a_whole_image_that_a_new_learner_ends_is_not_dropped_in_silence(
+    scene, is_mode
+):
+    other = scene.config.model_copy(update={"seed": 9})
+
+    def on(event, inbox):
+        if isinstance(event, Progress) and event.done == 1:
+            if is_mode:
+                inbox.set_mode("objects")
+            else:
+                inbox.set_config(other)
+
+    whole = lambda inbox: inbox.predict_all("image")  # noqa: E731
+    events = _run(scene.config, _paint(scene), whole, on=on)
+    assert len(_of(events, Progress)) == 1
+    assert len(_of(events, WholeEnded)) == 1
+    (told,) = [e for e in _of(events, Notice) if "Stopped predicting" in e.message]
+    # in another mode the overlay is another one
+    assert ("stays" in told.message) is not is_mode
 
 
 def test_the_same_settings_again_change_nothing(scene):

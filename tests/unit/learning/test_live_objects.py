@@ -5,9 +5,17 @@ import pytest
 from test_live import EVERYTHING, STOPPED, _notices, _of, _predict_all, _run, _show
 
 from napari_unet.config import InstanceConfig
+from napari_unet.errors import OutOfMemoryError
 from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.tiles import Tile
-from napari_unet.jobs import Notice, ObjectsFound, Progress, TilePredicted
+from napari_unet.jobs import (
+    Notice,
+    ObjectsFound,
+    Progress,
+    TilePredicted,
+    WholeEnded,
+)
+from napari_unet.learning import live_objects
 from napari_unet.learning.inbox import ViewRequest
 from napari_unet.learning.live_objects import FieldObjects
 
@@ -59,6 +67,102 @@ def test_a_whole_image_is_predicted_and_cut_into_objects(config, paint):
     assert found.n_objects >= 1
     assert _of(events, TilePredicted)
     assert "objects of the whole image" in _notices(events, "info")[-1]
+
+
+def test_a_whole_image_has_ended_when_it_is_cut(config, paint):
+    events = _run(config, _find(), paint(), _show(), _predict_all)
+    assert [e.is_whole for e in _of(events, ObjectsFound)][-1]
+    kinds = [type(event) for event in events]
+    assert kinds.count(WholeEnded) == 1
+    assert kinds.index(WholeEnded) > max(
+        place for place, kind in enumerate(kinds) if kind is ObjectsFound
+    )
+    # from the last tile on until it is cut there is something to wait for, and to stop
+    assert [(e.done, e.total, e.what) for e in _of(events, Progress)[-3:]] == [
+        (4, 4, "predict"),
+        (0, 1, "split"),
+        (1, 1, "split"),
+    ]
+
+
+def test_strokes_do_not_wait_for_the_cut_of_a_whole_image(config, paint):
+    painted = []
+
+    def on(event, inbox):
+        if isinstance(event, Progress) and event.what == "split" and not painted:
+            painted.append(event)
+            paint()(inbox)
+
+    events = _run(config, _find(), paint(), _predict_all, on=on)
+    (found,) = _of(events, ObjectsFound)
+    assert found.generation == max(t.generation for t in _of(events, TilePredicted))
+    assert found.generation > _of(events, TilePredicted)[0].generation
+
+
+def test_a_whole_image_does_not_try_again_what_could_not_be_fitted(
+    config, paint, monkeypatch
+):
+    from napari_unet.learning.state import State
+
+    fit, n_fits = State._fit, []
+
+    def fail_later(self, annotations):
+        n_fits.append(annotations.version)
+        if len(n_fits) > 1:
+            raise OutOfMemoryError("too large")
+        return fit(self, annotations)
+
+    monkeypatch.setattr(State, "_fit", fail_later)
+    events = _run(config, _find(), paint(), paint(), _predict_all)
+    assert len(n_fits) == 2
+    assert _notices(events, "warning") == ["too large"]
+    (found,) = _of(events, ObjectsFound)
+    assert found.is_whole
+
+
+def test_too_large_a_field_is_not_cut_and_that_is_said_once(config, paint, monkeypatch):
+    monkeypatch.setattr(live_objects, "MAX_FIELD_PX", 48 * 48 - 1)
+    corner = ViewRequest("image", (), 0, 10, 0, 10)
+    looks = (_show(), lambda inbox: inbox.refresh(), _find(InstanceConfig()))
+    events = _run(config, _find(), paint(), *looks, _predict_all)
+    (found,) = _of(events, ObjectsFound)
+    assert found.is_whole
+    said = [text for text in _notices(events, "info") if "zoom in" in text]
+    assert len(said) == 1
+    events = _run(config, _find(), paint(), _show(), _show(corner), _show())
+    assert len(_of(events, ObjectsFound)) == 1
+    told = [t for t in _notices(events, "info") if "zoom in" in t or not t]
+    assert [bool(text) for text in told[1:]] == [True, False, True]
+
+
+def test_who_paints_at_the_last_tile_does_not_wait_for_the_cut(
+    config, paint, monkeypatch
+):
+    painted, cut = [], []
+    find = FieldObjects.find
+
+    def note(self, view, generation, settings):
+        cut.append(generation)
+        return find(self, view, generation, settings)
+
+    def on(event, inbox):
+        if isinstance(event, TilePredicted) and event.is_last and not painted:
+            painted.append(event.generation)
+            paint()(inbox)
+
+    monkeypatch.setattr(FieldObjects, "find", note)
+    _run(config, _find(), paint(), _show(), on=on)
+    assert cut
+    assert min(cut) > painted[0]
+
+
+def test_a_field_that_does_not_fit_into_memory_is_a_notice(config, paint, monkeypatch):
+    def fail(*_args, **_rest):
+        raise MemoryError
+
+    monkeypatch.setattr(live_objects, "split_objects", fail)
+    events = _run(config, _find(), paint(), _show(), lambda inbox: None)
+    assert "memory ran out" in _notices(events, "warning")[0]
 
 
 def test_a_cancelled_whole_image_has_no_objects(config, paint):
