@@ -89,13 +89,14 @@ def test_strokes_do_not_wait_for_the_cut_of_a_whole_image(config, paint):
     painted = []
 
     def on(event, inbox):
-        if isinstance(event, Progress) and event.what == "split" and not painted:
+        if event == Progress(0, 1, "split") and not painted:
             painted.append(event)
             paint()(inbox)
 
     events = _run(config, _find(), paint(), _predict_all, on=on)
+    assert painted
+    assert _of(events, Progress).count(Progress(1, 1, "split")) == 1
     (found,) = _of(events, ObjectsFound)
-    assert found.generation == max(t.generation for t in _of(events, TilePredicted))
     assert found.generation > _of(events, TilePredicted)[0].generation
 
 
