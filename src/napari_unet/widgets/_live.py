@@ -233,9 +233,9 @@ class LiveLoop(QObject):
 
     def _start(self) -> None:
         self._inbox, job = self._make_job()
-        self._inbox.set_config(self._config)
         self._is_of_old_learner = False
         self._inbox.set_mode(self._mode)
+        self._inbox.set_config(self._config)
         self._inbox.set_scales(self._n_scales)
         self._inbox.find_objects(self._objects)
         for key, told in self._images.items():
