@@ -223,3 +223,21 @@ def test_opening_the_docks_does_not_import_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_new_layers_have_their_colours_before_they_are_added(open_dock, blobs):
+    """A colormap exchanged before the first drawing crashes napari, now and then."""
+    case = open_dock()
+    case.viewer.add_image(blobs, name="blobs")
+    exchanged = []
+
+    def watch(event):
+        event.value.events.colormap.connect(lambda _event: exchanged.append(1))
+
+    case.viewer.layers.events.inserted.connect(watch)
+    layer = case.state.book.new_annotation()
+    case.state.overlay.dress()
+    assert exchanged == []
+    assert layer.colormap.color_dict[2] is not None
+    case.state.classes.recolour(2, "#112233")  # later, other colours count
+    assert len(exchanged) == 2

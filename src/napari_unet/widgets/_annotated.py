@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
@@ -81,6 +82,8 @@ class AnnotatedImage:
         self.complete: NDArray[np.bool_] | None = None
         """Where it is complete, taken with it; None: nowhere."""
         self._kept: dict[AnnotationMode, Labels] = {}
+        self._look: tuple[ClassList, OverlayStyle] | None = None
+        self._looks: WeakKeyDictionary[Labels, Any] = WeakKeyDictionary()
         self._covered: dict[tuple[int, ...], int] = {}
         self._generation = -1
         self._on_paint = on_paint
@@ -191,6 +194,7 @@ class AnnotatedImage:
         )
         if of_objects:  # they cover more of the image than strokes
             layer.opacity = 0.6
+        self._dress(layer)
         layers.append(layer)
         shortest = min(self.shape[-2:])
         layer.brush_size = int(np.clip(shortest / 64, 3, 12))
@@ -206,8 +210,9 @@ class AnnotatedImage:
                 name=f"{self.image.name} prediction",
                 role="prediction",
             )
-            add_below(layers, layer, self.annotation)
             self.prediction = layer
+            self._dress(layer)
+            add_below(layers, layer, self.annotation)
             self._releases["prediction"] = follow(layer, self.image, self.axes)
         return self.prediction
 
@@ -330,25 +335,38 @@ class AnnotatedImage:
 
     def dress(self, classes: ClassList, style: OverlayStyle) -> None:
         """Give both layers the classes' colours and names and the overlay its style."""
-        features = {
-            "index": [0, *classes.values],
-            "class": ["unlabelled", *classes.names.values()],
+        self._look = classes, style
+        for layer in (self.annotation, self.prediction):
+            if layer is not None:
+                self._dress(layer)
+        self.restyle(style)
+
+    def _dress(self, layer: Labels) -> None:
+        """Give a layer the colours and names of its classes, where they are others.
+
+        New layers are dressed before they are added: a colormap that is exchanged
+        before the first drawing makes napari crash there, now and then.
+        """
+        if self._look is None:
+            return
+        classes, style = self._look
+        names = classes.names
+        of_objects = self.mode == "objects" and layer is not self.prediction
+        has_background = layer is not self.prediction or style.has_background
+        colours = tuple(entry.colour for entry in classes)
+        look = of_objects, has_background, colours, tuple(names.items())
+        if self._looks.get(layer) == look:
+            return
+        self._looks[layer] = look
+        if of_objects:
+            names = {1: names[1]}
+            layer.colormap = object_colormap(has_background=True)
+        else:
+            layer.colormap = classes.colormap(has_background=has_background)
+        layer.features = {
+            "index": [0, *names],
+            "class": ["unlabelled", *names.values()],
         }
-        if self.annotation is not None and self.mode == "objects":
-            self.annotation.colormap = object_colormap(has_background=True)
-            self.annotation.features = {
-                "index": [0, 1],
-                "class": ["unlabelled", classes.names[1]],
-            }
-        elif self.annotation is not None:
-            self.annotation.colormap = classes.colormap()
-            self.annotation.features = features
-        if self.prediction is not None:
-            self.prediction.colormap = classes.colormap(
-                has_background=style.has_background
-            )
-            self.prediction.features = features
-            self.restyle(style)
 
     def restyle(self, style: OverlayStyle) -> None:
         """Apply opacity and outline to what is predicted."""

@@ -28,6 +28,7 @@ class ImageBook(QObject):
     removed : key of an image that lost its layer or its annotation
     refused : one sentence, why a layer cannot be used
     objects_removed : a layer of found objects was removed
+    entered : AnnotatedImage that is followed from now on
     """
 
     changed = Signal()
@@ -35,6 +36,7 @@ class ImageBook(QObject):
     removed = Signal(str)
     refused = Signal(str)
     objects_removed = Signal()
+    entered = Signal(object)
 
     def __init__(
         self, viewer: Callable[[], Any], parent: QObject | None = None
@@ -214,6 +216,7 @@ class ImageBook(QObject):
         entry = AnnotatedImage(image, axes, lambda: self.painted.emit(key), self.mode)
         entry.watch_pixels(lambda: self._on_replaced(entry))
         self._images[key] = entry
+        self.entered.emit(entry)
         return entry
 
     def _adopt(self) -> None:

@@ -59,6 +59,7 @@ class Overlay(QObject):
         self._draw_timer.setSingleShot(True)
         self._draw_timer.timeout.connect(self._redraw)
         classes.changed.connect(self.dress)
+        book.entered.connect(lambda entry: entry.dress(classes, self.style))
 
     def listen(self) -> None:
         """Follow the camera and the sliders."""
