@@ -1,6 +1,8 @@
 """The settings' form, and the way of its values to the job."""
 
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_unet.config import LearnerConfig
 from napari_unet.errors import ConfigError
@@ -53,6 +55,15 @@ def test_settings_that_are_finer_than_the_form_stay_as_they_are(qtbot):
     qtbot.addWidget(form.native)
     form.widgets["seed"].value = 2
     assert form.config == config.model_copy(update={"seed": 2})
+
+
+@pytest.mark.parametrize("text", ["64", "96", "256", "320"])
+def test_a_number_can_be_typed_digit_by_digit(form, text):
+    widget = form.widgets["fine_tune.patch_px"]
+    widget.native.selectAll()
+    QTest.keyClicks(widget.native, text)
+    QTest.keyClick(widget.native, Qt.Key.Key_Return)
+    assert widget.value == int(text)
 
 
 def test_what_fits_no_setting_is_named(form):

@@ -12,7 +12,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from napari_unet.config import LearnerConfig
-from napari_unet.errors import NapariUnetError
+from napari_unet.errors import ImageError, NapariUnetError
 from napari_unet.jobs import (
     AnnotationTaken,
     CancelToken,
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["live"]
 
+_START_OVER = (
+    "Start over, in the dock's menu, forgets what was learned and begins with this one."
+)
 _NOTHING = (-1, -1, -1)
 _STOPPED = "Stopped predicting; the finished part stays."
 
@@ -118,7 +121,10 @@ class _Loop:
             self.learner.forget(key)
         self.images.update(mail.annotated)
         is_new = yield from self._renew(mail)
-        for key in list(self.images) if is_new else mail.annotated:
+        keys = list(self.images if is_new else mail.annotated)
+        if mail.wants_reset:  # what did not go with what was learned may go now
+            keys += self.refused.keys() - set(keys)
+        for key in keys:
             yield from self._annotate(key, self.images[key])
         if mail.annotated or mail.forgotten or is_new or mail.mode is not None:
             yield self._advice()
@@ -182,8 +188,11 @@ class _Loop:
                 complete=item.complete,
             )
         except NapariUnetError as error:
-            self.refused[key] = str(error)
-            yield Notice(str(error), "warning")
+            text = str(error)
+            if isinstance(error, ImageError) and not self.learner.n_classes_painted:
+                text += f". {_START_OVER}"
+            self.refused[key] = text
+            yield Notice(text, "warning")
 
     def _save(self, path: str) -> Generator[JobEvent, None, None]:
         try:

@@ -17,7 +17,8 @@ _STROKES_TIP = "Paint a few strokes of each class. Default."
 _OBJECTS_TIP = (
     "Paint whole objects, each with a number of its own: where touching ones meet is "
     "learned too, and they are cut there. Strokes and objects have layers of their "
-    "own; those of the other one are hidden meanwhile and come back."
+    "own; those of the other one are hidden meanwhile and come back. What Learn has "
+    "trained begins again."
 )
 
 

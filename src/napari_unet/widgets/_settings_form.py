@@ -9,6 +9,7 @@ from typing import Any, get_origin
 from magicgui.widgets import Container, Label, create_widget
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from qtpy.QtWidgets import QAbstractSpinBox
 
 from napari_unet.config import LearnerConfig
 from napari_unet.errors import ConfigError
@@ -36,8 +37,11 @@ class SettingsForm:
         for headline, names in groups.items():
             rows.append(Label(value=headline))
             for name in _expand(config, names):
-                self.widgets[name] = _widget(name, config)
-                rows.append(self.widgets[name])
+                widget = self.widgets[name] = _widget(name, config)
+                rows.append(widget)
+                if isinstance(widget.native, QAbstractSpinBox):
+                    # else the first digit of 256, too small, is mended at once
+                    widget.native.setKeyboardTracking(False)
         self._container: Any = Container(widgets=rows, labels=True)
         self.native = self._container.native
         self.show(config)

@@ -93,6 +93,7 @@ class ViewerState(QObject):
         self.overlay.viewed.connect(self.live.show)
         self.objects.wanted.connect(self.live.find_objects)
         self.objects.changed.connect(self.session.forget_objects)
+        self.objects.changed.connect(self.session.unsay)
         self.live.received.connect(self.apply)
         self.live.drained.connect(self.renewed)
         self.live.failed.connect(self._on_failed)

@@ -226,3 +226,29 @@ def test_a_mode_counts_also_where_the_settings_beside_it_are_refused(
     events = _run(scene.config, wish, _paint(scene), save)
     assert [e.mode for e in _of(events, ModeChanged)] == ["objects"]
     assert load(path).config.annotation_mode == "objects"
+
+
+def test_an_image_of_other_channels_is_learned_after_starting_over(scene):
+    grey, strokes = scene.image(), scene.strokes()
+    colours = np.stack([grey] * 3, axis=-1)
+    stages = [
+        _paint(scene),
+        lambda inbox: inbox.learn(True),
+        lambda inbox: (
+            inbox.forget("image"),
+            inbox.annotate("rgb", colours, strokes, "YXC"),
+        ),
+        lambda inbox: inbox.reset(),
+    ]
+
+    def on(event, inbox):
+        if isinstance(event, StepDone):
+            inbox.learn(False)
+
+    events = _run(scene.config, *stages, on=on)
+    warnings = [e.message for e in _of(events, Notice) if e.level == "warning"]
+    assert len(warnings) == 1
+    assert "3 channels" in warnings[0]
+    assert "Start over" in warnings[0]
+    refused = next(e for e in events if isinstance(e, Notice) and "3 ch" in e.message)
+    assert _of(events[events.index(refused) :], HeadFitted)
