@@ -14,7 +14,7 @@ from napari_unet.inference.instances import split_objects
 from napari_unet.inference.keep_ids import keep_ids
 from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.tiles import Tile
-from napari_unet.jobs import CancelToken, JobEvent, Notice, ObjectsFound, TilePredicted
+from napari_unet.jobs import CancelToken, JobEvent, Notice, ObjectsFound
 from napari_unet.learning.inbox import Annotated, ViewRequest
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def whole_objects(
 
     Yields the events of `Learner.predict_instances_job`, then one `ObjectsFound`.
     """
-    generation = learner.generation
-    job = learner.predict_instances_job(
+    generation = learner.generation  # who renews the model begins the image anew
+    found = yield from learner.predict_instances_job(
         item.image,
         key=key,
         axes=item.axes,
@@ -149,15 +149,6 @@ def whole_objects(
         token=token,
         update=False,  # as the loop has it: what could not be fitted fails again
     )
-    while True:
-        try:
-            event = next(job)
-        except StopIteration as stop:
-            found = stop.value
-            break
-        if isinstance(event, TilePredicted):
-            generation = event.generation
-        yield event
     if token.cancelled:
         return False
     yield ObjectsFound(

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject
 from napari_unet.jobs import CancelToken, JobEvent
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
-from napari_unet.widgets._layers import ROLE, add_below, transform_of
+from napari_unet.widgets._layers import ROLE, add_below, role_of, transform_of
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._view import visible_field
 
@@ -86,7 +86,8 @@ class BorderWeights(QObject):
         if entry.image not in layers:
             return
         name = f"{entry.image.name} border weights"
-        old = next((i for i in layers if role_is_weights(i) and i.name == name), None)
+        ours = (i for i in layers if role_of(i) == "weights" and i.name == name)
+        old = next(ours, None)
         placed = transform_of(entry.image, entry.axes)
         scale = np.asarray(placed["scale"])
         placed["translate"] = np.asarray(placed["translate"]) + scale * (*index, 0, 0)
@@ -104,11 +105,6 @@ class BorderWeights(QObject):
             **placed,
         )
         add_below(layers, layer, entry.annotation)
-
-
-def role_is_weights(layer: Any) -> bool:
-    """Whether a layer is one of ours that shows weights."""
-    return bool(layer.metadata.get(ROLE) == "weights")
 
 
 def _objects_of(

@@ -216,7 +216,7 @@ def add_below(layers: Any, layer: Layer, above: Labels | None) -> None:
 
 
 def role_of(layer: Any) -> str:
-    """Return ``"annotation"``, ``"prediction"``, ``"complete"``, ``""`` if not ours."""
+    """Return what a layer of ours is for, such as ``"annotation"``; else ``""``."""
     return str(layer.metadata.get(ROLE, ""))
 
 

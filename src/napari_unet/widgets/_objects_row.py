@@ -40,7 +40,7 @@ class ObjectsRow:
     grid
         Two columns: names, controls.
     at
-        First row to use; three are used.
+        First row to use; two are used.
     """
 
     def __init__(self, state: ViewerState, grid: QGridLayout, at: int) -> None:

@@ -98,4 +98,4 @@ class SettingsDock(QWidget):
         self.refresh()
 
     def _show_defaults(self) -> None:
-        self.form.show(LearnerConfig(annotation_mode=self.state.config.annotation_mode))
+        self.form.show(LearnerConfig())

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from scripted_loop import notices, of, run
 
 from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.jobs import (
@@ -27,45 +28,6 @@ from napari_unet.learning.training import Trainer
 EVERYTHING = ViewRequest("image", (), 0, 48, 0, 48)
 STOPPED = "Stopped predicting; the finished part stays."
 CORNER = ViewRequest("image", (), 0, 10, 0, 10)
-
-
-class Script(Inbox):
-    """An inbox that acts by itself: one action whenever the loop has nothing to do.
-
-    After the last action it closes.
-    """
-
-    def __init__(self, *actions):
-        super().__init__()
-        self.actions = list(actions)
-
-    def wait(self, since, token):
-        if self.number != since:  # as in the real one: something has come in
-            return
-        if self.actions:
-            self.actions.pop(0)(self)
-        else:
-            self.close()
-
-
-def _run(config, *actions, on=None, token=None):
-    """Return the loop's events; ``on(event, inbox)`` acts while it is at work."""
-    inbox = Script(*actions)
-    events = []
-    for event in live(config, inbox, token or CancelToken()):
-        events.append(event)
-        assert len(events) < 3000
-        if on is not None:
-            on(event, inbox)
-    return events
-
-
-def _of(events, kind):
-    return [e for e in events if isinstance(e, kind)]
-
-
-def _notices(events, level):
-    return [e.message for e in _of(events, Notice) if e.level == level]
 
 
 def _after(events, event):
@@ -113,16 +75,16 @@ def _stop_at(step):
 
 
 def test_it_gets_ready_and_ends(config):
-    events = _run(config)
+    events = run(config)
     # taken back: nothing says that it waits when it has begun to learn by then
-    assert _notices(events, "info") == ["Getting ready ...", ""]
-    assert _notices(events, "device") == ["CPU, 1 thread"]
+    assert notices(events, "info") == ["Getting ready ...", ""]
+    assert notices(events, "device") == ["CPU, 1 thread"]
 
 
 def test_painting_alone_predicts_what_is_looked_at(config, paint, image):
-    events = _run(config, _show(), paint())
-    (fitted,), (scored,) = _of(events, HeadFitted), _of(events, Scored)
-    tiles = _of(events, TilePredicted)
+    events = run(config, _show(), paint())
+    (fitted,), (scored,) = of(events, HeadFitted), of(events, Scored)
+    tiles = of(events, TilePredicted)
     # the first labels do not wait for the gate
     first = [t for t in tiles if events.index(t) < events.index(scored)]
     assert events.index(fitted) < events.index(first[0])
@@ -136,27 +98,27 @@ def test_painting_alone_predicts_what_is_looked_at(config, paint, image):
 
 
 def test_only_the_visible_field_is_predicted(config, paint):
-    events = _run(config, _show(CORNER), paint())
-    assert {(t.y, t.x) for t in _of(events, TilePredicted)} == {(0, 0)}
+    events = run(config, _show(CORNER), paint())
+    assert {(t.y, t.x) for t in of(events, TilePredicted)} == {(0, 0)}
 
 
 def test_nothing_is_predicted_while_nobody_looks(config, paint):
-    events = _run(config, paint(), _show(None))
-    assert _of(events, HeadFitted)
-    assert not _of(events, TilePredicted)
+    events = run(config, paint(), _show(None))
+    assert of(events, HeadFitted)
+    assert not of(events, TilePredicted)
 
 
 def test_an_image_that_is_not_known_is_not_predicted(config, paint):
     other = ViewRequest("other", (), 0, 48, 0, 48)
-    assert not _of(_run(config, _show(other), paint()), TilePredicted)
+    assert not of(run(config, _show(other), paint()), TilePredicted)
 
 
 def test_another_field_is_predicted_and_the_old_one_is_not_again(config, paint):
     far = ViewRequest("image", (), 33, 47, 33, 47)
-    events = _run(config, _show(CORNER), paint(), _show(far))
-    generation = _of(events, TilePredicted)[-1].generation
+    events = run(config, _show(CORNER), paint(), _show(far))
+    generation = of(events, TilePredicted)[-1].generation
     shown = [
-        (t.y, t.x) for t in _of(events, TilePredicted) if t.generation == generation
+        (t.y, t.x) for t in of(events, TilePredicted) if t.generation == generation
     ]
     assert shown == [(0, 0), (32, 32)]
 
@@ -170,8 +132,8 @@ def test_moving_while_tiles_come_begins_anew_there(config, paint):
             moved.append(event)
             inbox.show(far)
 
-    events = _run(config, _show(), paint(), on=on)
-    tiles = _of(events, TilePredicted)
+    events = run(config, _show(), paint(), on=on)
+    tiles = of(events, TilePredicted)
     assert {(t.y, t.x) for t in tiles[1:]} == {(32, 32)}
 
 
@@ -186,18 +148,18 @@ def test_painting_while_tiles_come_does_not_wait_for_them(config, paint, strokes
         if isinstance(event, TilePredicted) and len(fitted) == 1:
             paint(newer)(inbox)
 
-    events = _run(config, _show(), paint(), on=on)
-    first, second = _of(events, HeadFitted)
+    events = run(config, _show(), paint(), on=on)
+    first, second = of(events, HeadFitted)
     between = events[events.index(first) : events.index(second)]
-    assert len(_of(between, TilePredicted)) == 1
+    assert len(of(between, TilePredicted)) == 1
     assert second.annotation_version == 2
-    last = _of(events, TilePredicted)[-1].generation
-    assert len([t for t in _of(events, TilePredicted) if t.generation == last]) == 4
+    last = of(events, TilePredicted)[-1].generation
+    assert len([t for t in of(events, TilePredicted) if t.generation == last]) == 4
 
 
 def test_update_now_predicts_again(config, paint):
-    events = _run(config, _show(CORNER), paint(), lambda inbox: inbox.refresh())
-    tiles = _of(events, TilePredicted)
+    events = run(config, _show(CORNER), paint(), lambda inbox: inbox.refresh())
+    tiles = of(events, TilePredicted)
     assert tiles[-1].generation == tiles[-2].generation
     assert (tiles[-1].labels == tiles[-2].labels).all()
 
@@ -206,22 +168,22 @@ def test_volumes_show_the_plane_looked_at(config, image, strokes):
     volume, painted = np.stack([image] * 3), np.zeros((3, 48, 48), np.uint8)
     painted[1] = strokes
     view = ViewRequest("image", (2,), 0, 9, 0, 9)
-    events = _run(
+    events = run(
         config, _show(view), lambda inbox: inbox.annotate("image", volume, painted)
     )
-    assert {t.index for t in _of(events, TilePredicted)} == {(2,)}
+    assert {t.index for t in of(events, TilePredicted)} == {(2,)}
 
 
 def test_one_class_is_advised_on_and_not_predicted(config, paint, strokes):
-    events = _run(config, _show(), paint(np.where(strokes == 1, 1, 0)))
-    assert "object" in _notices(events, "advice")[-1]
-    assert not _of(events, (TilePredicted, HeadFitted, Scored))
-    assert _notices(events, "warning") == []
+    events = run(config, _show(), paint(np.where(strokes == 1, 1, 0)))
+    assert "object" in notices(events, "advice")[-1]
+    assert not of(events, (TilePredicted, HeadFitted, Scored))
+    assert notices(events, "warning") == []
 
 
 def test_advice_is_withdrawn_when_it_is_followed(config, paint, strokes):
-    events = _run(config, paint(np.where(strokes == 1, 1, 0)), paint())
-    advice = _notices(events, "advice")
+    events = run(config, paint(np.where(strokes == 1, 1, 0)), paint())
+    advice = notices(events, "advice")
     assert advice[0] != ""
     assert advice[-1] == ""
 
@@ -232,9 +194,9 @@ def test_the_newest_of_many_annotations_counts(config, paint, strokes):
             paint(np.where(strokes == 1, 1, 0))(inbox)
         paint()(inbox)
 
-    events = _run(config, many)
-    assert len(_of(events, HeadFitted)) == 1
-    assert _of(events, HeadFitted)[0].annotation_version == 1
+    events = run(config, many)
+    assert len(of(events, HeadFitted)) == 1
+    assert of(events, HeadFitted)[0].annotation_version == 1
 
 
 def test_two_images_are_learned_from_together(config, image, strokes):
@@ -242,25 +204,25 @@ def test_two_images_are_learned_from_together(config, image, strokes):
         inbox.annotate("a", image, np.where(strokes == 1, 1, 0))
         inbox.annotate("b", image + 0, np.where(strokes == 2, 2, 0))
 
-    events = _run(config, _show(ViewRequest("a", (), 0, 48, 0, 48)), both)
-    assert set(np.unique(_put_together(_of(events, TilePredicted)))) == {1, 2}
+    events = run(config, _show(ViewRequest("a", (), 0, 48, 0, 48)), both)
+    assert set(np.unique(_put_together(of(events, TilePredicted)))) == {1, 2}
 
 
 def test_erasing_everything_keeps_the_overlay_but_teaches_nothing(
     config, paint, strokes
 ):
-    events = _run(config, _show(CORNER), paint(), paint(strokes * 0), _show(EVERYTHING))
-    assert "Nothing is painted" in _notices(events, "advice")[-1]
-    assert {(t.y, t.x) for t in _of(events, TilePredicted)} > {(0, 0), (32, 32)}
+    events = run(config, _show(CORNER), paint(), paint(strokes * 0), _show(EVERYTHING))
+    assert "Nothing is painted" in notices(events, "advice")[-1]
+    assert {(t.y, t.x) for t in of(events, TilePredicted)} > {(0, 0), (32, 32)}
 
 
 def test_an_image_that_is_gone_is_neither_learned_from_nor_predicted(config, paint):
-    events = _run(
+    events = run(
         config, paint(), lambda inbox: inbox.forget("image"), _show(), _learn()
     )
-    assert not _of(events, (TilePredicted, StepDone))
-    assert _of(events, LearningChanged) == [
-        LearningChanged(False, _notices(events, "advice")[-1])
+    assert not of(events, (TilePredicted, StepDone))
+    assert of(events, LearningChanged) == [
+        LearningChanged(False, notices(events, "advice")[-1])
     ]
 
 
@@ -269,47 +231,47 @@ def test_an_image_that_is_gone_is_neither_learned_from_nor_predicted(config, pai
 
 def test_an_annotation_that_does_not_fit_is_a_notice(config, image, paint):
     wrong = np.ones((7, 7), np.uint8)
-    events = _run(
+    events = run(
         config,
         lambda inbox: inbox.annotate("image", image, wrong),
         _show(),
         paint(),
     )
-    (warning,) = _notices(events, "warning")
+    (warning,) = notices(events, "warning")
     assert "(7, 7)" in warning
-    assert _of(events, TilePredicted)
+    assert of(events, TilePredicted)
 
 
 def test_where_an_image_is_refused_the_advice_says_why_until_another_is_painted(
     config, image, strokes, paint
 ):
     empty = np.full_like(image, np.nan)
-    events = _run(
+    events = run(
         config,
         lambda inbox: inbox.annotate("empty", empty, strokes),
         _learn(),
         paint(),
     )
-    (refusal,) = _notices(events, "warning")
+    (refusal,) = notices(events, "warning")
     assert "holds no number" in refusal
-    assert _notices(events, "advice")[0] == refusal  # not "Nothing is painted yet"
-    assert _of(events, LearningChanged)[0] == LearningChanged(False, refusal)
-    assert refusal not in _notices(_after(events, _of(events, HeadFitted)[0]), "advice")
+    assert notices(events, "advice")[0] == refusal  # not "Nothing is painted yet"
+    assert of(events, LearningChanged)[0] == LearningChanged(False, refusal)
+    assert refusal not in notices(_after(events, of(events, HeadFitted)[0]), "advice")
 
 
 def test_other_channels_are_a_notice(config, image, strokes, paint):
     rgb = np.stack([image] * 3, axis=-1)
-    events = _run(
+    events = run(
         config,
         paint(),
         lambda inbox: inbox.annotate("colour", rgb, strokes),
         _show(ViewRequest("colour", (), 0, 9, 0, 9)),
         _show(),
     )
-    warnings = _notices(events, "warning")
+    warnings = notices(events, "warning")
     assert warnings
     assert all("3 channels" in text for text in warnings)
-    assert {t.key for t in _of(events, TilePredicted)} == {"image"}
+    assert {t.key for t in of(events, TilePredicted)} == {"image"}
 
 
 def test_a_prediction_that_fails_is_said_once_and_others_go_on(
@@ -324,9 +286,9 @@ def test_a_prediction_that_fails_is_said_once_and_others_go_on(
 
     monkeypatch.setattr(ForestCandidate, "probabilities", fail_in_the_corner)
     far = ViewRequest("image", (), 33, 47, 33, 47)
-    events = _run(config, paint(), _show(CORNER), lambda i: None, _show(far))
-    assert _notices(events, "warning") == ["too large"]
-    assert {(t.y, t.x) for t in _of(events, TilePredicted)} == {(32, 32)}
+    events = run(config, paint(), _show(CORNER), lambda i: None, _show(far))
+    assert notices(events, "warning") == ["too large"]
+    assert {(t.y, t.x) for t in of(events, TilePredicted)} == {(32, 32)}
 
 
 def test_training_that_fails_stops_and_the_overlay_goes_on(
@@ -338,14 +300,14 @@ def test_training_that_fails_stops_and_the_overlay_goes_on(
     monkeypatch.setattr(Trainer, "step", fail)
     newer = strokes.copy()
     newer[40, 2:9] = 1
-    events = _run(config, paint(), _learn(), _show(CORNER), paint(newer))
-    assert _of(events, LearningChanged) == [
+    events = run(config, paint(), _learn(), _show(CORNER), paint(newer))
+    assert of(events, LearningChanged) == [
         LearningChanged(True),
         LearningChanged(False, "the loss is not a number"),
     ]
-    assert _notices(events, "warning") == ["the loss is not a number"]
-    ended = _of(events, LearningChanged)[-1]
-    tiles = _of(_after(events, ended), TilePredicted)
+    assert notices(events, "warning") == ["the loss is not a number"]
+    ended = of(events, LearningChanged)[-1]
+    tiles = of(_after(events, ended), TilePredicted)
     assert len(tiles) >= 2  # for the new field, and for the new strokes
     assert len({t.generation for t in tiles}) >= 2
 
@@ -363,12 +325,12 @@ def test_an_instant_stage_that_fails_is_said_once(config, paint, monkeypatch):
         monkeypatch.setattr(state, "collect_samples", real)
         inbox.refresh()
 
-    events = _run(config, _show(), paint(), lambda i: None, _learn(), mend)
-    assert set(_notices(events, "warning")) == {"too many pixels"}
-    assert len(_notices(events, "warning")) == 2  # for painting and for learning
+    events = run(config, _show(), paint(), lambda i: None, _learn(), mend)
+    assert set(notices(events, "warning")) == {"too many pixels"}
+    assert len(notices(events, "warning")) == 2  # for painting and for learning
     # the button that asked for learning is told
-    assert not _of(events, LearningChanged)[-1].is_learning
-    assert _of(events, TilePredicted)
+    assert not of(events, LearningChanged)[-1].is_learning
+    assert of(events, TilePredicted)
 
 
 def test_a_bug_comes_through(config, paint, monkeypatch):
@@ -377,7 +339,7 @@ def test_a_bug_comes_through(config, paint, monkeypatch):
 
     monkeypatch.setattr(ForestCandidate, "probabilities", bug)
     with pytest.raises(ZeroDivisionError):
-        _run(config, _show(), paint())
+        run(config, _show(), paint())
 
 
 # -- learning ------------------------------------------------------------------------
@@ -386,26 +348,26 @@ def test_a_bug_comes_through(config, paint, monkeypatch):
 def test_learning_with_one_class_is_refused_with_advice(config, paint, strokes):
     one = np.where(strokes == 1, 1, 0)
     inboxes = []
-    events = _run(config, paint(one), _learn(), inboxes.append)
-    (changed,) = _of(events, LearningChanged)
+    events = run(config, paint(one), _learn(), inboxes.append)
+    (changed,) = of(events, LearningChanged)
     assert not changed.is_learning
     assert "object" in changed.reason
     assert not inboxes[0].is_learning
-    assert not _of(events, StepDone)
+    assert not of(events, StepDone)
 
 
 def test_learning_with_nothing_is_refused_with_advice(config):
-    events = _run(config, _learn())
-    (changed,) = _of(events, LearningChanged)
+    events = run(config, _learn())
+    (changed,) = of(events, LearningChanged)
     assert (changed.is_learning, changed.reason != "") == (False, True)
 
 
 def test_learning_steps_until_it_is_paused_and_then_scores(config, paint):
-    events = _run(config, paint(), _learn(), on=_stop_at(3))
-    assert [c.is_learning for c in _of(events, LearningChanged)] == [True, False]
-    assert [s.step for s in _of(events, StepDone)] == [1, 2, 3]
-    after = _after(events, _of(events, StepDone)[-1])
-    assert "fine-tuned" in _of(after, Scored)[-1].scores
+    events = run(config, paint(), _learn(), on=_stop_at(3))
+    assert [c.is_learning for c in of(events, LearningChanged)] == [True, False]
+    assert [s.step for s in of(events, StepDone)] == [1, 2, 3]
+    after = _after(events, of(events, StepDone)[-1])
+    assert "fine-tuned" in of(after, Scored)[-1].scores
 
 
 def test_learning_goes_on_where_it_was_paused(config, paint):
@@ -413,9 +375,9 @@ def test_learning_goes_on_where_it_was_paused(config, paint):
         if isinstance(event, StepDone) and event.step in (2, 4):
             inbox.learn(False)
 
-    events = _run(config, paint(), _learn(), _learn(), on=on)
-    assert [s.step for s in _of(events, StepDone)] == [1, 2, 3, 4]
-    assert [c.is_learning for c in _of(events, LearningChanged)] == [True, False] * 2
+    events = run(config, paint(), _learn(), _learn(), on=on)
+    assert [s.step for s in of(events, StepDone)] == [1, 2, 3, 4]
+    assert [c.is_learning for c in of(events, LearningChanged)] == [True, False] * 2
 
 
 def test_painting_while_learning_is_taken_up_without_a_restart(config, paint, strokes):
@@ -427,15 +389,15 @@ def test_painting_while_learning_is_taken_up_without_a_restart(config, paint, st
             paint(newer)(inbox)
         _stop_at(4)(event, inbox)
 
-    events = _run(config, _show(CORNER), paint(), _learn(), on=on)
-    steps = _of(events, StepDone)
+    events = run(config, _show(CORNER), paint(), _learn(), on=on)
+    steps = of(events, StepDone)
     assert [s.step for s in steps] == [1, 2, 3, 4]
     assert [s.annotation_version for s in steps] == [1, 1, 2, 2]
-    assert [t.version for t in _of(events, AnnotationTaken)] == [1, 2]
-    assert len(_of(events, LearningChanged)) == 2
+    assert [t.version for t in of(events, AnnotationTaken)] == [1, 2]
+    assert len(of(events, LearningChanged)) == 2
     # the overlay followed before the next step
     after = _after(events, steps[1])
-    assert after.index(_of(after, TilePredicted)[0]) < after.index(steps[2])
+    assert after.index(of(after, TilePredicted)[0]) < after.index(steps[2])
 
 
 def test_looking_elsewhere_while_learning_is_served_before_the_next_step(config, paint):
@@ -444,10 +406,10 @@ def test_looking_elsewhere_while_learning_is_served_before_the_next_step(config,
             inbox.show(EVERYTHING)
         _stop_at(3)(event, inbox)
 
-    events = _run(config, _show(CORNER), paint(), _learn(), on=on)
-    second, third = _of(events, StepDone)[1:3]
+    events = run(config, _show(CORNER), paint(), _learn(), on=on)
+    second, third = of(events, StepDone)[1:3]
     between = events[events.index(second) : events.index(third)]
-    assert len(_of(between, TilePredicted)) == 4
+    assert len(of(between, TilePredicted)) == 4
 
 
 def test_erasing_a_class_while_learning_ends_it_with_advice(config, paint, strokes):
@@ -455,8 +417,8 @@ def test_erasing_a_class_while_learning_ends_it_with_advice(config, paint, strok
         if isinstance(event, StepDone) and event.step == 2:
             paint(np.where(strokes == 1, 1, 0))(inbox)
 
-    events = _run(config, paint(), _learn(), on=on)
-    changed = _of(events, LearningChanged)[-1]
+    events = run(config, paint(), _learn(), on=on)
+    changed = of(events, LearningChanged)[-1]
     assert not changed.is_learning
     assert "object" in changed.reason
 
@@ -466,7 +428,7 @@ def test_reset_starts_learning_over(config, paint):
         if isinstance(event, StepDone) and event.step == 3:
             inbox.learn(False)
 
-    events = _run(
+    events = run(
         config,
         _show(CORNER),
         paint(),
@@ -475,11 +437,11 @@ def test_reset_starts_learning_over(config, paint):
         _learn(),
         on=on,
     )
-    assert [s.step for s in _of(events, StepDone)] == [1, 2, 3, 1, 2, 3]
+    assert [s.step for s in of(events, StepDone)] == [1, 2, 3, 1, 2, 3]
     # the overlay is made anew from what is painted
-    fitted = _of(events, HeadFitted)
+    fitted = of(events, HeadFitted)
     assert len(fitted) == 2
-    assert _of(_after(events, fitted[1]), TilePredicted)
+    assert of(_after(events, fitted[1]), TilePredicted)
 
 
 # -- ends ----------------------------------------------------------------------------
@@ -495,7 +457,7 @@ def test_the_end_comes_within_a_step_or_tile(config, paint, way, kind):
             ended.append(event)
             inbox.close() if way == "close" else token.cancel()
 
-    events = _run(
+    events = run(
         config,
         paint(),
         _show(),
@@ -505,8 +467,8 @@ def test_the_end_comes_within_a_step_or_tile(config, paint, way, kind):
         token=token,
     )
     after = _after(events, ended[0])
-    assert len(_of(after, TilePredicted)) <= 1
-    assert not _of(after, StepDone)
+    assert len(of(after, TilePredicted)) <= 1
+    assert not of(after, StepDone)
 
 
 def test_closing_wakes_a_loop_that_waits(config, paint):
@@ -551,21 +513,21 @@ def _predict_all(inbox):
 
 
 def test_the_whole_image_is_predicted_on_demand(config, paint):
-    events = _run(config, paint(), _predict_all)
-    tiles = _of(events, TilePredicted)
+    events = run(config, paint(), _predict_all)
+    tiles = of(events, TilePredicted)
     assert len(tiles) == 4
     assert [t.is_last for t in tiles] == [False, False, False, True]
     assert (_put_together(tiles) > 0).all()
-    progress = _of(events, Progress)
+    progress = of(events, Progress)
     assert [(p.done, p.total) for p in progress] == [(n, 4) for n in (1, 2, 3, 4)]
-    assert "whole image" in _notices(events, "info")[-1]
+    assert "whole image" in notices(events, "info")[-1]
 
 
 def test_without_a_model_there_is_advice(config, paint, strokes):
     for painted in (strokes * 0, np.where(strokes == 2, 2, 0)):
-        events = _run(config, paint(painted), _predict_all)
-        assert not _of(events, TilePredicted)
-        assert "aint" in _notices(events, "advice")[-1]
+        events = run(config, paint(painted), _predict_all)
+        assert not of(events, TilePredicted)
+        assert "aint" in notices(events, "advice")[-1]
 
 
 @pytest.mark.parametrize("is_painted", [True, False])
@@ -574,11 +536,11 @@ def test_each_wish_for_a_whole_image_ends_and_is_what_progress_is_of(
 ):
     """Whether the image is predicted or refused."""
     annotation = strokes if is_painted else strokes * 0
-    events = _run(config, paint(annotation), _show(), _predict_all, lambda i: None)
+    events = run(config, paint(annotation), _show(), _predict_all, lambda i: None)
     kinds = [type(event) for event in events]
     assert kinds.count(WholeEnded) == 1
     assert WholeEnded in kinds[-2:]  # the refusal's reason comes after it
-    assert len(_of(events, Progress)) == 4 * is_painted
+    assert len(of(events, Progress)) == 4 * is_painted
 
 
 def test_a_whole_image_can_be_cancelled(config, paint):
@@ -586,10 +548,10 @@ def test_a_whole_image_can_be_cancelled(config, paint):
         if isinstance(event, Progress) and event.done == 2:
             inbox.cancel_prediction()
 
-    events = _run(config, paint(), _predict_all, _show(CORNER), on=on)
-    tiles = _of(events, TilePredicted)
+    events = run(config, paint(), _predict_all, _show(CORNER), on=on)
+    tiles = of(events, TilePredicted)
     assert len(tiles) == 2 + 1  # the two that were done, and the view later
-    assert any("Stopped" in text for text in _notices(events, "info"))
+    assert any("Stopped" in text for text in notices(events, "info"))
 
 
 def test_a_cancel_also_stops_what_was_asked_for_twice(config, paint):
@@ -598,8 +560,8 @@ def test_a_cancel_also_stops_what_was_asked_for_twice(config, paint):
             inbox.predict_all("image")
             inbox.cancel_prediction()
 
-    events = _run(config, paint(), _predict_all, on=on)
-    assert len(_of(events, TilePredicted)) == 1
+    events = run(config, paint(), _predict_all, on=on)
+    assert len(of(events, TilePredicted)) == 1
 
 
 def test_the_visible_field_does_not_wait_for_the_whole_image(config, paint):
@@ -607,8 +569,8 @@ def test_the_visible_field_does_not_wait_for_the_whole_image(config, paint):
         if isinstance(event, Progress) and event.done == 1:
             inbox.show(ViewRequest("image", (), 40, 47, 40, 47))
 
-    events = _run(config, paint(), _predict_all, on=on)
-    tiles = _of(events, TilePredicted)
+    events = run(config, paint(), _predict_all, on=on)
+    tiles = of(events, TilePredicted)
     assert (tiles[1].y, tiles[1].x) == (32, 32)
     assert len(tiles) == 5
 
@@ -624,8 +586,8 @@ def test_new_strokes_begin_the_whole_image_anew(config, paint, strokes):
             paint(newer)(inbox)
 
     painted = []
-    events = _run(config, paint(), _predict_all, on=on)
-    tiles = _of(events, TilePredicted)
+    events = run(config, paint(), _predict_all, on=on)
+    tiles = of(events, TilePredicted)
     newest = max(t.generation for t in tiles)
     assert newest > tiles[0].generation
     assert len({(t.y, t.x) for t in tiles if t.generation == newest}) == 4
@@ -641,9 +603,9 @@ def test_a_whole_image_that_is_forgotten_ends(config, paint):
         if isinstance(event, Progress) and event.done == 2:
             inbox.forget("image")
 
-    events = _run(config, paint(key="other"), paint(), _predict_all, on=on)
-    assert len(_of(events, Progress)) == 2
-    assert _notices(events, "info").count(STOPPED) == 1
+    events = run(config, paint(key="other"), paint(), _predict_all, on=on)
+    assert len(of(events, Progress)) == 2
+    assert notices(events, "info").count(STOPPED) == 1
 
 
 def test_a_reset_ends_the_whole_image_where_nothing_can_be_fitted(
@@ -654,9 +616,9 @@ def test_a_reset_ends_the_whole_image_where_nothing_can_be_fitted(
             paint(np.where(strokes == 2, 2, 0))(inbox)
             inbox.reset()
 
-    events = _run(config, paint(), _predict_all, on=on)
-    assert len(_of(events, Progress)) == 2
-    assert _notices(events, "info").count(STOPPED) == 1
+    events = run(config, paint(), _predict_all, on=on)
+    assert len(of(events, Progress)) == 2
+    assert notices(events, "info").count(STOPPED) == 1
 
 
 def test_a_whole_image_that_fails_is_a_notice(config, paint, monkeypatch):
@@ -664,8 +626,8 @@ def test_a_whole_image_that_fails_is_a_notice(config, paint, monkeypatch):
         raise OutOfMemoryError("too large")
 
     monkeypatch.setattr(ForestCandidate, "probabilities", fail)
-    events = _run(config, paint(), _predict_all, lambda i: None)
-    assert _notices(events, "warning") == ["too large"]
+    events = run(config, paint(), _predict_all, lambda i: None)
+    assert notices(events, "warning") == ["too large"]
 
 
 def test_learning_waits_for_the_whole_image(config, paint):
@@ -674,10 +636,10 @@ def test_learning_waits_for_the_whole_image(config, paint):
             inbox.predict_all("image")
         _stop_at(2)(event, inbox)
 
-    events = _run(config, paint(), _learn(), on=on)
-    first, second = _of(events, StepDone)
+    events = run(config, paint(), _learn(), on=on)
+    first, second = of(events, StepDone)
     between = events[events.index(first) : events.index(second)]
-    assert len(_of(between, TilePredicted)) == 4
+    assert len(of(between, TilePredicted)) == 4
 
 
 # -- saving --------------------------------------------------------------------------
@@ -685,18 +647,18 @@ def test_learning_waits_for_the_whole_image(config, paint):
 
 def test_the_model_is_saved_with_its_class_names(config, paint, image, tmp_path):
     path = tmp_path / "model.safetensors"
-    events = _run(
+    events = run(
         config,
         _show(),
         lambda inbox: inbox.name_classes({1: "ground", 2: "square"}),
         paint(),
         lambda inbox: inbox.save(str(path)),
     )
-    assert str(path) in _notices(events, "info")[-1]
+    assert str(path) in notices(events, "info")[-1]
     learner = load(path)
     assert learner.class_names == {1: "ground", 2: "square"}
-    last = _of(events, TilePredicted)[-1].generation
-    tiles = [t for t in _of(events, TilePredicted) if t.generation == last]
+    last = of(events, TilePredicted)[-1].generation
+    tiles = [t for t in of(events, TilePredicted) if t.generation == last]
     np.testing.assert_array_equal(_put_together(tiles), learner.predict(image))
 
 
@@ -709,17 +671,17 @@ def test_a_path_that_cannot_be_written_is_a_notice_and_learning_goes_on(
             inbox.save(str(tmp_path / "model.safetensors"))
         _stop_at(3)(event, inbox)
 
-    events = _run(config, paint(), _learn(), on=on)
-    assert len(_notices(events, "warning")) == 1
+    events = run(config, paint(), _learn(), on=on)
+    assert len(notices(events, "warning")) == 1
     assert (tmp_path / "model.safetensors").exists()  # the other mail is not lost
-    assert [s.step for s in _of(events, StepDone)] == [1, 2, 3]
-    assert [c.is_learning for c in _of(events, LearningChanged)] == [True, False]
+    assert [s.step for s in of(events, StepDone)] == [1, 2, 3]
+    assert [c.is_learning for c in of(events, LearningChanged)] == [True, False]
 
 
 def test_saving_nothing_is_a_notice(config, tmp_path):
     path = tmp_path / "model.safetensors"
-    events = _run(config, lambda inbox: inbox.save(str(path)))
-    assert "aint" in _notices(events, "warning")[-1]
+    events = run(config, lambda inbox: inbox.save(str(path)))
+    assert "aint" in notices(events, "warning")[-1]
     assert not path.exists()
 
 
@@ -734,9 +696,9 @@ def test_objects_are_learned_where_a_region_is_declared_complete(config, image):
             "image", image, ids.copy(), complete=complete
         )
 
-    events = _run(objects, _show(), paint_objects(None))
-    assert "declare a region complete" in _notices(events, "advice")[-1]
-    assert not _of(events, TilePredicted)
-    events = _run(objects, _show(), paint_objects(np.ones(image.shape, bool)))
-    labels = _put_together(_of(events, TilePredicted))
+    events = run(objects, _show(), paint_objects(None))
+    assert "declare a region complete" in notices(events, "advice")[-1]
+    assert not of(events, TilePredicted)
+    events = run(objects, _show(), paint_objects(np.ones(image.shape, bool)))
+    labels = _put_together(of(events, TilePredicted))
     assert set(np.unique(labels)) == {1, 2}

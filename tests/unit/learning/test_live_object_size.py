@@ -1,9 +1,9 @@
 """Another size of objects reaches the interactive loop while it runs."""
 
 import numpy as np
+from scripted_loop import of, run
 
 from napari_unet.jobs import (
-    CancelToken,
     HeadFitted,
     LearningChanged,
     Notice,
@@ -11,34 +11,7 @@ from napari_unet.jobs import (
     StepDone,
     TilePredicted,
 )
-from napari_unet.learning.inbox import Inbox, ViewRequest
-from napari_unet.learning.live import live
-
-
-class Script(Inbox):
-    """An inbox that acts by itself whenever the loop has nothing to do."""
-
-    def __init__(self, *actions):
-        super().__init__()
-        self.actions = list(actions)
-
-    def wait(self, since, token):
-        if self.number == since:
-            self.actions.pop(0)(self) if self.actions else self.close()
-
-
-def _run(config, *actions, on=None):
-    inbox, events = Script(*actions), []
-    for event in live(config, inbox, CancelToken()):
-        events.append(event)
-        assert len(events) < 1000
-        if on is not None:
-            on(event, inbox)
-    return events
-
-
-def _of(events, kind):
-    return [e for e in events if isinstance(e, kind)]
+from napari_unet.learning.inbox import ViewRequest
 
 
 def _painted(scene):
@@ -58,17 +31,17 @@ def test_the_overlay_follows_at_once(scene, bundle, monkeypatch):
     changes = {"min_gain": 1.0}  # the gate never leaves the network for the forest
     instant = scene.pretrained.instant.model_copy(update=changes)
     config = scene.pretrained.model_copy(update={"instant": instant})
-    events = _run(config, _show, _painted(scene), _set(1))
-    first, second = _of(events, HeadFitted)
+    events = run(config, _show, _painted(scene), _set(1))
+    first, second = of(events, HeadFitted)
     assert first.annotation_version == second.annotation_version
     after = events[events.index(second) :]
-    tiles = _of(after, TilePredicted)
+    tiles = of(after, TilePredicted)
     assert len({(t.y, t.x) for t in tiles}) == 4  # the whole field
     assert min(t.generation for t in tiles) > max(
-        t.generation for t in _of(events[: events.index(second)], TilePredicted)
+        t.generation for t in of(events[: events.index(second)], TilePredicted)
     )
-    assert [s.n_scales for s in _of(events, Scored)] == [2, 1]
-    assert [s.reach_px for s in _of(events, Scored)] == [40, 20]
+    assert [s.n_scales for s in of(events, Scored)] == [2, 1]
+    assert [s.reach_px for s in of(events, Scored)] == [40, 20]
 
 
 def test_set_before_the_first_stroke_it_holds_for_the_first_overlay(
@@ -77,10 +50,10 @@ def test_set_before_the_first_stroke_it_holds_for_the_first_overlay(
     bundle(monkeypatch)
     instant = scene.pretrained.instant.model_copy(update={"n_scales": 1})
     config = scene.pretrained.model_copy(update={"instant": instant})
-    expected = _of(_run(config, _show, _painted(scene)), TilePredicted)
-    events = _run(scene.pretrained, _set(1), _show, _painted(scene))
-    assert len(_of(events, HeadFitted)) == 1
-    for mine, its in zip(_of(events, TilePredicted), expected, strict=True):
+    expected = of(run(config, _show, _painted(scene)), TilePredicted)
+    events = run(scene.pretrained, _set(1), _show, _painted(scene))
+    assert len(of(events, HeadFitted)) == 1
+    for mine, its in zip(of(events, TilePredicted), expected, strict=True):
         np.testing.assert_array_equal(mine.labels, its.labels)
 
 
@@ -95,21 +68,21 @@ def test_learning_goes_on_from_the_start(scene):
 
     n_seen = []
     start = lambda inbox: inbox.learn(True)  # noqa: E731
-    events = _run(scene.config, _painted(scene), start, on=on)
+    events = run(scene.config, _painted(scene), start, on=on)
     assert n_seen == [1, 2, 3, 1, 2]
-    assert [e.is_learning for e in _of(events, LearningChanged)] == [True, True, False]
+    assert [e.is_learning for e in of(events, LearningChanged)] == [True, True, False]
     said = "Other object sizes: fine-tuning begins again."
-    assert [e.message for e in _of(events, Notice)].count(said) == 1
+    assert [e.message for e in of(events, Notice)].count(said) == 1
 
 
 def test_nothing_is_said_to_begin_again_where_nothing_was_trained(scene):
-    events = _run(scene.config, _painted(scene), _set(2), _set(2))
-    assert not [e for e in _of(events, Notice) if "begins again" in e.message]
-    assert len(_of(events, HeadFitted)) == 2
+    events = run(scene.config, _painted(scene), _set(2), _set(2))
+    assert not [e for e in of(events, Notice) if "begins again" in e.message]
+    assert len(of(events, HeadFitted)) == 2
 
 
 def test_a_number_that_cannot_be_is_a_warning(scene):
-    events = _run(scene.config, _painted(scene), _set(9))
-    (warning,) = [e.message for e in _of(events, Notice) if e.level == "warning"]
+    events = run(scene.config, _painted(scene), _set(9))
+    (warning,) = [e.message for e in of(events, Notice) if e.level == "warning"]
     assert "number of scales is 9" in warning
-    assert len(_of(events, HeadFitted)) == 1
+    assert len(of(events, HeadFitted)) == 1

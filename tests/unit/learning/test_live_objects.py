@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from test_live import EVERYTHING, STOPPED, _notices, _of, _predict_all, _run, _show
+from scripted_loop import notices, of, run
+from test_live import EVERYTHING, STOPPED, _predict_all, _show
 
 from napari_unet.config import InstanceConfig
 from napari_unet.errors import OutOfMemoryError
@@ -33,9 +34,9 @@ def _find(settings=SPLIT):
 
 
 def test_the_visible_field_comes_as_classes_and_then_as_objects(config, paint):
-    events = _run(config, _find(), paint(), _show())
-    found = _of(events, ObjectsFound)[-1]
-    last_tile = _of(events, TilePredicted)[-1]
+    events = run(config, _find(), paint(), _show())
+    found = of(events, ObjectsFound)[-1]
+    last_tile = of(events, TilePredicted)[-1]
     assert events.index(last_tile) < events.index(found)
     assert (found.key, found.index, found.y, found.x) == ("image", (), 0, 0)
     assert found.generation == last_tile.generation
@@ -45,40 +46,40 @@ def test_the_visible_field_comes_as_classes_and_then_as_objects(config, paint):
 
 
 def test_without_the_wish_there_are_none(config, paint):
-    assert not _of(_run(config, paint(), _show()), ObjectsFound)
-    events = _run(config, _find(), _find(None), paint(), _show(), _predict_all)
-    assert not _of(events, ObjectsFound)
+    assert not of(run(config, paint(), _show()), ObjectsFound)
+    events = run(config, _find(), _find(None), paint(), _show(), _predict_all)
+    assert not of(events, ObjectsFound)
 
 
 def test_other_settings_find_objects_anew_with_the_same_model(config, paint):
     huge = InstanceConfig(min_size_px=100_000)
-    events = _run(config, _find(), paint(), _show(), _find(huge))
-    *_, before, after = _of(events, ObjectsFound)
+    events = run(config, _find(), paint(), _show(), _find(huge))
+    *_, before, after = of(events, ObjectsFound)
     assert before.generation == after.generation
     assert before.n_objects >= 1
     assert after.n_objects == 0
 
 
 def test_a_whole_image_is_predicted_and_cut_into_objects(config, paint):
-    events = _run(config, _find(), paint(), _predict_all)
-    (found,) = _of(events, ObjectsFound)
+    events = run(config, _find(), paint(), _predict_all)
+    (found,) = of(events, ObjectsFound)
     assert found.is_whole
     assert found.labels.shape == (48, 48)
     assert found.n_objects >= 1
-    assert _of(events, TilePredicted)
-    assert "objects of the whole image" in _notices(events, "info")[-1]
+    assert of(events, TilePredicted)
+    assert "objects of the whole image" in notices(events, "info")[-1]
 
 
 def test_a_whole_image_has_ended_when_it_is_cut(config, paint):
-    events = _run(config, _find(), paint(), _show(), _predict_all)
-    assert [e.is_whole for e in _of(events, ObjectsFound)][-1]
+    events = run(config, _find(), paint(), _show(), _predict_all)
+    assert [e.is_whole for e in of(events, ObjectsFound)][-1]
     kinds = [type(event) for event in events]
     assert kinds.count(WholeEnded) == 1
     assert kinds.index(WholeEnded) > max(
         place for place, kind in enumerate(kinds) if kind is ObjectsFound
     )
     # from the last tile on until it is cut there is something to wait for, and to stop
-    assert [(e.done, e.total, e.what) for e in _of(events, Progress)[-3:]] == [
+    assert [(e.done, e.total, e.what) for e in of(events, Progress)[-3:]] == [
         (4, 4, "predict"),
         (0, 1, "split"),
         (1, 1, "split"),
@@ -93,11 +94,11 @@ def test_strokes_do_not_wait_for_the_cut_of_a_whole_image(config, paint):
             painted.append(event)
             paint()(inbox)
 
-    events = _run(config, _find(), paint(), _predict_all, on=on)
+    events = run(config, _find(), paint(), _predict_all, on=on)
     assert painted
-    assert _of(events, Progress).count(Progress(1, 1, "split")) == 1
-    (found,) = _of(events, ObjectsFound)
-    assert found.generation > _of(events, TilePredicted)[0].generation
+    assert of(events, Progress).count(Progress(1, 1, "split")) == 1
+    (found,) = of(events, ObjectsFound)
+    assert found.generation > of(events, TilePredicted)[0].generation
 
 
 def test_a_whole_image_does_not_try_again_what_could_not_be_fitted(
@@ -114,10 +115,10 @@ def test_a_whole_image_does_not_try_again_what_could_not_be_fitted(
         return fit(self, annotations)
 
     monkeypatch.setattr(State, "_fit", fail_later)
-    events = _run(config, _find(), paint(), paint(), _predict_all)
+    events = run(config, _find(), paint(), paint(), _predict_all)
     assert len(n_fits) == 2
-    assert _notices(events, "warning") == ["too large"]
-    (found,) = _of(events, ObjectsFound)
+    assert notices(events, "warning") == ["too large"]
+    (found,) = of(events, ObjectsFound)
     assert found.is_whole
 
 
@@ -125,14 +126,14 @@ def test_too_large_a_field_is_not_cut_and_that_is_said_once(config, paint, monke
     monkeypatch.setattr(live_objects, "MAX_FIELD_PX", 48 * 48 - 1)
     corner = ViewRequest("image", (), 0, 10, 0, 10)
     looks = (_show(), lambda inbox: inbox.refresh(), _find(InstanceConfig()))
-    events = _run(config, _find(), paint(), *looks, _predict_all)
-    (found,) = _of(events, ObjectsFound)
+    events = run(config, _find(), paint(), *looks, _predict_all)
+    (found,) = of(events, ObjectsFound)
     assert found.is_whole
-    said = [text for text in _notices(events, "info") if "zoom in" in text]
+    said = [text for text in notices(events, "info") if "zoom in" in text]
     assert len(said) == 1
-    events = _run(config, _find(), paint(), _show(), _show(corner), _show())
-    assert len(_of(events, ObjectsFound)) == 1
-    told = [t for t in _notices(events, "info") if "zoom in" in t or not t]
+    events = run(config, _find(), paint(), _show(), _show(corner), _show())
+    assert len(of(events, ObjectsFound)) == 1
+    told = [t for t in notices(events, "info") if "zoom in" in t or not t]
     assert [bool(text) for text in told[1:]] == [True, False, True]
 
 
@@ -152,7 +153,7 @@ def test_who_paints_at_the_last_tile_does_not_wait_for_the_cut(
             paint()(inbox)
 
     monkeypatch.setattr(FieldObjects, "find", note)
-    _run(config, _find(), paint(), _show(), on=on)
+    run(config, _find(), paint(), _show(), on=on)
     assert cut
     assert min(cut) > painted[0]
 
@@ -162,8 +163,8 @@ def test_a_field_that_does_not_fit_into_memory_is_a_notice(config, paint, monkey
         raise MemoryError
 
     monkeypatch.setattr(live_objects, "split_objects", fail)
-    events = _run(config, _find(), paint(), _show(), lambda inbox: None)
-    assert "memory ran out" in _notices(events, "warning")[0]
+    events = run(config, _find(), paint(), _show(), lambda inbox: None)
+    assert "memory ran out" in notices(events, "warning")[0]
 
 
 def test_a_cancelled_whole_image_has_no_objects(config, paint):
@@ -171,9 +172,9 @@ def test_a_cancelled_whole_image_has_no_objects(config, paint):
         if isinstance(event, Progress):
             inbox.cancel_prediction()
 
-    events = _run(config, _find(), paint(), _predict_all, on=on)
-    assert not _of(events, ObjectsFound)
-    assert _of(events, Notice)[-1].message == STOPPED
+    events = run(config, _find(), paint(), _predict_all, on=on)
+    assert not of(events, ObjectsFound)
+    assert of(events, Notice)[-1].message == STOPPED
 
 
 def test_the_scale_of_a_whole_image_reaches_the_cut(config, paint, monkeypatch):
@@ -188,7 +189,7 @@ def test_the_scale_of_a_whole_image_reaches_the_cut(config, paint, monkeypatch):
 
     monkeypatch.setattr(Learner, "predict_instances_job", note)
     ask = lambda inbox: inbox.predict_all("image", (2.0, 3.0))  # noqa: E731
-    _run(config, _find(), paint(), ask)
+    run(config, _find(), paint(), ask)
     assert scales == [(2.0, 3.0)]
 
 
