@@ -69,7 +69,8 @@ def test_a_whole_image_replaces_all_and_is_complete(shown):
     entry = shown.state.book.current
     whole = np.full(entry.shape, 1)
     shown.state.apply(_found(shown, whole, is_whole=True))
-    assert np.array_equal(entry.objects.data, whole)
+    assert entry.objects.data is whole  # not copied: it may be a large stack
+    assert not entry.objects.editable
     assert entry.has_all_objects
     shown.dock.refresh()
     assert shown.dock.overlay.objects.count.text() == "1 in all"

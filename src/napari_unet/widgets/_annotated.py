@@ -176,8 +176,7 @@ class AnnotatedImage:
         self.outdate()
         for layer in self.predicted:
             if isinstance(layer.data, np.ndarray):
-                layer.data[:] = 0
-                layer.refresh(extent=False, thumbnail=True, highlight=False)
+                _put(layer, np.zeros_like(layer.data))
         return self._kept.pop(mode, None)
 
     def make_annotation(self, layers: Any) -> Labels:
@@ -264,15 +263,17 @@ class AnnotatedImage:
         is_fitting = labels.shape[:-2] == shape[n_leading:-2]
         if not (is_inside and is_fitting) or y1 > shape[-2] or x1 > shape[-1]:
             return False
-        if labels.max(initial=0) > np.iinfo(layer.data.dtype).max:
-            layer.data = layer.data.astype(np.uint32)
-            layer.editable = False  # napari forgets it with each new array
-        if not event.is_whole and self._numbered_by is not None:
-            if self.has_all_objects and event.generation == self._numbered_by:
-                return False  # the same objects, and only those in sight
-            layer.data[:] = 0  # ids of another numbering
-        part = layer.data[event.index]
-        part[..., event.y : y1, event.x : x1] = labels
+        if event.is_whole:
+            _put(layer, labels)  # a stack is not copied while the window waits
+        else:
+            if self._numbered_by is not None:
+                if self.has_all_objects and event.generation == self._numbered_by:
+                    return False  # the same objects, and only those in sight
+                _put(layer, np.zeros(shape, np.uint16))  # it had other numbers
+            if labels.max(initial=0) > np.iinfo(layer.data.dtype).max:
+                _put(layer, layer.data.astype(np.uint32))
+            part = layer.data[event.index]
+            part[..., event.y : y1, event.x : x1] = labels
         self.has_all_objects = event.is_whole
         self._numbered_by = event.generation if event.is_whole else None
         layer.refresh(extent=False, thumbnail=True, highlight=False)
@@ -315,8 +316,7 @@ class AnnotatedImage:
         if shape != self.shape or not is_inside or y1 > shape[-2] or x1 > shape[-1]:
             return False
         if labels.dtype.itemsize > layer.data.dtype.itemsize:
-            layer.data = layer.data.astype(labels.dtype)
-            layer.editable = False  # napari forgets it with each new array
+            _put(layer, layer.data.astype(labels.dtype))
         plane = layer.data[tile.index]
         plane[tile.y : y1, tile.x : x1] = labels
         if tile.generation != self._generation:
@@ -386,3 +386,9 @@ class AnnotatedImage:
         release = self._releases.pop(name, None)
         if release is not None:
             release()
+
+
+def _put(layer: Labels, data: NDArray[np.integer]) -> None:
+    """Give a layer of ours another array; zeros cost nothing until they are seen."""
+    layer.data = data
+    layer.editable = False  # napari forgets it with each new array
