@@ -63,6 +63,7 @@ def painted(open_dock, blobs, qtbot):
         case.layer = case.state.book.new_annotation()
         paint_both(case.layer)
         qtbot.waitUntil(lambda: case.state.can_learn)
+        case.dock.refresh()  # or its buttons may still be disabled
         return case
 
     return make

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fake_live import FakeLive
+from qtpy.QtCore import QTimer
 
 from napari_unet.errors import OutOfMemoryError
 from napari_unet.jobs import (
@@ -346,3 +347,13 @@ def test_start_over_keeps_the_strokes(painted, qtbot):
 def test_device_of_the_job_is_shown(painted, qtbot):
     case = painted()
     qtbot.waitUntil(lambda: case.dock.device.text() == "a test")
+
+
+def test_the_dock_keeps_up_while_changes_stream_in(painted, qtbot):
+    case = painted()
+    stream = QTimer()
+    stream.timeout.connect(case.state.changed)
+    stream.start(5)
+    case.state.session.say("A thousand tiles to go.")
+    qtbot.waitUntil(lambda: case.dock.message.text() == "A thousand tiles to go.")
+    stream.stop()

@@ -108,8 +108,8 @@ class SegmentationDock(QWidget):
         if self._is_open:
             return
         self._is_open = True
-        self.state.changed.connect(self._refresh_timer.start)
-        self.state.renewed.connect(self._refresh_timer.start)
+        self.state.changed.connect(self._refresh_soon)
+        self.state.renewed.connect(self._refresh_soon)
         self.state.viewer().events.theme.connect(self.follow_theme)
         self.state.resume()
         self._age_timer.start()
@@ -127,8 +127,8 @@ class SegmentationDock(QWidget):
         self._age_timer.stop()
         self._refresh_timer.stop()
         self.border_weights.stop()
-        self.state.changed.disconnect(self._refresh_timer.start)
-        self.state.renewed.disconnect(self._refresh_timer.start)
+        self.state.changed.disconnect(self._refresh_soon)
+        self.state.renewed.disconnect(self._refresh_soon)
         self.state.viewer().events.theme.disconnect(self.follow_theme)
         self.state.suspend()
 
@@ -154,6 +154,8 @@ class SegmentationDock(QWidget):
 
     def refresh(self) -> None:
         """Show what the state holds."""
+        if self.state.viewer() is None:  # it closed before the timer rang
+            return
         session = self.state.session
         has_image = self.state.book.current is not None
         self.empty.setVisible(not has_image)
@@ -167,13 +169,21 @@ class SegmentationDock(QWidget):
         sync_property(self.message, "level", session.message_level)
         self.device.setText(session.device)
 
+    def _refresh_soon(self) -> None:
+        """Show the state once for all changes of a moment.
+
+        A timer that each change began anew would never ring while tiles stream in.
+        """
+        if not self._refresh_timer.isActive():
+            self._refresh_timer.start()
+
     def sizeHint(self) -> QSize:
         """Return a width that leaves the canvas most of a small screen."""
         return QSize(320, super().sizeHint().height())
 
     def reset_choices(self, _event: Any = None) -> None:
         """Show other layers; napari calls this when the layer list changes."""
-        self._refresh_timer.start()
+        self._refresh_soon()
 
     # --- ask -----------------------------------------------------------------------
 
