@@ -240,6 +240,8 @@ class ObjectsFound(JobEvent):
     n_objects: int
     generation: int
     """Number of the model, as in `TilePredicted`."""
+    smallest_px: int | None = None
+    """How small an object may be, from the painted ones; None: they do not tell."""
     is_whole: bool = False
 
 

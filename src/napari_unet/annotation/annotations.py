@@ -18,6 +18,11 @@ from napari_unet.annotation.advice import (
     advise_missing_class,
     advise_missing_objects,
 )
+from napari_unet.annotation.object_sizes import (
+    ObjectSizes,
+    object_sizes,
+    smallest_object_px,
+)
 from napari_unet.annotation.object_strokes import find_object_strokes
 from napari_unet.annotation.objects import (
     BACKGROUND,
@@ -52,7 +57,8 @@ class AnnotatedImage:
     """An image with its strokes.
 
     ``annotation`` has the image's spatial shape: the targets, where objects are
-    annotated. Then ``objects`` has their ids, as they were painted; else it is None.
+    annotated. Then ``objects`` has their ids, as they were painted, and ``sizes`` how
+    large they are; else both are None.
     ``has_complete`` tells whether a part of it is completely annotated.
     """
 
@@ -60,6 +66,7 @@ class AnnotatedImage:
     annotation: NDArray[np.integer]
     strokes: tuple[Stroke, ...]
     objects: NDArray[np.integer] | None = None
+    sizes: ObjectSizes | None = None
     has_complete: bool = False
 
     @property
@@ -139,6 +146,11 @@ class AnnotationSet:
         """Annotated objects in all."""
         return sum(image.n_objects for image in self.images)
 
+    @cached_property
+    def smallest_object_px(self) -> int | None:
+        """How small an object may be, from the annotated ones; None: too few of them."""
+        return smallest_object_px(i.sizes for i in self.images if i.sizes is not None)
+
     @property
     def n_px(self) -> int:
         """Annotated pixels in all."""
@@ -166,7 +178,10 @@ class AnnotationSet:
         image = AnnotatedImage(source, annotation, ())
         if self.of_objects:
             targets = object_targets(annotation, complete)
-            image = replace(image, annotation=targets, objects=annotation)
+            sizes = object_sizes(annotation, complete, source.stack.spatial_axes)
+            image = replace(
+                image, annotation=targets, objects=annotation, sizes=sizes
+            )
         elif complete is not None:
             filled = np.where(complete & (annotation == 0), BACKGROUND, annotation)
             image = replace(image, annotation=filled.astype(annotation.dtype))

@@ -89,6 +89,7 @@ def _print(header: Mapping[str, Any]) -> None:
         ("annotation", _mode_text(header)),
         ("classes", _classes_text(header)),
         ("painted", _painted_text(header)),
+        ("smallest", _smallest_text(header)),
         ("fine-tuned", _tuned_text(header)),
         ("IoU", _scores_text(header)),
     ]
@@ -185,6 +186,13 @@ def _painted_text(header: Mapping[str, Any]) -> str:
     if header.get("n_objects"):
         return f"{header['n_px']} px in {header['n_objects']} objects and background"
     return f"{header['n_px']} px in {header.get('n_strokes')} strokes"
+
+
+def _smallest_text(header: Mapping[str, Any]) -> str:
+    smallest_px = header.get("smallest_object_px")
+    if not isinstance(smallest_px, int):
+        return ""
+    return f"objects of {smallest_px:,} px, from the painted ones"
 
 
 def _tuned_text(header: Mapping[str, Any]) -> str:

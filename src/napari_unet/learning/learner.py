@@ -339,7 +339,7 @@ class Learner:
         scale
             World units per pixel along each axis but the channels. None: all the same.
         settings
-            What counts as an object; None: the defaults.
+            What counts as an object; None: the defaults, with `smallest_object_px`.
         token
             Asked before each tile, plane or volume; what was not reached stays 0.
 
@@ -435,6 +435,15 @@ class Learner:
         if model is None or (is_newer and annotations.can_be_learned):
             return annotations.shown_values
         return annotations.shown(model.values)
+
+    @property
+    def smallest_object_px(self) -> int | None:
+        """How small an object may be (px), from the painted ones, also of a saved model.
+
+        `InstanceConfig.min_size_px` is so much by default. None: fewer than three
+        objects were painted, or strokes.
+        """
+        return self._state.smallest_object_px
 
     @property
     def n_classes_painted(self) -> int:

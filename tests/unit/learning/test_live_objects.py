@@ -143,9 +143,9 @@ def test_who_paints_at_the_last_tile_does_not_wait_for_the_cut(
     painted, cut = [], []
     find = FieldObjects.find
 
-    def note(self, view, generation, settings):
+    def note(self, view, generation, *rest):
         cut.append(generation)
-        return find(self, view, generation, settings)
+        return find(self, view, generation, *rest)
 
     def on(event, inbox):
         if isinstance(event, TilePredicted) and event.is_last and not painted:
