@@ -148,7 +148,7 @@ class AnnotationSet:
 
     @cached_property
     def smallest_object_px(self) -> int | None:
-        """How small an object may be, from the annotated ones; None: too few of them."""
+        """How small an object may be (px), from the annotated ones; None: too few."""
         return smallest_object_px(i.sizes for i in self.images if i.sizes is not None)
 
     @property
@@ -179,9 +179,7 @@ class AnnotationSet:
         if self.of_objects:
             targets = object_targets(annotation, complete)
             sizes = object_sizes(annotation, complete, source.stack.spatial_axes)
-            image = replace(
-                image, annotation=targets, objects=annotation, sizes=sizes
-            )
+            image = replace(image, annotation=targets, objects=annotation, sizes=sizes)
         elif complete is not None:
             filled = np.where(complete & (annotation == 0), BACKGROUND, annotation)
             image = replace(image, annotation=filled.astype(annotation.dtype))

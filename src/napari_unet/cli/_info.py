@@ -212,6 +212,7 @@ def _scores_text(header: Mapping[str, Any]) -> str:
         if isinstance(value, int | float):
             held_out = ""
             if isinstance(n_px, int) and isinstance(n_strokes, int):
-                held_out = f" ({held_out_text(n_px, n_strokes)})"
+                is_of_objects = bool(_mode_text(header))
+                held_out = f" ({held_out_text(n_px, n_strokes, is_of_objects)})"
             parts.setdefault(held_out, []).append(f"{name} {value:.2f}")
     return "; ".join(", ".join(mine) + held_out for held_out, mine in parts.items())

@@ -438,7 +438,7 @@ class Learner:
 
     @property
     def smallest_object_px(self) -> int | None:
-        """How small an object may be (px), from the painted ones, also of a saved model.
+        """How small an object may be (px): from the painted ones, or a model's.
 
         `InstanceConfig.min_size_px` is so much by default. None: fewer than three
         objects were painted, or strokes.

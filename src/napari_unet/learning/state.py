@@ -210,7 +210,9 @@ class State:
     def smallest_object_px(self) -> int | None:
         """How small an object may be: from those that are painted, or that were."""
         painted_px = self.annotations.smallest_object_px
-        return self.learned_from.smallest_object_px if painted_px is None else painted_px
+        return (
+            self.learned_from.smallest_object_px if painted_px is None else painted_px
+        )
 
     @property
     def folds(self) -> dict[str, int]:
