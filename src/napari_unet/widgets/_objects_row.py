@@ -86,7 +86,9 @@ class ObjectsRow:
         grid.addWidget(label("Show", "muted"), at, 0)
         grid.addLayout(choice, at, 1)
         self._names = [label("Split", "muted"), label("Smallest", "muted")]
-        for below, name in enumerate(self._names, 1):
+        pieces = (self.strength, self.min_size)
+        for below, (name, piece) in enumerate(zip(self._names, pieces, strict=True), 1):
+            name.setToolTip(piece.toolTip())
             grid.addWidget(name, at + below, 0)
         grid.addWidget(self.strength, at + 1, 1)
         grid.addLayout(row(self.min_size, self.automatic, 1, spacing=10), at + 2, 1)
