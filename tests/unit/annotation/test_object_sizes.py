@@ -30,16 +30,16 @@ def ids():
     return ids
 
 
-def test_objects_at_the_border_are_cut(ids):
-    assert _sorted(object_sizes(ids)) == ([6, 12, 20], [8])
+def test_objects_at_the_border_count_as_they_are(ids):
+    assert _sorted(object_sizes(ids)) == ([6, 8, 12, 20], [])
 
 
 def test_what_ends_at_the_edge_of_a_complete_part_is_cut(ids):
     complete = np.zeros(ids.shape, bool)
     complete[:4] = True  # object 2 ends there, object 7 goes on
-    assert _sorted(object_sizes(ids, complete)) == ([12, 20], [6, 8])
+    assert _sorted(object_sizes(ids, complete)) == ([8, 12, 20], [6])
     complete[:] = True
-    assert _sorted(object_sizes(ids, complete)) == ([6, 12, 20], [8])
+    assert _sorted(object_sizes(ids, complete)) == ([6, 8, 12, 20], [])
 
 
 @pytest.mark.parametrize("edge", [np.s_[:, :5], np.s_[:, 2:], np.s_[2:]])
@@ -52,19 +52,19 @@ def test_every_side_of_a_complete_part_is_an_edge(ids, edge):
 def test_through_z_the_largest_section_counts(ids):
     smaller = np.where(np.arange(20) % 2, ids, 0)
     stack = np.stack([np.zeros_like(ids), smaller, ids, smaller])
-    assert _sorted(object_sizes(stack)) == ([6, 12, 20], [8])
-    assert _sorted(object_sizes(stack, axes="ZYX")) == ([6, 12, 20], [8])
+    assert _sorted(object_sizes(stack)) == ([6, 8, 12, 20], [])
+    assert _sorted(object_sizes(stack, axes="ZYX")) == ([6, 8, 12, 20], [])
 
 
 def test_time_points_have_objects_of_their_own(ids):
     film = np.stack([ids, np.where(ids == 2, ids, 0)])
-    expected = ([6, 6, 12, 20], [8])
+    expected = ([6, 6, 8, 12, 20], [])
     assert _sorted(object_sizes(film, axes="TYX")) == expected
     both = np.stack([film, film], axis=1)
     assert _sorted(object_sizes(both, axes="TZYX")) == expected
     complete = np.zeros(film.shape, bool)
     complete[1, :, :5] = True
-    assert _sorted(object_sizes(film, complete, "TYX")) == ([6, 12, 20], [6, 8])
+    assert _sorted(object_sizes(film, complete, "TYX")) == ([6, 8, 12, 20], [6])
 
 
 def test_a_quarter_of_the_fifth_percentile():
