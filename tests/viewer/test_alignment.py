@@ -185,7 +185,7 @@ def test_snapshot_is_private_frozen_and_only_made_when_needed():
     assert second is not None
     assert not first.any()
     with pytest.raises(ValueError, match="read-only"):
-        second[0, 0] = 1
+        second.tiles[0, 0, 0][0, 0] = 1
 
 
 @pytest.mark.parametrize("place", ["plain", "translate", "units"])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.annotation.objects import BACKGROUND
+from napari_unet.annotation.tiled import TiledLabels
 
 __all__ = ["FEWEST_OBJECTS", "ObjectSizes", "object_sizes", "smallest_object_px"]
 
@@ -36,8 +36,8 @@ class ObjectSizes:
 
 
 def object_sizes(
-    ids: NDArray[np.integer],
-    complete: NDArray[np.bool_] | None = None,
+    ids: TiledLabels | NDArray[np.integer],
+    complete: TiledLabels | NDArray[np.bool_] | None = None,
     axes: str | None = None,
 ) -> ObjectSizes:
     """Return the sizes of annotated objects.
@@ -55,10 +55,11 @@ def object_sizes(
         One letter of TZYX per axis of ``ids``. Time points (T) have objects of their
         own. None: there are none.
     """
-    whole, cut = [], []
-    everywhere = np.broadcast_to(True, ids.shape) if complete is None else complete
-    for volume, part in zip(_times(ids, axes), _times(everywhere, axes), strict=True):
-        n_px, is_cut = _sizes(volume, part)
+    painted = TiledLabels.of(ids)
+    region = None if complete is None else TiledLabels.of(complete)
+    whole, cut = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
+    for planes in _planes_by_time(painted, axes).values():
+        n_px, is_cut = _sizes(painted, region, planes)
         is_object = n_px > 0
         whole.append(n_px[is_object & ~is_cut])
         cut.append(n_px[is_object & is_cut])
@@ -92,29 +93,41 @@ def smallest_object_px(sizes: Iterable[ObjectSizes]) -> int | None:
     return round(float(np.percentile(n_px, 5)) / 4)
 
 
-def _times(array: NDArray[Any], axes: str | None) -> list[NDArray[Any]]:
-    """Return each time point."""
-    if axes is None or "T" not in axes:
-        return [array]
-    return list(np.moveaxis(array, axes.index("T"), 0))
+def _planes_by_time(painted: TiledLabels, axes: str | None) -> dict[int, list[int]]:
+    """Return the planes of each time point that hold something."""
+    planes: dict[int, list[int]] = {}
+    for plane in painted.planes:
+        time = 0
+        if axes is not None and "T" in axes:
+            index = np.unravel_index(plane, painted.shape[:-2])
+            time = int(index[axes.index("T")])
+        planes.setdefault(time, []).append(plane)
+    return planes
 
 
 def _sizes(
-    ids: NDArray[np.integer], complete: NDArray[np.bool_]
+    painted: TiledLabels, complete: TiledLabels | None, planes: Iterable[int]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return the size of each number, 0 for what is no object, and which are cut."""
-    n_numbers = int(ids.max(initial=0)) + 1
+    n_numbers = painted.max() + 1
     n_px, is_cut = np.zeros(n_numbers, np.intp), np.zeros(n_numbers, bool)
-    for index in np.ndindex(ids.shape[:-2]):
-        plane = ids[index]
-        if not plane.any():  # of large stacks little is annotated
-            continue
-        here = np.bincount(plane.ravel(), minlength=n_numbers)
+    for plane in planes:
+        rows, columns = painted.box(plane)
+        # a pixel more on each side tells whether the complete part ends there
+        box = _wider(rows, painted.shape[-2]), _wider(columns, painted.shape[-1])
+        ids = painted.read(plane, box)
+        here = np.bincount(ids.ravel(), minlength=n_numbers)
         np.maximum(n_px, here, out=n_px)
-        if not complete[index].all():
-            is_cut |= _ends_at_edge(plane, complete[index], n_numbers)
+        if complete is not None:
+            known = complete.read(plane, box).astype(bool)
+            is_cut |= _ends_at_edge(ids, known, n_numbers)
     n_px[: BACKGROUND + 1] = 0
     return n_px, is_cut
+
+
+def _wider(span: slice, n: int) -> slice:
+    """Return an interval with a pixel more on each side, as far as there are any."""
+    return slice(max(span.start - 1, 0), min(span.stop + 1, n))
 
 
 def _ends_at_edge(

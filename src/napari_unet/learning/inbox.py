@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode, InstanceConfig, LearnerConfig
 from napari_unet.jobs import CancelToken
 
@@ -34,9 +35,9 @@ class Annotated:
     """An image with a private copy of its annotation, and where that is complete."""
 
     image: Any
-    annotation: NDArray[Any]
+    annotation: TiledLabels | NDArray[Any]
     axes: str | None
-    complete: NDArray[Any] | None = None
+    complete: TiledLabels | NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +89,14 @@ class Inbox:
         self,
         key: str,
         image: Any,
-        annotation: NDArray[Any],
+        annotation: TiledLabels | NDArray[Any],
         axes: str | None = None,
-        complete: NDArray[Any] | None = None,
+        complete: TiledLabels | NDArray[Any] | None = None,
     ) -> None:
         """Hand over the annotation of an image; the newest one counts.
 
-        ``annotation`` and ``complete`` must be private copies. An image without any
-        stroke can be predicted, but is not learned from.
+        Arrays must be private copies. An image without any stroke can be predicted, but
+        is not learned from.
         """
         with self._condition:
             self._mail.annotated[key] = Annotated(image, annotation, axes, complete)

@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.jobs import ObjectsFound, TilePredicted
 from napari_unet.widgets._classes import ClassList
@@ -77,9 +78,9 @@ class AnnotatedImage:
         """Whether they are those of the whole image and of what is predicted."""
         self._numbered_by: int | None = None
         """Generation of the whole image that numbered them; None: of visible fields."""
-        self.copy: NDArray[np.integer] | None = None
+        self.copy: TiledLabels | None = None
         """The newest frozen copy of the annotation, None before the first."""
-        self.complete: NDArray[np.bool_] | None = None
+        self.complete: TiledLabels | None = None
         """Where it is complete, taken with it; None: nowhere."""
         self._kept: dict[AnnotationMode, Labels] = {}
         self._look: tuple[ClassList, OverlayStyle] | None = None

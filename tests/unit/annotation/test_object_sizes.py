@@ -88,3 +88,12 @@ def test_fewer_than_three_say_nothing(sizes):
 
 def test_nothing_is_painted():
     assert _sorted(object_sizes(np.zeros((3, 4, 5), np.uint8))) == ([], [])
+
+
+def test_a_complete_part_may_end_where_a_tile_does():
+    ids = np.zeros((600, 600), np.uint16)
+    ids[250:256, 10:15] = 2
+    ids[200:210, 200:210] = 3
+    complete = np.zeros(ids.shape, bool)
+    complete[:256] = True
+    assert _sorted(object_sizes(ids, complete)) == ([100], [30])
