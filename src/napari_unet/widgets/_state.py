@@ -87,6 +87,7 @@ class ViewerState(QObject):
         self.book.refused.connect(self.warn)
         self.book.removed.connect(self._on_removed)
         self.book.changed.connect(self._on_book_changed)
+        self.book.rechannelled.connect(self.start_over)
         self.painting.refused.connect(self.warn)
         self.painting.failed.connect(self._on_not_counted)
         self.painting.copied.connect(self._on_copied)
@@ -275,9 +276,8 @@ class ViewerState(QObject):
 
     def _on_copied(self, entry: AnnotatedImage) -> None:
         if entry.copy is not None:
-            self.live.annotate(
-                entry.key, entry.pixels, entry.copy, entry.axes, entry.complete
-            )
+            image, axes = entry.channels.pixels, entry.channels.axes
+            self.live.annotate(entry.key, image, entry.copy, axes, entry.complete)
         if self.live.has_annotations:
             self.session.be_ready()
         self.overlay.look_soon()
