@@ -211,7 +211,7 @@ def _grid(shape):
 
 
 def _gray(image, axes):
-    array = np.asarray(image, float)
+    array = np.asarray(image[...], float)
     return array.mean(axis=axes.index("C")) if "C" in axes else array
 
 

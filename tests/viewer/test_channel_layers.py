@@ -41,6 +41,12 @@ def _told(case):
 def _paint(case, qtbot):
     paint_both(case.state.book.new_annotation())
     qtbot.waitUntil(lambda: case.state.can_learn)
+    qtbot.waitUntil(lambda: _overlay(case).any())
+    _overlay(case)[:] = 0
+
+
+def _overlay(case):
+    return case.state.book.current.prediction.data
 
 
 def test_only_layers_of_the_same_size_are_on_offer(case):
@@ -69,6 +75,7 @@ def test_checked_layers_are_learned_from_together(case, qtbot):
     assert _menu(case)["dye"].isChecked()
     _menu(case)["All 3 layers of this size"].trigger()
     qtbot.waitUntil(lambda: _told(case)[0] == ["nuclei", "membranes", "dye"])
+    qtbot.waitUntil(lambda: {1, 2} <= set(np.unique(_overlay(case)).tolist()))
     _menu(case)["membranes"].trigger()
     qtbot.waitUntil(lambda: _told(case)[0] == ["nuclei", "dye"])
     _menu(case)["'nuclei' alone"].trigger()
@@ -119,3 +126,44 @@ def test_other_axes_and_colours_have_no_further_channels(open_dock):
     assert len(case.state.book.channel_choices()) == 1
     case.state.book.choose_axes("CYX")
     assert case.state.book.channel_choices() == []
+
+
+def test_only_layers_that_lie_on_the_image_are_on_offer(case, blobs):
+    place = {"scale": (2, 2), "translate": (5, 0)}
+    case.viewer.add_image(blobs.copy(), name="beside", **place)
+    case.viewer.layers.selection.active = case.viewer.layers["nuclei"]
+    names = [layer.name for layer in case.state.book.channel_choices()]
+    assert names == ["membranes", "dye"]
+    case.viewer.layers["dye"].translate = (1, 0)
+    assert len(case.state.book.channel_choices()) == 1
+    for name in ("nuclei", "dye"):
+        for what, value in place.items():
+            setattr(case.viewer.layers[name], what, value)
+    names = [layer.name for layer in case.state.book.channel_choices()]
+    assert names == ["dye", "beside"]
+
+
+@pytest.mark.parametrize("is_painted", [False, True])
+def test_another_shape_of_the_image_has_no_channels(case, qtbot, is_painted):
+    if is_painted:
+        _paint(case, qtbot)
+    case.state.book.choose_channels(case.state.book.channel_choices())
+    case.viewer.layers["nuclei"].data = np.ones((50, 60))
+    assert "'membranes', 'dye': no channel" in case.state.session.message or is_painted
+    assert case.state.book.current.channels.layers == ()
+    case.dock.refresh()
+    assert case.button.isHidden()
+
+
+def test_an_image_of_other_channels_is_left_out(case, qtbot):
+    case.viewer.layers.selection.active = case.viewer.layers["small"]
+    layer = case.state.book.new_annotation()
+    layer.paint((5, 5), 1)
+    layer.paint((30, 30), 2)
+    qtbot.waitUntil(lambda: case.state.can_learn)
+    small = case.state.book.current.key
+    case.viewer.layers.selection.active = case.viewer.layers["nuclei"]
+    case.state.book.choose_channels(case.state.book.channel_choices())
+    assert "'small' is left out" in case.state.session.message
+    assert (small,) in case.live.inbox.calls("forget")
+    assert layer.data.any()

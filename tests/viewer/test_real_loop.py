@@ -132,3 +132,32 @@ def test_two_touching_discs_come_apart_with_the_real_learner(
     assert model.predict_instances(entry.channels.pixels).n_objects == 4
     viewer.window.remove_dock_widget(dock)
     assert not worker_threads()
+
+
+def test_two_layers_tell_what_one_does_not(make_napari_viewer, qtbot):
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(20, 3, (2, 96, 128))
+    one[10:40, 10:40] += 60  # in one channel only: background here
+    one[50:90, 70:110] += 60
+    two[50:90, 70:110] += 60
+    viewer = make_napari_viewer()
+    dock = SegmentationDock(viewer, make_job=live_job)
+    viewer.window.add_dock_widget(dock)
+    state, session = dock.state, dock.state.session
+    for name, array in (("one", one), ("two", two)):
+        viewer.add_image(array.astype(np.float32), name=name)
+    state.book.choose_channels(state.book.channel_choices())
+    layer = state.book.new_annotation()
+    layer.brush_size = 4
+    for value, spots in ((2, [(60, 80), (80, 100)]), (1, [(20, 20), (80, 20)])):
+        for y, x in spots:
+            for step in range(8):
+                layer.paint((y, x + step), value)
+    qtbot.waitUntil(lambda: session.overlay_time_s is not None, timeout=90_000)
+    prediction = state.book.current.prediction
+    qtbot.waitUntil(
+        lambda: (prediction.data[55:85, 75:105] == 2).mean() > 0.9, timeout=30_000
+    )
+    assert (prediction.data[15:35, 15:35] == 1).mean() > 0.9
+    viewer.window.remove_dock_widget(dock)
+    assert not worker_threads()

@@ -38,7 +38,13 @@ from napari_unet.annotation.strokes import (
     deal_folds,
     find_strokes_in,
 )
-from napari_unet.annotation.tiled import Box, TiledLabels, box_around
+from napari_unet.annotation.tiled import (
+    Box,
+    Cell,
+    TiledLabels,
+    corner_of,
+    neighbour_groups,
+)
 from napari_unet.config import AnnotationMode
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import AnnotationError
@@ -166,11 +172,11 @@ class AnnotationSet:
         region = None if complete is None else TiledLabels.of(complete)
         image = AnnotatedImage(source, painted, ())
         if self.of_objects:
-            targets = _by_plane(painted, region, object_targets, np.uint8)
+            targets = _by_group(painted, region, object_targets, np.uint8)
             sizes = object_sizes(painted, region, source.stack.spatial_axes)
             image = replace(image, annotation=targets, objects=painted, sizes=sizes)
         elif region is not None:
-            filled = _by_plane(painted, region, _fill_background, painted.dtype)
+            filled = _by_group(painted, region, _fill_background, painted.dtype)
             image = replace(image, annotation=filled)
         found = _find_strokes(image)
         before = next((i.strokes for i in self.images if i.key == source.key), ())
@@ -210,19 +216,23 @@ class AnnotationSet:
             raise AnnotationError(advice)
 
 
-def _by_plane(
+def _by_group(
     painted: TiledLabels,
     complete: TiledLabels | None,
     make: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
     dtype: Any,
 ) -> TiledLabels:
-    """Make other labels of what is painted and where it is complete, plane by plane."""
+    """Make other labels of what is painted and where it is complete, group by group.
+
+    ``make`` must look no farther than a tile.
+    """
     complete = complete or TiledLabels(painted.shape, np.dtype(bool), {})
     parts = []
-    for plane in sorted({*painted.planes, *complete.planes}):
-        box = box_around([painted.box(plane), complete.box(plane)])
-        made = make(painted.read(plane, box), complete.read(plane, box))
-        parts.append((plane, box, made))
+    for plane in sorted({*painted.cells, *complete.cells}):
+        cells = painted.cells.get(plane, []) + complete.cells.get(plane, [])
+        for group in neighbour_groups(cells):
+            box, part = painted.part(plane, group)
+            parts.append((plane, box, make(part, complete.part(plane, group)[1])))
     return TiledLabels.of_parts(painted.shape, dtype, parts)
 
 
@@ -239,25 +249,43 @@ def _find_strokes(image: AnnotatedImage) -> list[Stroke]:
     """Find the strokes of all planes."""
     found: list[Stroke] = []
     annotation, objects = image.annotation, image.objects
-    for plane in annotation.planes:
+    n_bundles = 0
+    for plane, cells in annotation.cells.items():
         if objects is None:
-            parts = [(_corner(box), part) for box, part in annotation.groups(plane)]
-            found += find_strokes_in(parts, plane)
-        else:
-            n_bundles = max((stroke.bundle for stroke in found), default=0)
-            box = annotation.box(plane)
-            found += find_object_strokes(
-                objects.read(plane, box),
-                annotation.read(plane, box),
-                plane,
-                n_bundles,
-                corner=_corner(box),
+            groups = annotation.groups(plane)
+            found += find_strokes_in(
+                [(corner_of(b), part) for b, part in groups], plane
             )
+            continue
+        parts = []
+        for group in _with_whole_objects(objects, plane, neighbour_groups(cells)):
+            box, ids = objects.part(plane, group)
+            targets = annotation.part(plane, group)[1]
+            parts.append((corner_of(box), ids, targets))
+        mine = find_object_strokes(parts, plane, n_bundles)
+        n_bundles = max([n_bundles, *(stroke.bundle for stroke in mine)])
+        found += mine
     return found
 
 
-def _corner(box: Box) -> tuple[int, int]:
-    return box[0].start, box[1].start
+def _with_whole_objects(
+    objects: TiledLabels, plane: int, groups: list[list[Cell]]
+) -> list[list[Cell]]:
+    """Join groups of tiles that hold parts of one object."""
+    owner: dict[int, int] = {}
+    joined: dict[int, list[Cell]] = {}
+    for number, group in enumerate(groups):
+        tiles = (objects.tiles.get((plane, *cell)) for cell in group)
+        ids = {int(i) for tile in tiles if tile is not None for i in np.unique(tile)}
+        ids -= {0, BACKGROUND}
+        earlier = {owner[i] for i in ids if i in owner}
+        members = list(group)
+        for old in earlier:
+            members += joined.pop(old)
+        owner |= dict.fromkeys(ids, number)
+        owner |= {i: number for i, old in owner.items() if old in earlier}
+        joined[number] = members
+    return list(joined.values())
 
 
 def _trained_on(images: list[AnnotatedImage]) -> list[AnnotatedImage]:
@@ -308,7 +336,7 @@ def check_annotation(
             f"1 background, 2 and up the {what}"
         )
     labels = TiledLabels.of(array)
-    low, high = labels.min(), labels.max()
+    low, high = labels.lowest, labels.highest
     if low < 0 or high > MAX_VALUE:
         wrong = low if low < 0 else high
         raise AnnotationError(

@@ -96,7 +96,7 @@ def smallest_object_px(sizes: Iterable[ObjectSizes]) -> int | None:
 def _planes_by_time(painted: TiledLabels, axes: str | None) -> dict[int, list[int]]:
     """Return the planes of each time point that hold something."""
     planes: dict[int, list[int]] = {}
-    for plane in painted.planes:
+    for plane in painted.cells:
         time = 0
         if axes is not None and "T" in axes:
             index = np.unravel_index(plane, painted.shape[:-2])
@@ -109,18 +109,21 @@ def _sizes(
     painted: TiledLabels, complete: TiledLabels | None, planes: Iterable[int]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return the size of each number, 0 for what is no object, and which are cut."""
-    n_numbers = painted.max() + 1
+    n_numbers = painted.highest + 1
     n_px, is_cut = np.zeros(n_numbers, np.intp), np.zeros(n_numbers, bool)
     for plane in planes:
-        rows, columns = painted.box(plane)
-        # a pixel more on each side tells whether the complete part ends there
-        box = _wider(rows, painted.shape[-2]), _wider(columns, painted.shape[-1])
-        ids = painted.read(plane, box)
-        here = np.bincount(ids.ravel(), minlength=n_numbers)
+        here = np.zeros(n_numbers, np.intp)
+        for (rows, columns), ids in painted.groups(plane):
+            here += np.bincount(ids.ravel(), minlength=n_numbers)
+            if complete is not None:
+                # a pixel more on each side tells whether the complete part ends there
+                box = (
+                    _wider(rows, painted.shape[-2]),
+                    _wider(columns, painted.shape[-1]),
+                )
+                known = complete.read(plane, box).astype(bool)
+                is_cut |= _ends_at_edge(painted.read(plane, box), known, n_numbers)
         np.maximum(n_px, here, out=n_px)
-        if complete is not None:
-            known = complete.read(plane, box).astype(bool)
-            is_cut |= _ends_at_edge(ids, known, n_numbers)
     n_px[: BACKGROUND + 1] = 0
     return n_px, is_cut
 

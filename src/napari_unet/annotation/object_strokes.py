@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -15,12 +17,10 @@ __all__ = ["find_object_strokes"]
 
 
 def find_object_strokes(
-    ids: NDArray[np.integer],
-    targets: NDArray[np.integer],
+    parts: Sequence[tuple[tuple[int, int], NDArray[np.integer], NDArray[np.integer]]],
     plane: int = 0,
     n_bundles: int = 0,
     region_px: int = REGION_PX,
-    corner: tuple[int, int] = (0, 0),
 ) -> list[Stroke]:
     """Find what is painted in one plane: background, and each object's two parts.
 
@@ -32,42 +32,49 @@ def find_object_strokes(
 
     Parameters
     ----------
-    ids
-        Shape (Y, X): 0 unlabelled, 1 background, 2 and up the objects.
-    targets
-        The same as `napari_unet.annotation.objects.object_targets`.
+    parts
+        Rectangles of the plane, none of whose objects touch those of another, or lie in
+        two: the first pixel (y, x); ids, shape (Y, X): 0 unlabelled, 1 background, 2
+        and up the objects; targets, the same as
+        `napari_unet.annotation.objects.object_targets`.
     plane
         Number to note in each stroke.
     n_bundles
         Bundles of other planes, whose numbers are not to be used again.
     region_px
         As in `find_strokes`.
-    corner
-        Where the first pixel lies in the plane, of which the rest is not annotated.
 
     Returns
     -------
     list of Stroke
-        The background's; then of each object its inside and its border, as far as it
-        has them.
+        The background's; then of each object, by its id, its inside and its border, as
+        far as it has them.
     """
-    background = np.where(targets == BACKGROUND, targets, 0)
-    strokes = find_strokes_in([(corner, background)], plane, region_px)
-    values = np.unique(ids[ids > BACKGROUND])
-    if not len(values):
-        return strokes
-    # numbered by place, so that what is remembered of strokes is found again
-    numbers = np.where(ids > BACKGROUND, np.searchsorted(values, ids) + 1, 0)
-    bundles = _bundles(numbers, len(values), region_px, corner) + (n_bundles + 1)
-    boxes = ndimage.find_objects(numbers)
-    for number, (box, bundle) in enumerate(zip(boxes, bundles, strict=True), start=1):
-        part = np.where(numbers[box] == number, targets[box], 0)
-        first = (box[0].start + corner[0], box[1].start + corner[1])
-        for value in (INSIDE, BORDER):
-            yx = (np.argwhere(part == value) + first).astype(np.int32)
-            if len(yx):
-                strokes.append(Stroke(value, plane, yx, bundle=int(bundle)))
-    return strokes
+    background = [
+        (corner, np.where(targets == BACKGROUND, targets, 0))
+        for corner, _, targets in parts
+    ]
+    strokes = find_strokes_in(background, plane, region_px)
+    of_objects: list[tuple[int, Stroke]] = []
+    for corner, ids, targets in parts:
+        values = np.unique(ids[ids > BACKGROUND])
+        if not len(values):
+            continue
+        numbers = np.where(ids > BACKGROUND, np.searchsorted(values, ids) + 1, 0)
+        bundles = _bundles(numbers, len(values), region_px, corner) + (n_bundles + 1)
+        n_bundles = int(bundles.max())
+        boxes = ndimage.find_objects(numbers)
+        for number, box in enumerate(boxes, start=1):
+            part = np.where(numbers[box] == number, targets[box], 0)
+            first = (box[0].start + corner[0], box[1].start + corner[1])
+            for value in (INSIDE, BORDER):
+                yx = (np.argwhere(part == value) + first).astype(np.int32)
+                if len(yx):
+                    bundle = int(bundles[number - 1])
+                    stroke = Stroke(value, plane, yx, bundle=bundle)
+                    of_objects.append((int(values[number - 1]), stroke))
+    of_objects.sort(key=lambda pair: pair[0])
+    return strokes + [stroke for _, stroke in of_objects]
 
 
 def _bundles(

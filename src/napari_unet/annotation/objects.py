@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.annotation.tiled import Box
 from napari_unet.errors import AnnotationError
 
 __all__ = [
@@ -28,8 +29,6 @@ __all__ = [
 BACKGROUND, INSIDE, BORDER = 1, 2, 3
 """Values of the targets, beside 0 for unlabelled."""
 BORDER_PX = 3.0
-
-Place = tuple[slice, slice]
 
 
 def object_targets(
@@ -90,7 +89,7 @@ def object_targets(
     return targets
 
 
-def _box(mask: NDArray[np.bool_]) -> Place:
+def _box(mask: NDArray[np.bool_]) -> Box:
     """Return the rectangle around a mask, (Y, X)."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
@@ -139,7 +138,7 @@ def shown_values(values: Sequence[int]) -> tuple[int, ...]:
 
 def near_pairs(
     ids: NDArray[np.integer], border_px: float = BORDER_PX
-) -> Iterator[tuple[Place, Place, NDArray[np.bool_]]]:
+) -> Iterator[tuple[Box, Box, NDArray[np.bool_]]]:
     """Yield where two objects are near each other.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from napari_unet.annotation.annotations import AnnotatedImage, AnnotationSet
 from napari_unet.annotation.border_weights import border_weights, label_objects
 from napari_unet.annotation.objects import BACKGROUND
 from napari_unet.annotation.strokes import HELD_OUT_FOLD, Stroke
+from napari_unet.annotation.tiled import Cell, corner_of, neighbour_groups
 from napari_unet.core.losses import IGNORE_INDEX
 
 __all__ = ["Border", "Patch", "PatchSampler"]
@@ -73,7 +75,7 @@ class PatchSampler:
     ) -> None:
         self.image_px, self.target_px = image_px, target_px
         self._rng, self._border, self._keeps_inside = rng, border, keeps_inside
-        self._border_maps: dict[tuple[str, int], _Part] = {}
+        self._border_maps: dict[tuple[str, int], list[_Part]] = {}
         self._lookup = np.full(65_536, IGNORE_INDEX, np.int64)
         self._lookup[list(values)] = np.arange(len(values))
         self._classes: list[list[tuple[AnnotatedImage, Stroke]]] = []
@@ -113,7 +115,9 @@ class PatchSampler:
         target = self._target(image, stroke.plane, corner)
         if self._border is None:
             return Patch(pixels, target)
-        weights = self._border_map(image, stroke.plane).cut(corner, self.target_px)
+        weights = np.zeros(target.shape, np.float32)
+        for part in self._border_map(image, stroke.plane):
+            np.maximum(weights, part.cut(corner, self.target_px), out=weights)
         return Patch(pixels, target, weights)
 
     def _inside(self, centre: int, n: int) -> int:
@@ -139,27 +143,34 @@ class PatchSampler:
             target[local[:, 0], local[:, 1]] = IGNORE_INDEX
         return target
 
-    def _border_map(self, image: AnnotatedImage, plane: int) -> _Part:
-        """Return a plane's border weights, computed when first needed."""
+    def _border_map(self, image: AnnotatedImage, plane: int) -> list[_Part]:
+        """Return a plane's border weights where it is annotated, once computed."""
         key = (image.key, plane)
         if key not in self._border_maps:
-            assert self._border is not None
-            # memory only for the part of a large plane that is annotated
-            box = image.annotation.box(plane)
-            corner = box[0].start, box[1].start
-            painted = (image.objects or image.annotation).read(plane, box)
-            hidden = self._held_out.get(key)
-            if hidden is not None:  # where they lie is not to be learned either
-                local = hidden - corner
-                painted[local[:, 0], local[:, 1]] = 0
-            objects = (
-                np.where(painted > BACKGROUND, painted, 0)
-                if image.objects is not None
-                else label_objects(painted)
-            )
-            weights = border_weights(objects, self._border.w0, self._border.sigma_px)
-            self._border_maps[key] = _Part(corner, weights)
+            self._border_maps[key] = [
+                self._border_part(image, plane, group)
+                for group in neighbour_groups(image.annotation.cells.get(plane, ()))
+            ]
         return self._border_maps[key]
+
+    def _border_part(
+        self, image: AnnotatedImage, plane: int, group: Sequence[Cell]
+    ) -> _Part:
+        """Compute the border weights around neighbouring tiles."""
+        assert self._border is not None
+        box, painted = (image.objects or image.annotation).part(plane, group)
+        hidden = self._held_out.get((image.key, plane))
+        if hidden is not None:  # where they lie is not to be learned either
+            local = hidden - corner_of(box)
+            local = local[((local >= 0) & (local < painted.shape)).all(axis=1)]
+            painted[local[:, 0], local[:, 1]] = 0
+        objects = (
+            np.where(painted > BACKGROUND, painted, 0)
+            if image.objects is not None
+            else label_objects(painted)
+        )
+        weights = border_weights(objects, self._border.w0, self._border.sigma_px)
+        return _Part(corner_of(box), weights)
 
 
 @dataclass(frozen=True, eq=False)

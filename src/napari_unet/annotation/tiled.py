@@ -1,12 +1,12 @@
 """Label arrays of which only the tiles that hold something are kept.
 
-Of a slide of a hundred thousand pixels a side a thousand are painted. What looks for
-strokes, copies and compares must cost what is painted, not what could be.
+Of a slide of a thousand million pixels a few thousand are painted. What is copied,
+searched and sent must be what is painted, not what could be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["TILE_PX", "Box", "TiledLabels", "box_around"]
+__all__ = ["TILE_PX", "Box", "Cell", "TiledLabels", "corner_of", "neighbour_groups"]
 
 TILE_PX = 256
 """Side of a tile (px): small beside a screen, large beside a stroke."""
 
 Box = tuple[slice, slice]
 """Rows and columns of a rectangle of a plane (px)."""
-Place = tuple[int, int, int]
-"""Plane, tile row, tile column."""
+Cell = tuple[int, int]
+"""Row and column of a tile."""
 
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
@@ -45,7 +45,7 @@ class TiledLabels:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    tiles: Mapping[Place, NDArray[Any]]
+    tiles: Mapping[tuple[int, int, int], NDArray[Any]]
 
     @classmethod
     def of(cls, array: Any, dtype: Any = None) -> TiledLabels:
@@ -62,7 +62,7 @@ class TiledLabels:
         if isinstance(array, TiledLabels):
             return array.astype(dtype or array.dtype)
         shape = tuple(int(n) for n in array.shape)
-        tiles: dict[Place, NDArray[Any]] = {}
+        tiles: dict[tuple[int, int, int], NDArray[Any]] = {}
         for plane, index in enumerate(np.ndindex(shape[:-2])):
             for row, y in enumerate(range(0, shape[-2], TILE_PX)):
                 band = np.asarray(array[(*index, slice(y, y + TILE_PX))])
@@ -80,8 +80,8 @@ class TiledLabels:
         dtype: Any,
         parts: Iterable[tuple[int, Box, NDArray[Any]]],
     ) -> TiledLabels:
-        """Put parts together: plane, where in it (as `boxes` are), and values."""
-        tiles: dict[Place, NDArray[Any]] = {}
+        """Put parts together: plane, where in it (as of `part`), and values."""
+        tiles: dict[tuple[int, int, int], NDArray[Any]] = {}
         for plane, (rows, columns), part in parts:
             down, right = rows.start // TILE_PX, columns.start // TILE_PX
             for (_, row, column), tile in cls.of(part, dtype).tiles.items():
@@ -97,12 +97,14 @@ class TiledLabels:
         """Whether anything but 0 is kept."""
         return bool(self.tiles)
 
-    def max(self) -> int:
-        """Return the highest value, at least 0."""
+    @cached_property
+    def highest(self) -> int:
+        """The highest value, at least 0."""
         return max([0, *(int(tile.max()) for tile in self.tiles.values())])
 
-    def min(self) -> int:
-        """Return the lowest value, at most 0."""
+    @cached_property
+    def lowest(self) -> int:
+        """The lowest value, at most 0."""
         return min([0, *(int(tile.min()) for tile in self.tiles.values())])
 
     def astype(self, dtype: Any) -> TiledLabels:
@@ -127,38 +129,43 @@ class TiledLabels:
         )
 
     @cached_property
-    def planes(self) -> tuple[int, ...]:
-        """Numbers of the planes that hold something, ascending."""
-        return tuple(sorted({plane for plane, _, _ in self.tiles}))
-
-    def boxes(self, plane: int) -> list[Box]:
-        """Return rectangles around tiles that are neighbours, for one plane.
-
-        What is connected in the plane lies in one of them. Two can overlap.
-        """
-        return [box for box, _ in self._groups(plane)]
+    def cells(self) -> Mapping[int, list[Cell]]:
+        """By number of the plane, ascending: the tiles that it holds."""
+        cells: dict[int, list[Cell]] = {}
+        for plane, row, column in sorted(self.tiles):
+            cells.setdefault(plane, []).append((row, column))
+        return cells
 
     def groups(self, plane: int) -> list[tuple[Box, NDArray[Any]]]:
-        """Return each of `boxes` with its values, 0 where tiles of other boxes are."""
-        return [
-            (box, self._fill(plane, box, members))
-            for box, members in self._groups(plane)
-        ]
+        """Return each group of neighbouring tiles of a plane; see `part`.
 
-    def box(self, plane: int) -> Box:
-        """Return the rectangle around all tiles of a plane; empty where none is."""
-        return box_around(self.boxes(plane))
+        What is connected in the plane lies in one of them.
+        """
+        groups = neighbour_groups(self.cells.get(plane, ()))
+        return [self.part(plane, group) for group in groups]
+
+    def part(self, plane: int, cells: Sequence[Cell]) -> tuple[Box, NDArray[Any]]:
+        """Return the rectangle around some tiles, and its values.
+
+        They are 0 where other tiles are: the rectangles of two groups can overlap.
+        """
+        rows, columns = zip(*cells, strict=True)
+        height, width = self.shape[-2:]
+        box = (
+            slice(min(rows) * TILE_PX, min((max(rows) + 1) * TILE_PX, height)),
+            slice(min(columns) * TILE_PX, min((max(columns) + 1) * TILE_PX, width)),
+        )
+        return box, self._fill(plane, box, cells)
 
     def read(self, plane: int, box: Box) -> NDArray[Any]:
         """Return the values in a rectangle of a plane, as an array of its own."""
         rows, columns = box
-        members = [
+        cells = [
             (row, column)
             for row in range(rows.start // TILE_PX, -(-rows.stop // TILE_PX))
             for column in range(columns.start // TILE_PX, -(-columns.stop // TILE_PX))
-            if (plane, row, column) in self.tiles
         ]
-        return self._fill(plane, box, members)
+        return self._fill(plane, box, cells)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the whole array; of large ones too large."""
@@ -169,34 +176,15 @@ class TiledLabels:
             planes[plane, y : y + tile.shape[0], x : x + tile.shape[1]] = tile
         return whole
 
-    def _groups(self, plane: int) -> list[tuple[Box, list[tuple[int, int]]]]:
-        """Return the rectangles of `boxes`, each with its tiles (row, column)."""
-        places = np.array([p[1:] for p in self.tiles if p[0] == plane]).reshape(-1, 2)
-        if not len(places):
-            return []
-        first = places.min(axis=0)
-        grid = np.zeros(places.max(axis=0) - first + 1, bool)
-        grid[tuple((places - first).T)] = True
-        numbers, n = ndimage.label(grid, structure=_EVERY_NEIGHBOUR)
-        groups = []
-        for number in range(1, n + 1):
-            members = np.argwhere(numbers == number) + first
-            low = members.min(axis=0) * TILE_PX
-            high = (members.max(axis=0) + 1) * TILE_PX
-            stop = np.minimum(high, self.shape[-2:])
-            box = slice(int(low[0]), int(stop[0])), slice(int(low[1]), int(stop[1]))
-            groups.append((box, [(int(y), int(x)) for y, x in members]))
-        return groups
-
-    def _fill(
-        self, plane: int, box: Box, members: Iterable[tuple[int, int]]
-    ) -> NDArray[Any]:
-        """Return a rectangle with the values of some tiles."""
+    def _fill(self, plane: int, box: Box, cells: Iterable[Cell]) -> NDArray[Any]:
+        """Return a rectangle with the values of some tiles, as far as they are kept."""
         rows, columns = box
         shape = rows.stop - rows.start, columns.stop - columns.start
         part: NDArray[Any] = np.zeros(shape, self.dtype)
-        for row, column in members:
-            tile = self.tiles[plane, row, column]
+        for row, column in cells:
+            tile = self.tiles.get((plane, row, column))
+            if tile is None:
+                continue
             y, x = row * TILE_PX, column * TILE_PX
             y0, x0 = max(y, rows.start), max(x, columns.start)
             y1 = min(y + tile.shape[0], rows.stop)
@@ -208,16 +196,26 @@ class TiledLabels:
         return part
 
 
-def box_around(boxes: Iterable[Box]) -> Box:
-    """Return the smallest rectangle around some; an empty one around none."""
-    known = [box for box in boxes if box[0].stop > box[0].start]
-    if not known:
-        return slice(0, 0), slice(0, 0)
-    rows, columns = zip(*known, strict=True)
-    return (
-        slice(min(s.start for s in rows), max(s.stop for s in rows)),
-        slice(min(s.start for s in columns), max(s.stop for s in columns)),
-    )
+def neighbour_groups(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Deal tiles to groups: those that touch, if only at a corner, are in one."""
+    known = sorted(set(cells))
+    if len(known) < 2:  # as of most planes of a film
+        return [known] if known else []
+    places = np.array(known)
+    first = places.min(axis=0)
+    grid = np.zeros(places.max(axis=0) - first + 1, bool)
+    grid[tuple((places - first).T)] = True
+    numbers, n_groups = ndimage.label(grid, structure=_EVERY_NEIGHBOUR)
+    groups: list[list[Cell]] = [[] for _ in range(n_groups)]
+    for row, column in places.tolist():
+        number = numbers[row - first[0], column - first[1]]
+        groups[number - 1].append((row, column))
+    return groups
+
+
+def corner_of(box: Box) -> tuple[int, int]:
+    """Return the first pixel (y, x) of a rectangle."""
+    return box[0].start, box[1].start
 
 
 def _painted_columns(band: NDArray[Any]) -> list[int]:

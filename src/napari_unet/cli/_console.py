@@ -83,13 +83,17 @@ def progress_bar(args: argparse.Namespace, total: float | None, unit: str) -> An
 
 
 @contextmanager
-def cancel_on_interrupt() -> Iterator[CancelToken]:
-    """Give a token that Ctrl-C cancels; a second Ctrl-C ends the program as usual."""
+def cancel_on_interrupt(*, is_patient: bool = False) -> Iterator[CancelToken]:
+    """Give a token that Ctrl-C cancels; a second Ctrl-C ends the program as usual.
+
+    ``is_patient``: not even then.
+    """
     token = CancelToken()
 
     def cancel(*_: object) -> None:
         token.cancel()
-        signal.signal(signal.SIGINT, previous)
+        if not is_patient:
+            signal.signal(signal.SIGINT, previous)
 
     try:
         previous = signal.signal(signal.SIGINT, cancel)

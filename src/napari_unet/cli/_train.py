@@ -36,9 +36,10 @@ from napari_unet.cli._options import (
     count,
     seconds,
 )
-from napari_unet.errors import ConfigError, FileError
+from napari_unet.errors import ConfigError, FileError, NapariUnetError
 
 if TYPE_CHECKING:
+    from napari_unet.core.distributed import Team
     from napari_unet.learning import Learner
 
 __all__ = ["add_parser", "run"]
@@ -123,21 +124,39 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train and write the model; of several processes, the first one speaks."""
-    from napari_unet.core.distributed import joined_team
+    if os.environ.get("RANK", "0") == "0":
+        return _run(args)
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+        try:
+            return _run(args)
+        except NapariUnetError:
+            return 2
+
+
+def _run(args: argparse.Namespace) -> int:
     from napari_unet.export import model_path
 
     args.out = model_path(args.out)
     _check_files(args)
-    with joined_team(args.device or "auto") as team:
-        if team.is_first:
-            _train(args)
-        else:
-            with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
-                _train(args, is_first=False)
+    from napari_unet.core.distributed import joined_team  # torch: files come first
+
+    with joined_team(_device(args)) as team:
+        _train(args, team)
     return 0
 
 
-def _train(args: argparse.Namespace, *, is_first: bool = True) -> None:
+def _device(args: argparse.Namespace) -> str:
+    """Return the device that was asked for, in the call or in its settings."""
+    from napari_unet.config import LearnerConfig, parse_config
+
+    device: str = args.device or "auto"
+    if args.device is None and args.config is not None:
+        config = parse_config(_read_bytes(args.config))
+        device = config.device if isinstance(config, LearnerConfig) else device
+    return device
+
+
+def _train(args: argparse.Namespace, team: Team) -> None:
     """Train; the first process of several writes the model and tells of it."""
     from napari_unet.export import replace_file
 
@@ -149,9 +168,10 @@ def _train(args: argparse.Namespace, *, is_first: bool = True) -> None:
     n_seconds = args.seconds
     if n_seconds is None and args.steps is None:
         n_seconds = _DEFAULT_SECONDS
-    with cancel_on_interrupt() as token:
+    # torchrun passes Ctrl-C on to each process, which has heard it already
+    with cancel_on_interrupt(is_patient=team.size > 1) as token:
         session = fine_tune(args, learner, n_seconds, args.steps, token)
-    if not is_first:
+    if not team.is_first:
         return
     if token.cancelled:
         complain("training was interrupted; what was learned so far is kept")

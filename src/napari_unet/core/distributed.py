@@ -11,10 +11,12 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
 
+from napari_unet.core.device import choose_device
 from napari_unet.errors import DeviceError
 
 __all__ = ["Team", "current_team", "joined_team"]
@@ -88,23 +90,36 @@ def joined_team(device: str = "auto") -> Iterator[Team]:
     Raises
     ------
     DeviceError
-        If there are fewer GPUs than processes.
+        If there are fewer GPUs than processes, or the device cannot be shared so.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    is_started = distributed.is_available() and distributed.is_torchelastic_launched()
+    if not is_started or int(os.environ["WORLD_SIZE"]) < 2:
         yield Team()
         return
-    is_cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    if is_cuda:
-        place, n_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if place >= n_gpus:
-            raise DeviceError(
-                f"process {place + 1} of this machine has no GPU, there "
-                f"{'is' if n_gpus == 1 else 'are'} {n_gpus}: start torchrun with "
-                f"--nproc-per-node {n_gpus}, or train with --device cpu"
-            )
-        torch.cuda.set_device(place)
-    distributed.init_process_group("nccl" if is_cuda else "gloo")
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        _take_gpu(int(os.environ["LOCAL_RANK"]), torch.cuda.device_count())
+    kind = choose_device(device).type
+    if kind == "mps":
+        raise DeviceError(
+            "several processes can train on CPUs and NVIDIA GPUs, but not on Apple's: "
+            "train without torchrun, or with --device cpu"
+        )
+    # the others wait while the first one scores, which can take long
+    distributed.init_process_group(
+        "nccl" if kind == "cuda" else "gloo", timeout=timedelta(hours=12)
+    )
     try:
         yield current_team()
     finally:
         distributed.destroy_process_group()
+
+
+def _take_gpu(place: int, n_gpus: int) -> None:
+    """Compute on a GPU of this process's own from now on."""
+    if place >= n_gpus:
+        raise DeviceError(
+            f"process {place + 1} of this machine has no GPU, there "
+            f"{'is' if n_gpus == 1 else 'are'} {n_gpus}: start torchrun with "
+            f"--nproc-per-node {n_gpus}, or train with --device cpu"
+        )
+    torch.cuda.set_device(place)

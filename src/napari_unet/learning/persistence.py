@@ -153,6 +153,7 @@ def restore(state: State, header: Header, parts: Parts) -> None:
     # set, but not fitted to before it was saved
     state.has_new_scales = state.config.instant.n_scales not in (None, header.n_scales)
     state.first_step, state.seconds = header.step, header.seconds
+    state.loaded_smallest_px = header.smallest_object_px
     state.learned_from = LearnedFrom(
         header.n_px, header.n_strokes, header.n_objects, header.smallest_object_px
     )

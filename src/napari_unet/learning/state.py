@@ -99,6 +99,8 @@ class State:
         self.seconds = 0.0
         self.first_step = 0
         self.learned_from = LearnedFrom()
+        self.loaded_smallest_px: int | None = None
+        """Of the objects that a model was learned from that was loaded."""
         self.remembered_folds: dict[str, int] = {}
         self._samples: Samples | None = None
         self.cache.clear()
@@ -208,11 +210,12 @@ class State:
 
     @property
     def smallest_object_px(self) -> int | None:
-        """How small an object may be: from those that are painted, or that were."""
+        """How small an object may be: from those that are painted, or of the model.
+
+        Who goes on with a loaded model paints few objects at first.
+        """
         painted_px = self.annotations.smallest_object_px
-        return (
-            self.learned_from.smallest_object_px if painted_px is None else painted_px
-        )
+        return self.loaded_smallest_px if painted_px is None else painted_px
 
     @property
     def folds(self) -> dict[str, int]:
@@ -306,7 +309,6 @@ class State:
         is_changed = self.model is None or model.generation != self.model.generation
         self.model = model
         self.judged_version = version
-        # who goes on with a model paints few objects at first: the number stays
         self.learned_from = replace(
             LearnedFrom.count(self.annotations),
             smallest_object_px=self.smallest_object_px,

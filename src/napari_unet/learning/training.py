@@ -158,16 +158,16 @@ class Trainer:
             )
 
     def _step(self) -> float:
-        assert self._sampler is not None
-        batch = Batch.draw(self._sampler, self.batch_size, self.device)
-        batch = batch.augmented(self.config.augmentation, self._generator)
-        self.unet.train()
-        loss = self._loss(batch)
-        value = float(loss.detach())
-        self._zero_grad()
+        value, shortage = math.nan, None
+        try:
+            value = self._backward()
+        except out_of_memory_errors as error:
+            shortage = error
+        # all processes of a team go the same way, or they would wait for each other
+        if not self._team.every(shortage is None):
+            raise shortage or MemoryError("another process ran out of memory")
         if not self._team.every(math.isfinite(value)):
             return self._bad_step(value)
-        loss.backward()  # type: ignore[no-untyped-call]
         self._team.average_gradients(
             [*self.unet.parameters(), *self._head.parameters()]
         )
@@ -184,6 +184,19 @@ class Trainer:
         self._head_optimizer.step(_HEAD_RATE * rate)
         self.n_steps += 1
         self._update_average()
+        return value
+
+    def _backward(self) -> float:
+        """Draw a batch, compute its loss and the gradients, and return the loss."""
+        assert self._sampler is not None
+        batch = Batch.draw(self._sampler, self.batch_size, self.device)
+        batch = batch.augmented(self.config.augmentation, self._generator)
+        self.unet.train()
+        loss = self._loss(batch)
+        value = float(loss.detach())
+        self._zero_grad()
+        if math.isfinite(value):
+            loss.backward()  # type: ignore[no-untyped-call]
         return value
 
     def _loss(self, batch: Batch) -> torch.Tensor:

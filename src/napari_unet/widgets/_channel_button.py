@@ -11,10 +11,12 @@ from napari_unet.widgets._state import ViewerState
 
 __all__ = ["ChannelButton"]
 
+MAX_CHANNELS = 64  # of a network
+
 _TIP = (
     "Learn from several image layers at once, as channels of one image: a stain of the "
-    "nuclei and one of the membranes, say. Layers of the same size are on offer. Other "
-    "channels begin the learning again; the strokes stay."
+    "nuclei and one of the membranes, say. Layers of the same size and place are on "
+    "offer. Other channels begin the learning again; the strokes stay."
 )
 
 
@@ -33,6 +35,8 @@ class ChannelButton(Button):
     def refresh(self) -> None:
         """Show the number, where there is something to choose."""
         book = self._state.book
+        if not self._menu.isVisible():
+            self._menu.clear()  # it would keep layers that are gone
         self.setVisible(bool(book.channel_choices()))
         n = 1 if book.current is None else 1 + len(book.current.channels.layers)
         self.set_caption("1 channel" if n == 1 else f"{n} channels")
@@ -45,8 +49,10 @@ class ChannelButton(Button):
         if entry is None:
             return
         chosen = list(entry.channels.layers)
-        title = f"All {len(others) + 1} layers of this size"
-        self._offer(title, others, is_enabled=chosen != others)
+        n_all = len(others) + 1
+        title = f"All {n_all} layers of this size"
+        can_all = chosen != others and n_all <= MAX_CHANNELS
+        self._offer(title, others, is_enabled=can_all)
         alone = f"'{entry.image.name}' alone"
         self._offer(alone, [], is_enabled=bool(chosen))
         self._menu.addSeparator()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
 
 from napari_unet.core.channels import StackedChannels
@@ -51,13 +52,11 @@ class Channels:
 
     def fits(self, layer: Image) -> bool:
         """Whether a layer could be read with the image, pixel by pixel."""
-        has_own = self._image.rgb or "C" in self._axes
-        return (
-            not has_own
-            and layer is not self._image
-            and not layer.rgb
-            and tuple(image_array(layer).shape) == label_shape(self._image, self._axes)
-        )
+        image = self._image
+        if image.rgb or "C" in self._axes or layer is image or layer.rgb:
+            return False
+        shape = tuple(image_array(layer).shape)
+        return shape == label_shape(image, self._axes) and _lie_alike(layer, image)
 
     def set(self, layers: Sequence[Image], on_replaced: Callable[[], None]) -> None:
         """Read these layers with the image from now on.
@@ -65,6 +64,7 @@ class Channels:
         ``on_replaced`` is called when one of them is given another array.
         """
         self.release()
+        self._stacked = None
         self.layers = tuple(layers)
         self._releases = [watch_data(layer, on_replaced) for layer in self.layers]
 
@@ -73,3 +73,13 @@ class Channels:
         for release in self._releases:
             release()
         self._releases = []
+
+
+def _lie_alike(one: Image, other: Image) -> bool:
+    """Whether equal pixels of two layers of one shape are at equal places."""
+    same = one.units == other.units and all(
+        np.shape(getattr(one, name)) == np.shape(getattr(other, name))
+        and np.allclose(getattr(one, name), getattr(other, name))
+        for name in ("scale", "translate", "rotate", "shear")
+    )
+    return same and np.allclose(one.affine.affine_matrix, other.affine.affine_matrix)

@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.errors import NapariUnetError
 from napari_unet.widgets._annotated import AnnotatedImage
@@ -107,17 +108,40 @@ class ImageBook(QObject):
                 self._set_channels(entry, fitting)
 
     def _set_channels(self, entry: AnnotatedImage, layers: Sequence[Image]) -> None:
-        def on_replaced() -> None:
-            left = [i for i in entry.channels.layers if entry.channels.fits(i)]
-            self._set_channels(entry, left)
-
-        entry.channels.set(layers, on_replaced)
+        """Read other channels, and let the learning begin again."""
+        entry.channels.set(layers, lambda: self._drop_unfit_channels(entry, True))
         entry.copy = None
         entry.outdate()
         self.removed.emit(entry.key)  # whoever knows it with other channels
+        self._leave_out_others(entry)
         self.rechannelled.emit()
         self.painted.emit(entry.key)
         self.changed.emit()
+
+    def _leave_out_others(self, entry: AnnotatedImage) -> None:
+        """Do not learn from images of other channels, and say so."""
+        n_layers = len(entry.channels.layers)
+        for other in self:
+            is_painted = other.copy is not None and other.copy.any()
+            if is_painted and len(other.channels.layers) != n_layers:
+                self.removed.emit(other.key)
+                self.refused.emit(
+                    f"'{other.image.name}' is left out until it has as many channels "
+                    f"as '{entry.image.name}' and a new stroke."
+                )
+
+    def _drop_unfit_channels(self, entry: AnnotatedImage, is_changed: bool) -> None:
+        """Go on without channels that fit no more, or with another array of one."""
+        before = entry.channels.layers
+        left = [layer for layer in before if entry.channels.fits(layer)]
+        gone = [str(layer.name) for layer in before if layer not in left]
+        if gone or is_changed:
+            self._set_channels(entry, left)
+        if gone:
+            self.refused.emit(
+                f"{', '.join(map(repr, gone))}: no channel of '{entry.image.name}' any "
+                "more, because its size or place differs now. Learning begins again."
+            )
 
     def annotation_choices(self) -> list[Labels]:
         """Return the label layers that could annotate the current image."""
@@ -187,7 +211,8 @@ class ImageBook(QObject):
             entry.make_prediction(self.layers)
             self.painted.emit(entry.key)
             is_foreign = self.mode == "objects" and not mode_of(layer)
-            if is_foreign and np.any(np.asarray(layer.data) == 1):
+            tiles = TiledLabels.of(layer.data).tiles.values() if is_foreign else ()
+            if any((tile == 1).any() for tile in tiles):
                 self.refused.emit(
                     f"'{layer.name}' holds the number 1, which is background here: "
                     "objects have 2 and up, and 0 is unlabelled."
@@ -313,6 +338,7 @@ class ImageBook(QObject):
 
     def _on_replaced(self, entry: AnnotatedImage) -> None:
         """Learn from other pixels of an image; begin anew where the shape differs."""
+        self._drop_unfit_channels(entry, False)
         if entry.take_pixels():
             self.painted.emit(entry.key)
             self.changed.emit()

@@ -9,7 +9,7 @@ from napari_unet.widgets._channel_button import ChannelButton
 from napari_unet.widgets._eliding import ElidingCombo
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._layer_combo import LayerCombo
-from napari_unet.widgets._layers import image_axes_choices
+from napari_unet.widgets._layers import image_array, image_axes_choices
 from napari_unet.widgets._object_size import ObjectSizeCombo
 from napari_unet.widgets._parts import Button, eliding, fill, label, row, wrapping
 from napari_unet.widgets._state import ViewerState
@@ -97,7 +97,7 @@ class LayerSection(QWidget):
             return
         size = " × ".join(str(n) for n in entry.shape)
         colours = ", RGB" if entry.image.rgb else ""
-        self.info.setText(f"{size} px, {entry.channels.pixels.dtype}{colours}")
+        self.info.setText(f"{size} px, {image_array(entry.image).dtype}{colours}")
         self.axes.set_items(choices)
         self.axes.setCurrentText(entry.axes)
 

@@ -63,7 +63,7 @@ def class_names_of(layer: Labels) -> dict[int, str]:
 
 def _dtype_of(data: TiledLabels, name: str, mode: AnnotationMode) -> Any:
     """Return the smallest type that holds the values, or raise AnnotationError."""
-    low, high = data.min(), data.max()
+    low, high = data.lowest, data.highest
     if low < 0 or high > _MAX_VALUE:
         what = "classes" if mode == "strokes" else "background and the objects"
         raise AnnotationError(

@@ -11,7 +11,7 @@ from napari.layers import Labels
 __all__ = ["LIVE_PX", "VisibleField", "visible_field"]
 
 LIVE_PX = 16 * 2**20
-"""As many pixels are kept predicted: some seconds' work, and more than screens have."""
+"""As many pixels are kept predicted: twice what the largest screens have."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ def _squares(*numbers, side=12, gap=0):
     return ids
 
 
+def _part(ids):
+    return [((0, 0), ids, object_targets(ids))]
+
+
 def _annotated(ids, before=None, complete=None, n_folds=3, mode="objects"):
     before = before or AnnotationSet(mode=mode)
     source = ImageSource("image", PlaneStack(np.zeros(ids.shape, np.uint8)))
@@ -39,7 +43,7 @@ def _folds(annotations):
 def test_each_object_has_two_parts_and_touching_ones_a_bundle():
     ids = _squares(5, 9, 0, 7)
     ids[0] = 1
-    strokes = find_object_strokes(ids, object_targets(ids), plane=3, n_bundles=10)
+    strokes = find_object_strokes(_part(ids), plane=3, n_bundles=10)
     assert [s.value for s in strokes] == [1, INSIDE, BORDER, INSIDE, INSIDE, BORDER]
     assert {stroke.plane for stroke in strokes} == {3}
     background, first, rim, alone, second, other_rim = strokes
@@ -54,13 +58,13 @@ def test_each_object_has_two_parts_and_touching_ones_a_bundle():
 
 def test_an_object_in_two_pieces_is_one():
     ids = _squares(5, 0, 5)
-    (stroke,) = find_object_strokes(ids, object_targets(ids))
+    (stroke,) = find_object_strokes(_part(ids))
     assert stroke.n_px == 2 * 12 * 12
 
 
 def test_where_cells_fill_the_plane_they_are_bundled_by_place():
     ids = np.arange(2, 2 + 64).reshape(8, 8).repeat(10, 0).repeat(10, 1)
-    strokes = find_object_strokes(ids, object_targets(ids), region_px=40)
+    strokes = find_object_strokes(_part(ids), region_px=40)
     for value in (INSIDE, BORDER):
         bundles = [s.bundle for s in strokes if s.value == value]
         assert len(bundles) == 64
@@ -110,6 +114,30 @@ def test_a_border_is_always_trained_on():
     assert {s.value for s in trained} == {INSIDE, BORDER}
     pair = np.isin(ids, (held_out, 20))
     assert set(np.unique(_folds(after)[pair])) == {1}  # all of both
+
+
+def test_a_slide_of_objects_costs_what_is_painted_on_it():
+    ids = np.zeros((30_000, 30_000), np.uint16)  # memory only where written
+    ids[29_000:29_010, 200:210] = 2
+    ids[500:510, 29_000:29_010], ids[500:510, 29_010:29_020] = 3, 4
+    ids[15_000, 15_000:15_050] = 1
+    (image,) = _annotated(ids).images
+    found = sorted((s.value, s.n_px) for s in image.strokes)
+    assert found == [(1, 50), (2, 70), (2, 70), (2, 100), (3, 30), (3, 30)]
+    bundles = {s.bundle for s in image.strokes if s.value != 1}
+    assert len(bundles) == 2
+    assert image.n_objects == 3
+
+
+def test_an_object_in_distant_pieces_is_one():
+    ids = np.zeros((600, 900), np.uint16)
+    for corner in ((10, 10), (10, 800), (500, 10)):
+        ids[corner[0] : corner[0] + 9, corner[1] : corner[1] + 9] = 5
+    ids[300, 300:340] = 7
+    ids[580, 880] = 1
+    (image,) = _annotated(ids).images
+    assert [s.n_px for s in image.strokes] == [1, 243, 40]
+    assert len({s.bundle for s in image.strokes[1:]}) == 2
 
 
 def test_users_see_two_classes():

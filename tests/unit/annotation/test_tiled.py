@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_unet.annotation.strokes import find_strokes, find_strokes_in
-from napari_unet.annotation.tiled import TILE_PX, TiledLabels, box_around
+from napari_unet.annotation.tiled import TILE_PX, TiledLabels, corner_of
 
 
 def _marks(*places, shape=(1000, 1100), value=2):
@@ -28,22 +28,22 @@ def test_holds_what_the_array_holds(array):
     np.testing.assert_array_equal(np.asarray(tiled), array)
     assert np.asarray(tiled).dtype == tiled.dtype == array.dtype
     assert tiled.any() == array.any()
-    assert tiled.max() == max(array.max(initial=0), 0)
-    assert tiled.min() == min(array.min(initial=0), 0)
+    assert tiled.highest == max(array.max(initial=0), 0)
+    assert tiled.lowest == min(array.min(initial=0), 0)
     assert all(not tile.flags.writeable for tile in tiled.tiles.values())
 
 
 def test_keeps_only_tiles_that_hold_something():
     tiled = TiledLabels.of(_marks((0, 0), (600, 600)))
     assert set(tiled.tiles) == {(0, 0, 0), (0, 2, 2)}
-    assert tiled.planes == (0,)
+    assert list(tiled.cells) == [0]
 
 
 def test_is_a_copy():
     array = _marks((3, 3))
     tiled = TiledLabels.of(array)
     array[:] = 0
-    assert tiled.max() == 2
+    assert tiled.highest == 2
 
 
 @pytest.mark.parametrize(
@@ -63,19 +63,17 @@ def test_reads_any_rectangle(box):
 def test_what_is_read_is_no_view():
     tiled = TiledLabels.of(_marks((0, 0)))
     tiled.read(0, (slice(0, TILE_PX), slice(0, TILE_PX)))[:] = 9
-    assert tiled.max() == 2
+    assert tiled.highest == 2
 
 
 def test_neighbouring_tiles_are_one_group_also_across_a_corner():
     array = _marks((254, 254), (900, 0))
     tiled = TiledLabels.of(array)
-    assert tiled.boxes(0) == [
+    assert [box for box, _ in tiled.groups(0)] == [
         (slice(0, 512), slice(0, 512)),
         (slice(768, 1000), slice(0, 256)),
     ]
-    assert tiled.box(0) == (slice(0, 1000), slice(0, 512))
-    assert tiled.boxes(1) == []
-    assert tiled.box(1) == box_around([]) == (slice(0, 0), slice(0, 0))
+    assert tiled.groups(1) == []
 
 
 def test_a_group_holds_nothing_of_another_whose_box_it_overlaps():
@@ -94,7 +92,11 @@ def test_a_group_holds_nothing_of_another_whose_box_it_overlaps():
 def test_parts_go_where_they_were_read():
     array = _marks((1, 40, 700), (1, 600, 3), (3, 300, 3), shape=(4, 800, 900))
     tiled = TiledLabels.of(array)
-    parts = [(p, tiled.box(p), tiled.read(p, tiled.box(p)) * 2) for p in tiled.planes]
+    parts = [
+        (plane, box, part * 2)
+        for plane in tiled.cells
+        for box, part in tiled.groups(plane)
+    ]
     doubled = TiledLabels.of_parts(array.shape, np.uint16, parts)
     np.testing.assert_array_equal(np.asarray(doubled), array * 2)
     assert doubled.dtype == np.uint16
@@ -121,7 +123,7 @@ def test_strokes_of_the_groups_are_those_of_the_plane():
             0,
         )
     )
-    parts = [((b[0].start, b[1].start), part) for b, part in tiled.groups(0)]
+    parts = [(corner_of(box), part) for box, part in tiled.groups(0)]
     assert len(parts) > 2
     found = find_strokes_in(parts, plane=3, region_px=32)
     expected = find_strokes(np.asarray(tiled), plane=3, region_px=32)

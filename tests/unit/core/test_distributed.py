@@ -41,6 +41,46 @@ assert not torch.distributed.is_initialized()
 """
 
 
+_TRAIN = """
+import json, pathlib, sys
+import numpy as np
+from napari_unet.config import LearnerConfig
+from napari_unet.core.distributed import joined_team
+from napari_unet.jobs import Notice
+from napari_unet.learning import Learner
+from napari_unet.learning.training import Trainer
+
+with joined_team("cpu") as team:
+    backward, calls = Trainer._backward, []
+
+    def short_once(self):
+        value = backward(self)
+        calls.append(self.batch_size)
+        if team.rank == 1 and len(calls) == 2:
+            raise MemoryError
+        return value
+
+    Trainer._backward = short_once
+    rng = np.random.default_rng(0)
+    image = rng.normal(20, 3, (64, 64))
+    image[20:40, 20:40] += 30
+    strokes = np.zeros((64, 64), np.uint8)
+    strokes[25, 22:38] = strokes[35, 22:38] = 2
+    strokes[5, 5:60] = strokes[55, 5:60] = 1
+    learner = Learner(LearnerConfig(device="cpu"))
+    learner.annotate(image, strokes)
+    events = list(learner.fine_tune(steps=4))
+    unet = learner._state.trainer.unet
+    found = {
+        "weights": [float(p.double().abs().sum()) for p in unet.parameters()],
+        "losses": [e.loss for e in events if type(e).__name__ == "StepDone"],
+        "batches": calls,
+        "said": [e.message for e in events if isinstance(e, Notice)],
+    }
+    pathlib.Path(sys.argv[1], f"{team.rank}.json").write_text(json.dumps(found))
+"""
+
+
 def _torchrun(*args):
     """Start two processes and return what they wrote on stdout and stderr."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -72,6 +112,20 @@ def test_gradients_are_those_of_the_joined_batch(tmp_path):
     )
     net(torch.arange(12.0).reshape(4, 3)).square().mean().backward()
     torch.testing.assert_close(net.weight.grad, torch.tensor(one["gradient"]))
+
+
+@pytest.mark.timeout(300)
+def test_all_train_the_same_network_also_where_one_runs_out_of_memory(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(_TRAIN)
+    _torchrun(str(script), str(tmp_path))
+    one, two = (json.loads((tmp_path / f"{i}.json").read_text()) for i in range(2))
+    assert one["weights"] == two["weights"]
+    assert one["losses"] != two["losses"]  # each has patches of its own
+    whole = one["batches"][0]
+    assert one["batches"] == two["batches"] == [whole] * 2 + [whole // 2] * 3
+    assert any("Ran out of memory" in text for text in one["said"])
+    assert any("Ran out of memory" in text for text in two["said"])
 
 
 @pytest.mark.timeout(300)
@@ -108,13 +162,31 @@ def test_alone_nothing_is_sent():
     torch.testing.assert_close((net.weight.grad, net.weight.detach()), before)
 
 
-def test_more_processes_than_gpus(monkeypatch):
-    for name, value in {"WORLD_SIZE": "3", "LOCAL_RANK": "2"}.items():
+@pytest.fixture
+def started(monkeypatch):
+    """As the third of three processes that torchrun started."""
+    names = {"WORLD_SIZE": "3", "LOCAL_RANK": "2", "TORCHELASTIC_RUN_ID": "run"}
+    for name, value in names.items():
         monkeypatch.setenv(name, value)
+
+
+def test_a_cluster_may_set_the_number_of_processes(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with joined_team("cpu") as team:
+        assert team == Team()
+
+
+def test_not_on_apples_gpu(started, monkeypatch):
+    monkeypatch.setattr(
+        "napari_unet.core.distributed.choose_device", lambda _name: torch.device("mps")
+    )
+    with pytest.raises(DeviceError, match="not on Apple's"), joined_team("mps"):
+        pass
+
+
+def test_more_processes_than_gpus(started, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with (
-        pytest.raises(DeviceError, match="--nproc-per-node 1"),
-        joined_team("auto"),
-    ):
+    refused = pytest.raises(DeviceError, match="--nproc-per-node 1")
+    with refused, joined_team("auto"):
         pass

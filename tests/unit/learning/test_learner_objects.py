@@ -253,6 +253,16 @@ def test_strokes_and_few_objects_do_not_tell_of_sizes(
     assert sizes == [10]
 
 
+def test_erased_objects_do_not_tell_of_sizes(objects_config, picture, cells):
+    learner = Learner(objects_config)
+    learner.annotate(picture, cells, key="cells")
+    list(learner.update())
+    assert learner.smallest_object_px == SIDE**2 // 4
+    learner.annotate(picture, np.where(cells <= 3, cells, 0), key="cells")
+    list(learner.update())
+    assert learner.smallest_object_px is None
+
+
 def test_a_model_file_knows_the_smallest_object(
     fitted, picture, cells, tmp_path, sizes
 ):
