@@ -21,7 +21,7 @@ from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.inference.tiles import Tile
 
-__all__ = ["TileMaps", "compute_maps"]
+__all__ = ["TileMaps", "compute_maps", "reach_px"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +149,14 @@ def compute_maps(
     height, width = tile.shape
     image = pixels[:, top : top + height, left : left + width].contiguous()
     return TileMaps(tile, tuple(maps), tuple(cells), tuple(corners), image)
+
+
+def reach_px(unet: UNet, n_scales: int) -> int:
+    """Return how far around a tile `compute_maps` reads at most (px)."""
+    n_in, n_out = unet.valid_input_px(unet.grid_px)
+    halo = unet.halo_px if unet.is_padded else (n_in - n_out) // 2 + n_out
+    # to the pooling grid, and a pixel for interpolation
+    return (halo + 2 * unet.grid_px) << (n_scales - 1)
 
 
 @dataclass(frozen=True)
