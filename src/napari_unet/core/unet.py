@@ -101,7 +101,7 @@ class UNet(nn.Module):
             skips.append(x)
         x = self.dropout(x)
         if kept is not None:
-            x = x[..., *kept[-1]]
+            x = _cut(x, kept[-1])
         maps = [x]
         for level in reversed(range(self.config.depth)):
             x = self.up[level](x)  # (B, channels[level], ...)
@@ -115,9 +115,9 @@ class UNet(nn.Module):
                     for part, n in zip(kept[level], skip.shape[-2:], strict=True)
                 ]
                 origin = [2 * part.start for part in kept[level + 1]]
-                x = torch.cat([skip[..., *wide], x[..., *_from(wide, origin)]], dim=1)
+                x = torch.cat([_cut(skip, wide), _cut(x, wide, origin)], dim=1)
                 x = self.merge[level](x)
-                x = x[..., *_from(kept[level], [part.start for part in wide])]
+                x = _cut(x, kept[level], [part.start for part in wide])
             maps.append(x)
         return maps[::-1]
 
@@ -298,12 +298,13 @@ def _widened(part: slice, n: int) -> slice:
     return slice(max(part.start - 2, 0), min(part.stop + 2, n))
 
 
-def _from(parts: Sequence[slice], origin: Sequence[int]) -> list[slice]:
-    """Return parts of an array as those of a piece of it that begins at ``origin``."""
-    return [
+def _cut(x: Tensor, place: Sequence[slice], origin: Sequence[int] = (0, 0)) -> Tensor:
+    """Cut rows and columns out of a map that begins at ``origin``."""
+    rows, columns = (
         slice(part.start - first, part.stop - first)
-        for part, first in zip(parts, origin, strict=True)
-    ]
+        for part, first in zip(place, origin, strict=True)
+    )
+    return x[..., rows, columns]
 
 
 def _crop(x: Tensor, size: Sequence[int]) -> Tensor:
