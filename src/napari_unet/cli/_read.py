@@ -138,7 +138,10 @@ def read_labels(path: str | os.PathLike[str], level: int = 0) -> ReadImage:
     """
     image = read_image(path, level=level)
     array = np.asarray(image.array)
-    if (image.axes or "").endswith("C"):
+    axes = image.axes or ""
+    if "C" in axes and array.shape[axes.index("C")] == 1:  # as many OME-Zarr labels are
+        array, axes = array.squeeze(axes.index("C")), axes.replace("C", "")
+    if axes.endswith("C"):
         raise AnnotationError(
             f"{path} holds colours (shape {array.shape}), not labels; save the numbers "
             "of the classes instead"

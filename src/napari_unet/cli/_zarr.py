@@ -11,7 +11,7 @@ from napari_unet.cli._lazy import LazyArray
 from napari_unet.errors import FileError
 from napari_unet.export import unit_name
 
-__all__ = ["is_zarr", "read_zarr"]
+__all__ = ["has_levels", "is_zarr", "read_zarr"]
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
 
@@ -19,6 +19,13 @@ _MARKS = ("zarr.json", ".zarray", ".zgroup")
 def is_zarr(path: Path) -> bool:
     """Whether a folder is a zarr array or group, of format 2 or 3."""
     return any((path / mark).is_file() for mark in _MARKS)
+
+
+def has_levels(path: Path) -> bool:
+    """Whether it is a zarr group, of which OME-Zarr images are made."""
+    import zarr
+
+    return is_zarr(path) and isinstance(zarr.open(path, mode="r"), zarr.Group)
 
 
 def read_zarr(
@@ -39,9 +46,7 @@ def read_zarr(
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
         if level:
-            raise FileError(
-                f"{path} is one array, without levels: leave out --level"
-            )
+            raise FileError(f"{path} is one array, without levels: leave out --level")
         names = getattr(node.metadata, "dimension_names", None)
         return LazyArray(path, node), _letters(names or ()), {}, None
     attributes = node.attrs.asdict()

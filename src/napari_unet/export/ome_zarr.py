@@ -6,10 +6,12 @@ invent labels between two others in pyramids, or fix the versions of half the st
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +20,24 @@ from napari_unet.errors import FileError
 from napari_unet.export.picture import class_colour
 from napari_unet.export.tiff import check_scale
 from napari_unet.export.units import unit_name
+from napari_unet.export.zarr_record import (
+    OURS,
+    check_room,
+    make_room,
+    saying_what_failed,
+)
 
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["Layout", "create_levels", "fill_level", "image_label", "levels_of"]
+__all__ = [
+    "Layout",
+    "create_levels",
+    "fill_level",
+    "image_label",
+    "levels_of",
+    "write_zarr",
+]
 
 _CHUNK_PX = 512
 _TYPES = {"T": "time", "C": "channel"}
@@ -49,10 +64,22 @@ class Layout:
 
     shape: tuple[int, ...]
     axes: str
-    scale: tuple[float, ...] | None
+    scale: Sequence[float] | None
     unit: str | None
-    block_px: int
+    block_px: int = 1024
     is_mean: bool = False
+
+    def with_classes(self, n_classes: int) -> Layout:
+        """Return the layout of probabilities: behind T an axis C more."""
+        place = int("T" in self.axes)
+        scale = self.scale
+        return replace(
+            self,
+            shape=(*self.shape[:place], n_classes, *self.shape[place:]),
+            axes=f"{self.axes[:place]}C{self.axes[place:]}",
+            scale=None if scale is None else (*scale[:place], 1.0, *scale[place:]),
+            is_mean=True,
+        )
 
     def check(self, path: Path) -> None:
         """Raise `FileError` or `ImageError` where OME-Zarr cannot hold this."""
@@ -135,6 +162,37 @@ def create_levels(
     ]
 
 
+def write_zarr(
+    path: Path, array: np.ndarray[Any, Any], layout: Layout, metadata: Mapping[str, Any]
+) -> None:
+    """Write an array that is in memory, with all its levels, whole or not at all.
+
+    Raises
+    ------
+    FileError
+        If the path holds anything but a complete store of ours, or cannot be written
+        to; if OME-Zarr cannot hold these axes.
+    """
+    import zarr
+
+    layout.check(path)
+    with saying_what_failed(path):
+        check_room(path)
+        record = {"tile_px": layout.block_px, "is_complete": True}
+        with TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
+            new = Path(folder) / path.name
+            group = zarr.create_group(new, zarr_format=3, attributes={OURS: record})
+            levels = create_levels(group, layout, array.dtype, metadata)
+            side, (height, width) = layout.block_px, array.shape[-2:]
+            for y, x in product(range(0, height, side), range(0, width, side)):
+                where = (..., slice(y, y + side), slice(x, x + side))
+                levels[0][where] = array[where]
+            for lower, upper in pairwise(levels):
+                deque(fill_level(lower, upper, layout), maxlen=0)
+            make_room(path)
+            new.replace(path)
+
+
 def levels_of(group: zarr.Group, layout: Layout) -> list[zarr.Array[Any]] | None:
     """Return the arrays that `create_levels` made; None if one is missing or other."""
     import zarr
@@ -147,7 +205,13 @@ def levels_of(group: zarr.Group, layout: Layout) -> list[zarr.Array[Any]] | None
 def image_label(
     values: Sequence[int], class_names: Mapping[int, str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the metadata of that name: colour and name of each label value."""
+    """Return the metadata of that name: colour and name of each label value.
+
+    Without values, as of objects, viewers choose colours: a label for which there is
+    none, beside others, would be seen through.
+    """
+    if not values:
+        return {"image-label": {}}
     colors = [
         {"label-value": value, "rgba": [*class_colour(value), 255]} for value in values
     ]

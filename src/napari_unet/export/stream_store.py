@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.core.atomic import file_error
-from napari_unet.errors import FileError
 from napari_unet.export.ome_zarr import (
     Layout,
     create_levels,
     fill_level,
     image_label,
     levels_of,
+)
+from napari_unet.export.zarr_record import (
+    OURS,
+    check_same,
+    is_complete,
+    make_room,
+    probabilities_path,
+    read_record,
+    saying_what_failed,
 )
 
 if TYPE_CHECKING:
@@ -29,10 +34,8 @@ if TYPE_CHECKING:
     from napari_unet.inference.stream import StreamPlan
     from napari_unet.inference.tiles import Tile
 
-__all__ = ["ZarrStore", "is_complete", "open_store", "probabilities_path"]
+__all__ = ["ZarrStore", "open_store"]
 
-OURS = "napari-unet"
-"""The attribute by which our own stores are known."""
 _PROGRESS = "progress"
 
 
@@ -56,7 +59,7 @@ class ZarrStore:
         """Whether a tile of the plane at this leading index is in it already."""
         if self.progress is None:
             return True
-        with _saying_what_failed(self.path):
+        with saying_what_failed(self.path):
             return bool(np.asarray(self.progress[self._number(index, tile)]) == 1)
 
     def write(self, index: tuple[int, ...], tile: Tile, found: Prediction) -> None:
@@ -69,7 +72,7 @@ class ZarrStore:
         """
         assert self.progress is not None
         rows, columns = slice(tile.y0, tile.y1), slice(tile.x0, tile.x1)
-        with _saying_what_failed(self.path):
+        with saying_what_failed(self.path):
             if self.probabilities is not None:
                 n_times = int("T" in self.probabilities.layout.axes)
                 where: tuple[int | slice, ...] = (*index[:n_times], slice(None))
@@ -91,7 +94,7 @@ class ZarrStore:
         pyramids += [self.labels]
         total = sum(pyramid.n_blocks for pyramid in pyramids)
         done = 0
-        with _saying_what_failed(self.path):
+        with saying_what_failed(self.path):
             for pyramid in pyramids:
                 for _ in pyramid.fill():
                     done += 1
@@ -136,7 +139,7 @@ def open_store(
     path: Path,
     plan: StreamPlan,
     *,
-    scale: tuple[float, ...] | None = None,
+    scale: Sequence[float] | None = None,
     unit: str | None = None,
     class_names: Mapping[int, str] | None = None,
     with_probabilities: bool = False,
@@ -182,84 +185,16 @@ def open_store(
         tile_px = int(old["tile_px"])
     layouts = [Layout(plan.shape, plan.axes, scale, unit, tile_px)]
     if with_probabilities:
-        layouts.append(_with_channels(layouts[0], len(plan.values)))
+        layouts.append(layouts[0].with_classes(len(plan.values)))
     for each, layout in zip(paths, layouts, strict=True):
         layout.check(each)
-    with _saying_what_failed(path):
+    with saying_what_failed(path):
         store = _opened(paths, layouts) if old is not None else None
         if store is None:
             for each in paths:
                 make_room(each, resume)
             store = _created(paths, layouts, plan, record, class_names or {})
     return store
-
-
-def _with_channels(layout: Layout, n_classes: int) -> Layout:
-    place = int("T" in layout.axes)
-    scale = layout.scale
-    return Layout(
-        (*layout.shape[:place], n_classes, *layout.shape[place:]),
-        f"{layout.axes[:place]}C{layout.axes[place:]}",
-        None if scale is None else (*scale[:place], 1.0, *scale[place:]),
-        layout.unit,
-        layout.block_px,
-        is_mean=True,
-    )
-
-
-def probabilities_path(path: Path) -> Path:
-    """Return where the probabilities of labels go."""
-    return path.with_name(f"{path.stem.removesuffix('-labels')}-probabilities.zarr")
-
-
-def read_record(path: Path) -> dict[str, Any] | None:
-    """Return what a store says about its making; None where there is none of ours."""
-    import zarr
-
-    if not (path / "zarr.json").is_file():
-        return None
-    try:
-        record = zarr.open_group(path, mode="r").attrs.get(OURS)
-    except Exception:  # an array, or damaged: whatever it is, it is not ours
-        return None
-    return record if isinstance(record, dict) and "tile_px" in record else None
-
-
-def is_complete(path: Path) -> bool:
-    """Whether the path holds a store of ours with every tile in it."""
-    record = read_record(path)
-    return record is not None and record.get("is_complete") is True
-
-
-def check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raise `FileError` where a store was begun with something else."""
-    for what, value in new.items():
-        if old.get(what) != value:
-            begun = f"{old.get(what)} probabilities"
-            if what != "probabilities":
-                begun = f"another {what}"
-            raise FileError(
-                f"{path} was begun with {begun}, and cannot be gone on with; remove "
-                "that folder, or choose another --out"
-            )
-
-
-def make_room(path: Path, resume: bool) -> None:
-    """Remove a complete store of ours; raise `FileError` for whatever else is there."""
-    if not path.exists():
-        return
-    record = read_record(path)
-    if record is None:
-        raise FileError(
-            f"{path} is there, and was not written by this program; choose another "
-            "--out, or remove it"
-        )
-    if not (resume or record.get("is_complete")):
-        raise FileError(
-            f"{path} holds a prediction that was stopped before its end; add --resume "
-            "to go on with it, or remove that folder"
-        )
-    shutil.rmtree(path)
 
 
 def _created(
@@ -280,8 +215,6 @@ def _created(
     metadata: tuple[dict[str, Any], ...] = (image_label(plan.values, class_names), {})
     pyramids = []
     for number, (path, layout) in enumerate(zip(paths, layouts, strict=True)):
-        if not path.parent.is_dir():
-            raise FileNotFoundError(2, "no such folder", str(path.parent))
         mine = {**ours, "classes": names}
         group = zarr.create_group(path, zarr_format=3, attributes={OURS: mine})
         arrays = create_levels(group, layout, dtypes[number], metadata[number])
@@ -326,14 +259,3 @@ def _store(
     probabilities = pyramids[1] if len(pyramids) > 1 else None
     tile_px = pyramids[0].layout.block_px
     return ZarrStore(path, tile_px, pyramids[0], probabilities, progress)
-
-
-@contextmanager
-def _saying_what_failed(path: Path) -> Iterator[None]:
-    """Turn what the disk complains about into one sentence."""
-    try:
-        yield
-    except FileError:
-        raise
-    except OSError as error:
-        raise file_error(error, path) from error

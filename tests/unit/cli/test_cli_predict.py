@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet.cli._predict import output_paths
+from napari_unet.cli._outputs import plan_outputs
 from napari_unet.errors import ConfigError, FileError
 from napari_unet.export import write_labels
 from napari_unet.learning import load
 
 A, B, MODEL = Path("in/a.tif"), Path("in/b.ome.tif"), Path("m")
+
+
+def output_paths(*args, **options):
+    return [outputs.labels for outputs in plan_outputs(*args, **options)]
 
 
 def test_where_labels_go(tmp_path):
