@@ -106,7 +106,8 @@ class ZarrStore:
                 assert isinstance(record, dict)
                 pyramid.group.attrs[OURS] = {**record, "is_complete": True}
             del self.labels.group[_PROGRESS]
-        yield total, total
+        if total:
+            yield total, total
 
     def _number(self, index: tuple[int, ...], tile: Tile) -> tuple[int, ...]:
         return (*index, tile.y0 // self.tile_px, tile.x0 // self.tile_px)
