@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,24 @@ class LazyArray:
         The zarr array.
     kept
         Which of its axes are looked at; the others have a length of 1. None: all.
+    close
+        Called when nobody looks at it any more.
     """
 
     def __init__(
-        self, path: Path, array: Any, kept: Sequence[bool] | None = None
+        self,
+        path: Path,
+        array: Any,
+        kept: Sequence[bool] | None = None,
+        close: Callable[[], None] | None = None,
     ) -> None:
         self._path, self._array = path, array
         self._kept = kept or [True] * len(array.shape)
         sizes = zip(array.shape, self._kept, strict=True)
         self.shape = tuple(int(n) for n, is_kept in sizes if is_kept)
         self.dtype = np.dtype(array.dtype)
+        if close is not None:
+            weakref.finalize(self, close)
         # zarr reads chunks side by side, and each that fails after the first would
         # print its traceback
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)

@@ -89,7 +89,7 @@ def _stream(
     try:
         _run_job(args, job, title, token)
     except KeyboardInterrupt:
-        if shape:
+        if shape and not is_complete(outs.labels):
             complain(f"{outs.labels} is unfinished: add --resume to go on with it")
         raise
     finally:

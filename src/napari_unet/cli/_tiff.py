@@ -96,7 +96,7 @@ def _lazy(path: Path, series: Any, kept: list[bool]) -> LazyArray:
         )
     # a file of its own, which stays open as long as the array is there
     store = tifffile.imread(path, aszarr=True, series=0, level=0)
-    array = LazyArray(path, zarr.open(store, mode="r"), kept)
+    array = LazyArray(path, zarr.open(store, mode="r"), kept, store.close)
     array[(slice(0, 1),) * array.ndim]  # a codec that is missing is missed now
     return array
 

@@ -148,12 +148,12 @@ def test_an_odd_tile_is_a_chunk(tmp_path):
 
 @pytest.mark.parametrize("with_probabilities", [False, True])
 def test_going_on_where_it_stopped(tmp_path, with_probabilities):
-    path, plan = tmp_path / "o.zarr", _plan((100, 130), "YX", tile_px=48)
+    path, plan = tmp_path / "o.zarr", _plan((60, 600), "YX", tile_px=48)
     options = {"with_probabilities": with_probabilities, "resume": True}
-    probabilities = _random((100, 130))
+    probabilities = _random((60, 600))
     n_tiles = _fill(open_store(path, plan, **options), probabilities, 4)
     # the tiles of the run it goes on from, whatever the settings are now
-    other = _plan((100, 130), "YX", tile_px=96)
+    other = _plan((60, 600), "YX", tile_px=96)
     store = open_store(path, other, **options)
     assert store.tile_px == 48
     assert _fill(store, probabilities) == n_tiles - 4
