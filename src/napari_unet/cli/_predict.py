@@ -86,8 +86,10 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Label every image; report those that failed and go on."""
+    from napari_unet.core.memory import keep_freed_memory
     from napari_unet.learning import load
 
+    keep_freed_memory()
     settings = instance_settings(args)
     images = find_images(args.image)
     require_files([Path(args.model), *(images if len(images) == 1 else [])])

@@ -107,7 +107,9 @@ class UNet(nn.Module):
             x = self.up[level](x)  # (B, channels[level], ...)
             skip = skips.pop(level)
             if kept is None:
-                x = self.merge[level](torch.cat([_crop(skip, x.shape[2:]), x], dim=1))
+                x = torch.cat([_crop(skip, x.shape[2:]), x], dim=1)
+                del skip
+                x = self.merge[level](x)
             else:
                 # with what two convolutions see around it, or the plane's border
                 wide = [
@@ -116,6 +118,7 @@ class UNet(nn.Module):
                 ]
                 origin = [2 * part.start for part in kept[level + 1]]
                 x = torch.cat([_cut(skip, wide), _cut(x, wide, origin)], dim=1)
+                del skip  # large, and all that is needed of it is in x
                 x = self.merge[level](x)
                 x = _cut(x, kept[level], [part.start for part in wide])
             maps.append(x)

@@ -263,7 +263,9 @@ def _trim(
         last = min(-(-(start + size) // cell) + 2, n)
         bounds.append(slice(first, last))
         corners.append(start - first * cell)
-    cut = feature_map[:, bounds[0], bounds[1]].contiguous()
+    cut = feature_map[None, :, bounds[0], bounds[1]]
+    # as the network has it: to turn it round takes as long as a convolution
+    cut = cut.contiguous(memory_format=torch.channels_last)[0]
     return cut, (corners[0], corners[1])
 
 
