@@ -1,4 +1,4 @@
-"""Results to files: label images and probabilities, with their pixel size."""
+"""Results to files and stores: labels and probabilities, with their pixel size."""
 
 from napari_unet.core.atomic import replace_file
 from napari_unet.export.check import check_writable, model_path
