@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.export.ome_zarr import (
     Layout,
@@ -46,7 +47,7 @@ class ZarrStore:
     Made by `open_store`. The group of the labels also holds an array ``progress``, one
     number for each tile, until all is done: written after the tile, so that a tile
     which counts as done is whole whenever the program was killed. ``progress`` is None
-    where all was done before.
+    where all was done before; ``done`` is what it says, in memory.
     """
 
     path: Path
@@ -54,13 +55,11 @@ class ZarrStore:
     labels: _Pyramid
     probabilities: _Pyramid | None
     progress: zarr.Array[Any] | None
+    done: NDArray[np.uint8]
 
     def is_done(self, index: tuple[int, ...], tile: Tile) -> bool:
         """Whether a tile of the plane at this leading index is in it already."""
-        if self.progress is None:
-            return True
-        with saying_what_failed(self.path):
-            return bool(np.asarray(self.progress[self._number(index, tile)]) == 1)
+        return bool(self.done[self._number(index, tile)])
 
     def write(self, index: tuple[int, ...], tile: Tile, found: Prediction) -> None:
         """Keep a tile (h, w), and that it is done.
@@ -81,6 +80,7 @@ class ZarrStore:
             place: tuple[int | slice, ...] = (*index, rows, columns)
             self.labels.arrays[0][place] = found.labels
             self.progress[self._number(index, tile)] = 1
+        self.done[self._number(index, tile)] = 1
 
     def finish(self) -> Iterator[tuple[int, int]]:
         """Fill the coarser levels, then call it complete; yields (done, total) blocks.
@@ -220,13 +220,12 @@ def _created(
         group = zarr.create_group(path, zarr_format=3, attributes={OURS: mine})
         arrays = create_levels(group, layout, dtypes[number], metadata[number])
         pyramids.append(_Pyramid(group, layout, arrays))
-    *leading, height, width = plan.shape
-    n_tiles = (-(-height // tile_px), -(-width // tile_px))
+    n_tiles = _n_tiles(layouts[0])
     # last: a store that has it has everything
     progress = pyramids[0].group.create_array(
         _PROGRESS,
-        shape=(*leading, *n_tiles),
-        chunks=((1,) * len(leading) + n_tiles),
+        shape=n_tiles,
+        chunks=(*(1 for _ in n_tiles[:-2]), *n_tiles[-2:]),
         dtype=np.uint8,
         fill_value=0,
     )
@@ -241,14 +240,19 @@ def _opened(paths: list[Path], layouts: list[Layout]) -> ZarrStore | None:
     for path, layout in zip(paths, layouts, strict=True):
         if read_record(path) is None:
             return None
+        for leftover in path.rglob("*.partial"):  # of a write that was killed
+            leftover.unlink()
         group = zarr.open_group(path, mode="r+")
         arrays = levels_of(group, layout)
         if arrays is None:
             return None
         pyramids.append(_Pyramid(group, layout, arrays))
-    progress = pyramids[0].group.get(_PROGRESS)
+    group = pyramids[0].group
     if is_complete(paths[0]):
+        if _PROGRESS in group:
+            del group[_PROGRESS]
         return _store(pyramids, paths[0], None)
+    progress = group.get(_PROGRESS)
     if not isinstance(progress, zarr.Array):
         return None
     return _store(pyramids, paths[0], progress)
@@ -257,6 +261,18 @@ def _opened(paths: list[Path], layouts: list[Layout]) -> ZarrStore | None:
 def _store(
     pyramids: list[_Pyramid], path: Path, progress: zarr.Array[Any] | None
 ) -> ZarrStore:
+    labels = pyramids[0]
     probabilities = pyramids[1] if len(pyramids) > 1 else None
-    tile_px = pyramids[0].layout.block_px
-    return ZarrStore(path, tile_px, pyramids[0], probabilities, progress)
+    if progress is None:
+        done = np.ones(_n_tiles(labels.layout), np.uint8)
+    else:
+        done = np.array(progress[...], np.uint8)
+    tile_px = labels.layout.block_px
+    return ZarrStore(path, tile_px, labels, probabilities, progress, done)
+
+
+def _n_tiles(layout: Layout) -> tuple[int, ...]:
+    """Return the planes along each axis, and the tiles of a plane along y and x."""
+    *leading, height, width = layout.shape
+    side = layout.block_px
+    return (*leading, -(-height // side), -(-width // side))

@@ -158,10 +158,15 @@ def test_going_on_where_it_stopped(tmp_path, with_probabilities):
     assert store.tile_px == 48
     assert _fill(store, probabilities) == n_tiles - 4
     next(store.finish())  # killed while it finishes
+    leftover = path / "0" / "c" / "0" / "1.0123456789abcdef.partial"
+    leftover.write_bytes(b"half")
     store = open_store(path, plan, **options)
     assert _fill(store, probabilities) == 0
     list(store.finish())
     assert is_complete(path)
+    assert not leftover.exists()
+    # killed between the last two steps
+    store.labels.group.create_array("progress", shape=(2, 13), dtype="u1")
     store = open_store(path, plan, **options)
     assert _fill(store, probabilities) == 0
     assert list(store.finish()) == []
