@@ -91,9 +91,10 @@ def plan_outputs(
 def is_one_file(out: str, n_images: int) -> bool:
     """Whether ``--out`` names a file (or store); refuse one for several images."""
     path = Path(out)
+    # a store is a folder, and shells put a slash behind its name
     is_store = path.suffix.lower() == ".zarr"
-    is_folder = path.is_dir() and not is_store
-    if is_folder or out.endswith(("/", "\\")) or not path.suffix:
+    is_folder = path.is_dir() or out.endswith(("/", "\\")) or not path.suffix
+    if is_folder and not is_store:
         return False
     if n_images > 1:
         advice = ", with --format zarr" if is_store else ""

@@ -24,6 +24,10 @@ def test_where_labels_go(tmp_path):
     assert output_paths([A], "o.png", MODEL) == [Path("o.png")]
     assert output_paths([A], "o", MODEL) == [Path("o/a-labels.tif")]
     assert output_paths([A], "v1.2/", MODEL) == [Path("v1.2/a-labels.tif")]
+    assert output_paths([A], "o.zarr/", MODEL) == [Path("o.zarr")]
+    assert output_paths([A], "o", MODEL, folder_format="zarr") == [
+        Path("o/a-labels.zarr")
+    ]
     (tmp_path / "o.tif").mkdir()
     folder = tmp_path / "o.tif"
     assert output_paths([A], str(folder), MODEL) == [folder / "a-labels.tif"]
