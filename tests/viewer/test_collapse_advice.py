@@ -3,7 +3,7 @@
 import numpy as np
 from conftest import paint_both
 
-from napari_unet.inference.predict import _Frugal
+from napari_unet.inference.predictor import Frugal
 from napari_unet.widgets._live import live_job
 from napari_unet.widgets.segmentation import SegmentationDock
 
@@ -11,14 +11,14 @@ from napari_unet.widgets.segmentation import SegmentationDock
 def test_advice_on_a_collapse_comes_and_goes(
     make_napari_viewer_proxy, blobs, qtbot, monkeypatch
 ):
-    real = _Frugal.predict
+    real = Frugal.predict
 
-    def all_background(self, plane, tile):
-        probabilities = real(self, plane, tile)
+    def all_background(self, source, plane, tile):
+        probabilities = real(self, source, plane, tile)
         probabilities[0] = 2
         return probabilities
 
-    monkeypatch.setattr(_Frugal, "predict", all_background)
+    monkeypatch.setattr(Frugal, "predict", all_background)
     viewer = make_napari_viewer_proxy()
     dock = SegmentationDock(viewer, make_job=live_job)
     viewer.window.add_dock_widget(dock)
@@ -32,7 +32,7 @@ def test_advice_on_a_collapse_comes_and_goes(
     dock.resize(320, 700)
     assert dock.minimumSizeHint().height() <= 700
 
-    monkeypatch.setattr(_Frugal, "predict", real)
+    monkeypatch.setattr(Frugal, "predict", real)
     layer.paint((60, 95), 2)
     qtbot.waitUntil(lambda: said not in dock.tip.text, timeout=30_000)
     assert "second stroke of 'background'" in dock.tip.text

@@ -82,12 +82,12 @@ def _annotate(
     from napari_unet.annotation.objects import number_instances
     from napari_unet.cli._read import read_image, read_labels
 
-    image = read_image(image_path, args.axes)
-    annotation = read_labels(annotation_path).array
+    image = read_image(image_path, args.axes, args.level)
+    annotation = read_labels(annotation_path, _level(args, annotation_path)).array
     complete: Any = None
     if mask_path is not None:
         with naming(mask_path):
-            mask = read_labels(mask_path).array
+            mask = read_labels(mask_path, _level(args, mask_path)).array
             complete = check_complete(mask, annotation.shape)
     elif args.complete:
         complete = np.ones(annotation.shape, bool)
@@ -107,6 +107,13 @@ def _annotate(
             axes=image.axes_for(annotation.shape),
             complete=complete,
         )
+
+
+def _level(args: argparse.Namespace, path: Path) -> int:
+    """Return the level of the images, for an annotation that has levels itself."""
+    from napari_unet.cli._zarr import has_levels
+
+    return int(args.level) if has_levels(path) else 0
 
 
 def _looks_like_instances(annotation: NDArray[np.integer[Any]]) -> bool:

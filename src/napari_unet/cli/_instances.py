@@ -1,9 +1,8 @@
-"""``predict --instances``: its options, and the file with an id per object."""
+"""``predict --instances``: its options, and what it says."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli._options import count, share
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = [
     "add_instances",
     "instance_settings",
-    "objects_path",
     "say_objects",
     "split_scale",
 ]
@@ -71,13 +69,6 @@ def instance_settings(args: argparse.Namespace) -> InstanceConfig | None:
     if args.min_size is not None and args.min_size >= 2**31:
         raise ConfigError(f"--min-size {args.min_size} is more than any image has")
     return InstanceConfig(**given)
-
-
-def objects_path(labels: Path) -> Path:
-    """Return where the objects of an image go, beside its labels."""
-    return labels.with_name(
-        f"{labels.stem.removesuffix('-labels')}-objects{labels.suffix}"
-    )
 
 
 def split_scale(image: ReadImage, label_axes: str) -> Sequence[float] | None:

@@ -12,6 +12,7 @@ __all__ = [
     "add_axes",
     "add_device",
     "add_json",
+    "add_level",
     "add_objects",
     "add_progress",
     "class_name",
@@ -21,7 +22,7 @@ __all__ = [
     "share",
 ]
 
-IMAGE_FILES = ".tif .tiff .png .jpg .npy"
+IMAGE_FILES = ".tif .tiff .png .jpg .npy, zarr and OME-Zarr folders"
 OBJECTS = {"auto": None, "small": 1, "medium": 2, "large": 3}
 """Sizes of the image that the network sees, by what the objects are called."""
 
@@ -95,6 +96,17 @@ def add_axes(parser: argparse.ArgumentParser) -> None:
         "--axes",
         metavar="LETTERS",
         help="axes of the images, such as ZYX or CYX, where the files do not say them",
+    )
+
+
+def add_level(parser: argparse.ArgumentParser) -> None:
+    """Add ``--level``."""
+    parser.add_argument(
+        "--level",
+        type=count,
+        default=0,
+        metavar="N",
+        help="level of OME-Zarr images; 0 (default) is the finest",
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from napari_unet.cli._console import naming
+from napari_unet.cli._zarr import is_zarr, read_zarr
 from napari_unet.core.arrays import check_axes
 from napari_unet.errors import AnnotationError, FileError, ImageError, NapariUnetError
 
@@ -72,15 +73,20 @@ class ReadImage:
         return self.axes
 
 
-def read_image(path: str | os.PathLike[str], axes: str | None = None) -> ReadImage:
-    """Read an image; large uncompressed ones stay on disk until they are looked at.
+def read_image(
+    path: str | os.PathLike[str], axes: str | None = None, level: int = 0
+) -> ReadImage:
+    """Read an image; zarr and large TIFF and NumPy files stay on disk.
 
     Parameters
     ----------
     path
-        ``.tif``, ``.tiff``, ``.png``, ``.jpg``, ``.jpeg`` or ``.npy``.
+        ``.tif``, ``.tiff``, ``.png``, ``.jpg``, ``.jpeg`` or ``.npy``, or the folder of
+        a zarr array or an OME-Zarr image.
     axes
         One letter of TCZYX per axis, where the file says nothing or the wrong thing.
+    level
+        Of an OME-Zarr image, 0 is the finest; other files have no other.
 
     Raises
     ------
@@ -92,7 +98,7 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> ReadIma
     path = Path(path)
     kind = _check(path)
     try:
-        image = _read(path, kind)
+        image = _read(path, kind, level)
     except NapariUnetError:
         raise
     except MemoryError as error:
@@ -104,6 +110,8 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> ReadIma
             f"{path} cannot be read as {kind}; it is damaged or incomplete"
             + (f" ({detail[0][:120]})" if detail else "")
         ) from error
+    if level and kind != "Zarr":
+        raise FileError(f"{path} is no OME-Zarr image: leave out --level {level}")
     if image.array.size == 0:
         raise ImageError(f"{path} holds an empty array of shape {image.array.shape}")
     if image.array.dtype.kind not in "buif":
@@ -118,7 +126,7 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> ReadIma
     return image
 
 
-def read_labels(path: str | os.PathLike[str]) -> ReadImage:
+def read_labels(path: str | os.PathLike[str], level: int = 0) -> ReadImage:
     """Read an annotation, truth or prediction: whole numbers of 0 or more.
 
     Raises
@@ -128,9 +136,12 @@ def read_labels(path: str | os.PathLike[str]) -> ReadImage:
     AnnotationError
         If the file holds colours, fractions or negative numbers.
     """
-    image = read_image(path)
+    image = read_image(path, level=level)
     array = np.asarray(image.array)
-    if (image.axes or "").endswith("C"):
+    axes = image.axes or ""
+    if "C" in axes and array.shape[axes.index("C")] == 1:  # as many OME-Zarr labels are
+        array, axes = array.squeeze(axes.index("C")), axes.replace("C", "")
+    if axes.endswith("C"):
         raise AnnotationError(
             f"{path} holds colours (shape {array.shape}), not labels; save the numbers "
             "of the classes instead"
@@ -157,11 +168,14 @@ def _check(path: Path) -> str:
     """Return the kind of a file that is there and begins as its suffix promises."""
     kind = _KINDS.get(path.suffix.lower())
     if path.is_dir():
+        if is_zarr(path):
+            return "Zarr"
         raise FileError(f"{path} is a folder; give the files in it")
     if kind is None:
         raise FileError(
             f"{path} has the suffix '{path.suffix}'; images can be read from "
             + ", ".join(SUFFIXES)
+            + " and zarr folders"
         )
     try:
         with open(path, "rb") as file:
@@ -177,7 +191,9 @@ def _check(path: Path) -> str:
     return kind
 
 
-def _read(path: Path, kind: str) -> ReadImage:
+def _read(path: Path, kind: str, level: int) -> ReadImage:
+    if kind == "Zarr":
+        return ReadImage(path, *read_zarr(path, level))
     if kind == "TIFF":
         from napari_unet.cli._tiff import read_tiff
 

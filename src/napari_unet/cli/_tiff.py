@@ -14,12 +14,14 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
+from napari_unet.cli._lazy import LazyArray
 from napari_unet.errors import FileError, ImageError
 from napari_unet.export import unit_name
 
 __all__ = ["read_tiff"]
 
 _MAPPED_BYTES = 2**28  # above, uncompressed images stay on disk
+_LAZY_BYTES = 2**30  # above, compressed and tiled ones are decoded where they are read
 # deflate, the densest of the common ones, reaches 1032
 _MAX_RATIO = 2000
 # what tifffile decodes itself: none, deflate twice, packbits, lzma
@@ -45,7 +47,7 @@ def read_tiff(path: Path) -> tuple[Any, str | None, dict[str, float], str | None
         codec = tiff.pages[0].compression
         _check_size(path, series, codec)
         try:
-            array = _pixels(path, tiff, series)
+            array, axes = _pixels(path, tiff, series)
         except Exception as error:
             if codec not in _OWN_CODECS and not importlib.util.find_spec("imagecodecs"):
                 raise FileError(
@@ -54,7 +56,6 @@ def read_tiff(path: Path) -> tuple[Any, str | None, dict[str, float], str | None
                     "without compression"
                 ) from error
             raise
-        shape, axes = _shape_and_axes(series)
         steps, unit = _calibration(tiff)
     # a stack that was cut off is otherwise read as one with fewer planes
     if complaints:
@@ -62,14 +63,42 @@ def read_tiff(path: Path) -> tuple[Any, str | None, dict[str, float], str | None
             f"{path} cannot be read as TIFF; it is damaged or incomplete "
             f"({complaints[0][:120]})"
         )
-    return array.reshape(shape), axes, steps, unit
+    return array, axes, steps, unit
 
 
-def _pixels(path: Path, tiff: Any, series: Any) -> Any:
+def _pixels(path: Path, tiff: Any, series: Any) -> tuple[Any, str | None]:
+    """Return array and axes of a series, without unnamed axes of one page."""
+    kept, axes = _kept_axes(series)
+    shape = tuple(n for n, is_kept in zip(series.shape, kept, strict=True) if is_kept)
     if series.dataoffset is not None and series.nbytes > _MAPPED_BYTES:
         dtype = series.dtype.newbyteorder(tiff.byteorder)
-        return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
-    return series.asarray()
+        mapped = np.memmap(path, dtype, "r", series.dataoffset, series.shape)
+        return mapped.reshape(shape), axes
+    if series.nbytes > _LAZY_BYTES:
+        return _lazy(path, series, kept), axes
+    return series.asarray().reshape(shape), axes
+
+
+def _lazy(path: Path, series: Any, kept: list[bool]) -> LazyArray:
+    """Return pixels that stay on disk: tiles or strips are decoded as they are read."""
+    import zarr
+
+    end = max(
+        offset + n
+        for page in series.pages
+        if page is not None
+        for offset, n in zip(page.dataoffsets, page.databytecounts, strict=True)
+    )
+    if end > path.stat().st_size:
+        raise FileError(
+            f"{path} cannot be read as TIFF; it is damaged or incomplete (it ends "
+            "before its pixels do)"
+        )
+    # a file of its own, which stays open as long as the array is there
+    store = tifffile.imread(path, aszarr=True, series=0, level=0)
+    array = LazyArray(path, zarr.open(store, mode="r"), kept, store.close)
+    array[(slice(0, 1),) * array.ndim]  # a codec that is missing is missed now
+    return array
 
 
 def _check_size(path: Path, series: Any, codec: int) -> None:
@@ -88,18 +117,21 @@ def _check_size(path: Path, series: Any, codec: int) -> None:
         )
 
 
-def _shape_and_axes(series: Any) -> tuple[tuple[int, ...], str | None]:
-    """Return the axes under our letters, None where one has no known meaning.
+def _kept_axes(series: Any) -> tuple[list[bool], str | None]:
+    """Return which axes count, and their letters; None if one has no known meaning.
 
     An unnamed axis of one page is no axis at all.
     """
     letters = series.axes.replace("S", "C")
-    named = zip(series.shape, letters, strict=True)
-    kept = [(n, letter) for n, letter in named if n > 1 or letter in "TCZYX"]
-    axes = "".join(letter for _, letter in kept)
+    kept = [
+        n > 1 or letter in "TCZYX"
+        for n, letter in zip(series.shape, letters, strict=True)
+    ]
+    named = zip(letters, kept, strict=True)
+    axes = "".join(letter for letter, is_kept in named if is_kept)
     is_known = set(axes) <= set("TCZYX") and len(set(axes)) == len(axes)
     is_known &= {"Y", "X"} <= set(axes)
-    return tuple(n for n, _ in kept), axes if is_known else None
+    return kept, axes if is_known else None
 
 
 def _calibration(tiff: Any) -> tuple[dict[str, float], str | None]:

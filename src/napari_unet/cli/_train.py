@@ -30,6 +30,7 @@ from napari_unet.cli._options import (
     add_device,
     add_files,
     add_json,
+    add_level,
     add_objects,
     add_progress,
     class_name,
@@ -116,6 +117,7 @@ def add_parser(commands: Any) -> None:
     )
     add_objects(parser)
     add_axes(parser)
+    add_level(parser)
     add_device(parser)
     add_json(parser)
     add_progress(parser)

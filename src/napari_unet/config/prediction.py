@@ -74,3 +74,13 @@ class TilingConfig(Settings):
         description="Side of the part of a tile that is kept; the halo comes on top. "
         "Larger is faster, smaller needs less memory; 512 px suit a laptop.",
     )
+    stream_tile_px: int = Field(
+        1024,
+        ge=32,
+        le=8192,
+        multiple_of=16,
+        title="Tile of images on disk (px)",
+        description="Side of a tile where a whole image is written to OME-Zarr tile by "
+        "tile; rounded down to a multiple of the tile above. Larger wastes less on "
+        "halos, smaller needs less memory; 1024 px stay below 1.5 GB.",
+    )

@@ -78,24 +78,75 @@ class UNet(nn.Module):
         logits: Tensor = self.head(self.features(x)[0])
         return logits
 
-    def features(self, x: Tensor) -> list[Tensor]:
+    def features(
+        self, x: Tensor, kept: Sequence[tuple[slice, slice]] | None = None
+    ) -> list[Tensor]:
         """Return the decoder's maps, finest first, then the deepest one.
 
         Level ``l`` has shape (B, channels[l], *S / 2**l); when unpadded, see
         `feature_crop_px` for how much wider than the output a level is.
+
+        Parameters
+        ----------
+        x
+            Images, shape (B, C, *S).
+        kept
+            Which rows and columns of each level's map are wanted, as `kept_cells` has
+            them: the others are left out, and not computed where nothing wanted depends
+            on them. None: all, as it must be when unpadded.
         """
         skips = []
         for level, block in enumerate(self.down):
             x = block(self.pool(x) if level else x)  # (B, channels[level], *S / 2^l)
             skips.append(x)
         x = self.dropout(x)
+        if kept is not None:
+            x = _cut(x, kept[-1])
         maps = [x]
         for level in reversed(range(self.config.depth)):
             x = self.up[level](x)  # (B, channels[level], ...)
-            x = torch.cat([_crop(skips[level], x.shape[2:]), x], dim=1)
-            x = self.merge[level](x)
+            skip = skips.pop(level)
+            if kept is None:
+                x = torch.cat([_crop(skip, x.shape[2:]), x], dim=1)
+                del skip
+                x = self.merge[level](x)
+            else:
+                # with what two convolutions see around it, or the plane's border
+                wide = [
+                    _widened(part, n)
+                    for part, n in zip(kept[level], skip.shape[-2:], strict=True)
+                ]
+                origin = [2 * part.start for part in kept[level + 1]]
+                x = torch.cat([_cut(skip, wide), _cut(x, wide, origin)], dim=1)
+                del skip  # large, and all that is needed of it is in x
+                x = self.merge[level](x)
+                x = _cut(x, kept[level], [part.start for part in wide])
             maps.append(x)
         return maps[::-1]
+
+    def kept_cells(
+        self, wanted: tuple[slice, slice], size: tuple[int, int]
+    ) -> list[tuple[slice, slice]]:
+        """Return what `features` must keep of each level for some rows and columns.
+
+        Parameters
+        ----------
+        wanted
+            Rows and columns of the image (px).
+        size
+            Height and width of the image (px), on the pooling grid.
+
+        Returns
+        -------
+        list of (slice, slice)
+            Finest level first: the wanted rectangle at that level's resolution with two
+            cells around it for interpolation, and what finer levels are made from.
+        """
+        axes = [
+            _kept_of_axis(part, n, self.config.depth)
+            for part, n in zip(wanted, size, strict=True)
+        ]
+        return list(zip(*axes, strict=True))
 
     @contextmanager
     def standardised_once(self) -> Iterator[None]:
@@ -228,6 +279,35 @@ def _initialise(conv: _Standardised2d | _Standardised3d, n_out: int, ndim: int) 
     nn.init.normal_(conv.weight, std=math.sqrt(1 / conv.weight[0].numel()))
     assert conv.bias is not None
     nn.init.zeros_(conv.bias)
+
+
+def _kept_of_axis(wanted: slice, n: int, depth: int) -> list[slice]:
+    """Return what is kept along an axis of n px, level by level."""
+    kept: list[slice] = []
+    for level in range(depth + 1):
+        first, last = wanted.start >> level, -(-wanted.stop >> level)
+        part = slice(max(first - 2, 0), min(last + 2, n >> level))
+        if kept:
+            finer = _widened(kept[-1], n >> (level - 1))
+            part = slice(
+                min(part.start, finer.start // 2), max(part.stop, -(-finer.stop // 2))
+            )
+        kept.append(part)
+    return kept
+
+
+def _widened(part: slice, n: int) -> slice:
+    """Return a part of n cells with two more on each side, where there are any."""
+    return slice(max(part.start - 2, 0), min(part.stop + 2, n))
+
+
+def _cut(x: Tensor, place: Sequence[slice], origin: Sequence[int] = (0, 0)) -> Tensor:
+    """Cut rows and columns out of a map that begins at ``origin``."""
+    rows, columns = (
+        slice(part.start - first, part.stop - first)
+        for part, first in zip(place, origin, strict=True)
+    )
+    return x[..., rows, columns]
 
 
 def _crop(x: Tensor, size: Sequence[int]) -> Tensor:

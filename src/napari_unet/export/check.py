@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_unet.core.atomic import replace_file
 from napari_unet.errors import FileError
+from napari_unet.export.zarr_record import check_room, saying_what_failed
 
 __all__ = ["check_writable", "model_path"]
 
@@ -18,14 +19,20 @@ class _NotWritten(Exception):
     """Leaves the block of `replace_file` without replacing anything."""
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Find out now whether `replace_file` could write to a path, and leave it alone.
+def check_writable(path: str | os.PathLike[str], *, resume: bool = False) -> None:
+    """Find out now whether a path could be written to, and leave it alone.
 
     Raises
     ------
     FileError
-        If the folder is missing or cannot be written to.
+        If the folder is missing or cannot be written to; if the path of an OME-Zarr
+        store holds something else.
     """
+    path = Path(path)
+    if path.suffix.lower() == ".zarr":
+        with saying_what_failed(path):
+            check_room(path, resume)
+        path = path.with_name(f"{path.name}.check")
     with suppress(_NotWritten), replace_file(path):
         raise _NotWritten
 

@@ -1,4 +1,4 @@
-"""Label images to TIFF and PNG."""
+"""Label images to TIFF, PNG and OME-Zarr."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_unet.errors import FileError, ImageError
+from napari_unet.export.ome_zarr import Layout, image_label, write_zarr
 from napari_unet.export.picture import write_png
 from napari_unet.export.tiff import check_scale, write_tiff
 
@@ -31,9 +32,10 @@ def write_labels(
     """Write a label image; the suffix chooses the format.
 
     ``.tif``/``.tiff`` keep axes, pixel size, unit and class names: ImageJ's metadata
-    for labels up to 65535 (8 or 16 bit), OME-XML above and for ``.ome.tif``. ``.png``
-    holds one plane in 8 or 16 bit and no pixel size. The file appears whole or not
-    at all.
+    for labels up to 65535 (8 or 16 bit), OME-XML above and for ``.ome.tif``. ``.zarr``
+    becomes an OME-Zarr 0.5 store with levels, pixel size, unit, and colours and names
+    of the classes. ``.png`` holds one plane in 8 or 16 bit and no pixel size. The file
+    appears whole or not at all.
 
     Parameters
     ----------
@@ -48,7 +50,8 @@ def write_labels(
     unit
         Unit of the spatial axes, such as ``"micrometer"`` or ``"um"``.
     class_names
-        Names of label values, written where people read them (TIFF only).
+        Names of label values, written where people read them (not in PNG). In OME-Zarr
+        their colours too; without names the labels are taken for objects.
 
     Returns
     -------
@@ -68,6 +71,11 @@ def write_labels(
     if path.suffix.lower() == ".png":
         _write_png(path, array)
         return path
+    if path.suffix.lower() == ".zarr":
+        layout = Layout(array.shape, _file_axes(axes, array.ndim), scale, unit)
+        values = np.unique(array[array > 0]).tolist() if class_names is not None else ()
+        write_zarr(path, array, layout, image_label(values, class_names or {}))
+        return path
     _check_fits_tiff(path, array)
     write_tiff(
         path,
@@ -84,10 +92,10 @@ def write_labels(
 def check_label_suffix(path: str | os.PathLike[str]) -> None:
     """Raise `FileError` unless `write_labels` knows the format of that suffix."""
     suffix = Path(path).suffix
-    if suffix.lower() not in (".tif", ".tiff", ".png"):
+    if suffix.lower() not in (".tif", ".tiff", ".png", ".zarr"):
         raise FileError(
-            f"{path} has the suffix '{suffix}'; labels can be written to .tif, .tiff "
-            "and .png"
+            f"{path} has the suffix '{suffix}'; labels can be written to .tif, .tiff, "
+            ".png and .zarr"
         )
 
 
@@ -153,7 +161,7 @@ def _file_axes(axes: str | None, ndim: int) -> str:
             "of TZYX each"
         )
     if axes != "".join(sorted(axes, key="TZYX".index)):
-        raise ImageError(f"the axes '{axes}' must be in the order of TZYX for a TIFF")
+        raise ImageError(f"the axes '{axes}' must be in the order of TZYX")
     return axes
 
 

@@ -1,4 +1,4 @@
-"""Probabilities to TIFF."""
+"""Probabilities to TIFF and OME-Zarr."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_unet.errors import FileError, ImageError
 from napari_unet.export.labels import AXES
+from napari_unet.export.ome_zarr import Layout, write_zarr
 from napari_unet.export.tiff import check_scale, write_tiff
 
 __all__ = ["write_probabilities"]
@@ -25,15 +26,15 @@ def write_probabilities(
     unit: str | None = None,
     class_names: Sequence[str] = (),
 ) -> Path:
-    """Write class probabilities as a float32 TIFF with one channel per class.
+    """Write class probabilities, float32, with one channel per class.
 
     Parameters
     ----------
     path
-        File to write, ``.tif`` or ``.tiff``.
+        File to write, ``.tif`` or ``.tiff``, or an OME-Zarr store, ``.zarr``.
     probabilities
-        Shape (K, Y, X), (K, Z, Y, X) or (K, T, Z, Y, X), 0..1. In the file the classes
-        lie where ImageJ expects channels: CYX, ZCYX, TZCYX.
+        Shape (K, Y, X), (K, Z, Y, X) or (K, T, Z, Y, X), 0..1. In a TIFF the classes
+        lie where ImageJ expects channels: CYX, ZCYX, TZCYX; in OME-Zarr TCZYX.
     axes
         Axes behind the first one; by default YX, ZYX, TZYX.
     scale
@@ -41,7 +42,8 @@ def write_probabilities(
     unit
         Unit of the spatial axes.
     class_names
-        Names of the classes in the order of the first axis, for ImageJ's *Show Info*.
+        Names of the classes in the order of the first axis, for ImageJ's *Show Info*
+        (TIFF only).
 
     Returns
     -------
@@ -56,13 +58,18 @@ def write_probabilities(
         If the array has no such shape.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".tif", ".tiff"):
+    if path.suffix.lower() not in (".tif", ".tiff", ".zarr"):
         raise FileError(
-            f"{path} has the suffix '{path.suffix}'; probabilities are written to .tif"
+            f"{path} has the suffix '{path.suffix}'; probabilities are written to .tif "
+            "or .zarr"
         )
     array = _checked(probabilities)
     check_scale(scale, array.ndim - 1)
     axes = axes or AXES[array.ndim - 1]
+    if path.suffix.lower() == ".zarr":
+        layout = Layout(array.shape[1:], axes, scale, unit).with_classes(len(array))
+        write_zarr(path, np.moveaxis(array, 0, layout.axes.index("C")), layout, {})
+        return path
     text = "".join(f"channel {k + 1}: {name}\n" for k, name in enumerate(class_names))
     write_tiff(
         path,

@@ -13,11 +13,12 @@ from skimage.feature import multiscale_basic_features
 from napari_unet.core.source import ImageSource
 from napari_unet.inference.tiles import Tile
 
-__all__ = ["compute_filters", "count_filters"]
+__all__ = ["REACH_PX", "compute_filters", "count_filters"]
 
 _SIGMA_MAX_PX = 16.0
-# Gaussians are cut at four sigma; the Hessian then takes two differences
-_HALO_PX = 72
+REACH_PX = 72
+"""How far around a tile the filters see: Gaussians are cut at four sigma, and the
+Hessian then takes two differences."""
 
 
 def count_filters(n_channels: int) -> int:
@@ -32,8 +33,8 @@ def compute_filters(source: ImageSource, plane: int, tile: Tile) -> NDArray[np.f
     Computed with as much context as the filters reach: tiles join without seams.
     """
     height, width = source.stack.plane_shape
-    y0, y1 = max(tile.y0 - _HALO_PX, 0), min(tile.y1 + _HALO_PX, height)
-    x0, x1 = max(tile.x0 - _HALO_PX, 0), min(tile.x1 + _HALO_PX, width)
+    y0, y1 = max(tile.y0 - REACH_PX, 0), min(tile.y1 + REACH_PX, height)
+    x0, x1 = max(tile.x0 - REACH_PX, 0), min(tile.x1 + REACH_PX, width)
     # differences need two pixels an axis: a 1-pixel axis is mirrored
     y1, x1 = max(y1, y0 + 2), max(x1, x0 + 2)
     pixels = source.read(plane, y0, y1, x0, x1)

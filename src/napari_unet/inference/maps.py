@@ -21,7 +21,7 @@ from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.inference.tiles import Tile
 
-__all__ = ["TileMaps", "compute_maps"]
+__all__ = ["TileMaps", "compute_maps", "reach_px"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +138,13 @@ def compute_maps(
             if window.scale > 1:
                 part = F.avg_pool2d(part, window.scale)
             batch = part.contiguous(memory_format=torch.channels_last)
-            for level, level_map in enumerate(unet.features(batch)[:n_levels]):
+            kept = window.kept(unet)
+            for level, level_map in enumerate(unet.features(batch, kept)[:n_levels]):
                 cell = 2**level * window.scale
                 corner = window.corner(unet, level)
+                if kept is not None:
+                    y, x = (part.start * cell for part in kept[level])
+                    corner = corner[0] - y, corner[1] - x
                 cut, corner = _trim(level_map[0].float(), cell, corner, tile.shape)
                 maps.append(cut)
                 cells.append(cell)
@@ -149,6 +153,14 @@ def compute_maps(
     height, width = tile.shape
     image = pixels[:, top : top + height, left : left + width].contiguous()
     return TileMaps(tile, tuple(maps), tuple(cells), tuple(corners), image)
+
+
+def reach_px(unet: UNet, n_scales: int) -> int:
+    """Return how far around a tile `compute_maps` reads at most (px)."""
+    n_in, n_out = unet.valid_input_px(unet.grid_px)
+    halo = unet.halo_px if unet.is_padded else (n_in - n_out) // 2 + n_out
+    # to the pooling grid, and a pixel for interpolation
+    return (halo + 2 * unet.grid_px) << (n_scales - 1)
 
 
 @dataclass(frozen=True)
@@ -190,6 +202,23 @@ class _Window:
             slice(self.low[0] - y0, self.high[0] - y0),
             slice(self.low[1] - x0, self.high[1] - x0),
         )
+
+    def kept(self, unet: UNet) -> list[tuple[slice, slice]] | None:
+        """Return the cells of each level that the tile needs; None when unpadded."""
+        if not unet.is_padded:
+            return None
+        local = [
+            slice((start - low) // self.scale, -(-(stop - low) // self.scale))
+            for start, stop, low in (
+                (self.tile.y0, self.tile.y1, self.low[0]),
+                (self.tile.x0, self.tile.x1, self.low[1]),
+            )
+        ]
+        height, width = (
+            (high - low) // self.scale
+            for low, high in zip(self.low, self.high, strict=True)
+        )
+        return unet.kept_cells((local[0], local[1]), (height, width))
 
     def corner(self, unet: UNet, level: int) -> tuple[int, int]:
         """Return the distance from a map's first pixel to the tile's corner (px)."""
@@ -234,7 +263,9 @@ def _trim(
         last = min(-(-(start + size) // cell) + 2, n)
         bounds.append(slice(first, last))
         corners.append(start - first * cell)
-    cut = feature_map[:, bounds[0], bounds[1]].contiguous()
+    cut = feature_map[None, :, bounds[0], bounds[1]]
+    # as the network has it: to turn it round takes as long as a convolution
+    cut = cut.contiguous(memory_format=torch.channels_last)[0]
     return cut, (corners[0], corners[1])
 
 

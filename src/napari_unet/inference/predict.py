@@ -3,53 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.device import free_memory, out_of_memory_errors
 from napari_unet.core.source import ImageSource
-from napari_unet.errors import OutOfMemoryError
 from napari_unet.inference.prediction import Prediction, merge_border
+from napari_unet.inference.predictor import Frugal, Predictor
 from napari_unet.inference.tiles import Tile, plan_tiles
-from napari_unet.jobs import CancelToken, JobEvent, Notice, Progress, TilePredicted
+from napari_unet.jobs import CancelToken, JobEvent, Progress, TilePredicted
 
-__all__ = ["Predictor", "Store", "predict_planes"]
+__all__ = ["Store", "as_shown", "predict_planes", "tile_event"]
 
-_SMALLEST_TILE_PX = 64
 Floats = NDArray[np.float32]
 Store = Callable[[int, Tile, Prediction], None]
 """Takes plane, tile and prediction (h, w) of each tile."""
-
-
-class Predictor(Protocol):
-    """Anything that gives class probabilities for a tile."""
-
-    @property
-    def name(self) -> str:
-        """The candidate's name."""
-        ...
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """Class values, in the order of the probabilities."""
-        ...
-
-    @property
-    def generation(self) -> int:
-        """Number of the model that it is part of."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        ...
-
-    def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
-        """Return shape (K, h, w), classes in the order of ``values``."""
-        ...
 
 
 def predict_planes(
@@ -101,25 +70,34 @@ def predict_planes(
     """
     tiles = plan_tiles(source.stack.plane_shape, tile_px, region)
     total, done = len(planes) * len(tiles), 0
-    frugal = _Frugal(predictor, source)
+    frugal = Frugal(predictor)
     for plane in planes:
         for tile in tiles:
             if token is not None and token.cancelled:
                 return False
-            probabilities = frugal.predict(plane, tile)
+            probabilities = frugal.predict(source, plane, tile)
             yield from frugal.take_notices()
-            found = Prediction(predictor.values, probabilities)
-            if of_objects:
-                found = merge_border(probabilities, predictor.values)
+            found = as_shown(predictor, probabilities, of_objects)
             if store is not None:
                 store(plane, tile, found)
             done += 1
-            yield _event(predictor, source, plane, tile, found.labels, done == total)
+            yield tile_event(
+                predictor, source, plane, tile, found.labels, done == total
+            )
             yield Progress(done, total, "predict")
     return True
 
 
-def _event(
+def as_shown(
+    predictor: Predictor, probabilities: Floats, of_objects: bool
+) -> Prediction:
+    """Return what users see of a tile's probabilities (K, h, w)."""
+    if of_objects:
+        return merge_border(probabilities, predictor.values)
+    return Prediction(predictor.values, probabilities)
+
+
+def tile_event(
     predictor: Predictor,
     source: ImageSource,
     plane: int,
@@ -138,50 +116,3 @@ def _event(
         generation=predictor.generation,
         is_last=is_last,
     )
-
-
-class _Frugal:
-    """Predicts tiles; where memory runs out, in quarters: the same numbers."""
-
-    def __init__(self, predictor: Predictor, source: ImageSource) -> None:
-        self._predictor, self._source = predictor, source
-        self._max_px: int | None = None  # side that is known to fit, or may
-        self._notices: list[Notice] = []
-
-    def take_notices(self) -> list[Notice]:
-        """Return what the user should read since the last call."""
-        notices, self._notices = self._notices, []
-        return notices
-
-    def predict(self, plane: int, tile: Tile) -> Floats:
-        """Return probabilities of a tile, shape (K, h, w)."""
-        if self._max_px is None or max(tile.shape) <= self._max_px:
-            try:
-                return self._predictor.probabilities(self._source, plane, tile)
-            except out_of_memory_errors as error:
-                self._shrink(max(tile.shape), error)
-            free_memory(self._predictor.device)
-        assert self._max_px is not None
-        shape = (len(self._predictor.values), *tile.shape)
-        result: Floats = np.empty(shape, np.float32)
-        for part in plan_tiles(tile.shape, self._max_px):
-            y0, y1 = tile.y0 + part.y0, tile.y0 + part.y1
-            x0, x1 = tile.x0 + part.x0, tile.x0 + part.x1
-            result[:, part.y0 : part.y1, part.x0 : part.x1] = self.predict(
-                plane, Tile(y0, y1, x0, x1)
-            )
-        return result
-
-    def _shrink(self, side: int, error: Exception) -> None:
-        """Note that a tile of this side does not fit."""
-        if isinstance(error, OutOfMemoryError):
-            raise error
-        if side <= _SMALLEST_TILE_PX:
-            raise OutOfMemoryError(
-                f"memory ran out on a tile of {side} px: close other programs or "
-                "images, or choose fewer base channels"
-            ) from error
-        # halves stay on the network's pooling grid (at most 64 px)
-        self._max_px = max(side // 2 // 64 * 64, _SMALLEST_TILE_PX)
-        text = f"Memory ran out: went on with tiles of {self._max_px} px."
-        self._notices.append(Notice(text, "warning"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -16,8 +16,8 @@ from napari_unet.core.head import HeadPrior, RidgeHead
 from napari_unet.core.source import ImageSource
 from napari_unet.core.start import to_bundled_channels
 from napari_unet.core.unet import UNet
-from napari_unet.inference.filters import compute_filters
-from napari_unet.inference.maps import TileMaps, compute_maps
+from napari_unet.inference.filters import REACH_PX, compute_filters
+from napari_unet.inference.maps import TileMaps, compute_maps, reach_px
 from napari_unet.inference.tiles import Tile
 from napari_unet.learning.forest import Forest
 
@@ -168,6 +168,15 @@ class RidgeCandidate:
         """Where it computes."""
         return self.network.device
 
+    @property
+    def reach_px(self) -> int:
+        """How far around a tile it reads (px)."""
+        return reach_px(self.network.unet, self.network.n_scales)
+
+    def without_cache(self) -> RidgeCandidate:
+        """Return the same, which keeps no features: for tiles that are seen once."""
+        return replace(self, cache=FeatureCache(0))
+
     def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
         """Return shape (K, h, w)."""
         maps = self.cache.maps(self.network, source, plane, tile)
@@ -189,6 +198,15 @@ class ForestCandidate:
     def device(self) -> torch.device:
         """Where it computes."""
         return torch.device("cpu")
+
+    @property
+    def reach_px(self) -> int:
+        """How far around a tile it reads (px)."""
+        return REACH_PX
+
+    def without_cache(self) -> ForestCandidate:
+        """Return the same, which keeps no features: for tiles that are seen once."""
+        return replace(self, cache=FeatureCache(0))
 
     def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
         """Return shape (K, h, w)."""
@@ -221,6 +239,16 @@ class Blend:
     def device(self) -> torch.device:
         """Where the network computes."""
         return self.network.device
+
+    @property
+    def reach_px(self) -> int:
+        """How far around a tile it reads (px)."""
+        return max(self.network.reach_px, self.forest.reach_px)
+
+    def without_cache(self) -> Blend:
+        """Return the same, which keeps no features: for tiles that are seen once."""
+        network, forest = self.network.without_cache(), self.forest.without_cache()
+        return replace(self, network=network, forest=forest)
 
     def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
         """Return shape (K, h, w)."""

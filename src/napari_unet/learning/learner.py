@@ -19,6 +19,7 @@ from napari_unet.errors import ConfigError
 from napari_unet.inference.instances import Instances, checked_sampling
 from napari_unet.inference.predict import Store
 from napari_unet.inference.prediction import Prediction
+from napari_unet.inference.stream import OpenStore
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, JobEvent, finish
 from napari_unet.learning.collapse import CollapseWatch
@@ -34,6 +35,7 @@ from napari_unet.learning.prediction import (
 )
 from napari_unet.learning.state import State
 from napari_unet.learning.status import LearnerStatus, status_of
+from napari_unet.learning.streaming import stream_image
 
 __all__ = ["Learner", "LearnerStatus"]
 
@@ -408,6 +410,28 @@ class Learner:
         source = self._images.find(image, key, axes, model.n_channels)
         done = yield from predict_tiles(
             self._state, self._collapse, source, index, region, token, store
+        )
+        return done
+
+    def stream_job(
+        self,
+        image: Any,
+        open_store: OpenStore,
+        *,
+        key: str | None = None,
+        axes: str | None = None,
+        token: CancelToken | None = None,
+    ) -> Generator[JobEvent, None, bool]:
+        """Predict as a job, straight into a store: for images larger than memory.
+
+        ``open_store`` gets a `napari_unet.inference.stream.StreamPlan` and returns
+        where the tiles go, such as `napari_unet.export.open_store` makes it; what is in
+        it already is left out. The events are those of `predict_job`. Returns whether
+        all is done: False when cancelled.
+        """
+        source = yield from self._source_to_predict(image, key, axes)
+        done = yield from stream_image(
+            self._state, self._collapse, source, open_store, token
         )
         return done
 

@@ -7,7 +7,7 @@ from itertools import count
 
 from napari_unet.core.head import RidgeHead
 from napari_unet.errors import ConfigError
-from napari_unet.inference.predict import Predictor
+from napari_unet.inference.predictor import Predictor
 from napari_unet.learning.candidates import (
     Blend,
     FeatureCache,

@@ -13,8 +13,9 @@ from napari_unet.config import InstanceConfig
 from napari_unet.core.device import naming_what_ran_out
 from napari_unet.core.source import ImageSource
 from napari_unet.inference.instances import Instances, split_job
-from napari_unet.inference.predict import Predictor, Store, predict_planes
+from napari_unet.inference.predict import Store, predict_planes
 from napari_unet.inference.prediction import Prediction, label_dtype
+from napari_unet.inference.predictor import Predictor
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, JobEvent, finish
 from napari_unet.learning.collapse import CollapseWatch, tiles_to_check

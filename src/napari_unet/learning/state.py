@@ -165,6 +165,14 @@ class State:
         grid: int = 2**self.config.depth
         return max(self._max_tile_px // grid, 1) * grid
 
+    @property
+    def stream_tile_px(self) -> int:
+        """Side of a tile (px) of an image that goes to disk, kept in no cache."""
+        tiling = self.config.tiling
+        if self._max_tile_px < tiling.tile_px:  # memory has run out before
+            return self.tile_px
+        return max(tiling.stream_tile_px // self.tile_px, 1) * self.tile_px
+
     def within_memory(self, work: Callable[[], T]) -> T:
         """Do some work; where memory runs out, with an empty cache and half the tiles.
 

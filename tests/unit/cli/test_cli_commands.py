@@ -12,7 +12,7 @@ from napari_unet.annotation.simulate import simulate_strokes
 from napari_unet.cli._evaluate import mean_scores
 from napari_unet.core.checkpoint import save_tensors
 from napari_unet.core.metrics import evaluate
-from napari_unet.inference.predict import _Frugal
+from napari_unet.inference.predictor import Frugal
 from napari_unet.learning import load
 
 
@@ -284,10 +284,10 @@ def test_info_describes_the_weights_of_this_version(cli):
 def test_train_says_when_everything_becomes_one_class(
     cli, folder, tmp_path, monkeypatch
 ):
-    def all_of_the_first(self, plane, tile):
+    def all_of_the_first(self, source, plane, tile):
         return np.stack([np.ones(tile.shape), np.zeros(tile.shape)])
 
-    monkeypatch.setattr(_Frugal, "predict", all_of_the_first)
+    monkeypatch.setattr(Frugal, "predict", all_of_the_first)
     options = ("--out", tmp_path / "m", "--config", folder / "small.json")
     classes = ("--classes", "1=ground", "2=right")
     result = train(cli, folder, *options, "--steps", 0, *classes)

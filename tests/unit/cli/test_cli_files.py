@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from napari_unet.cli._files import find_twice, refuse_overwriting
-from napari_unet.cli._predict import output_paths
+from napari_unet.cli._outputs import plan_outputs
 from napari_unet.errors import ConfigError, FileError
 
 TRAIN = "train --image image.png --annotation strokes.png --steps 0 --config small.json"
@@ -78,9 +78,9 @@ def test_an_image_under_two_names_counts_as_twice(cli, here, again):
 def test_probabilities_keep_off_the_inputs_only_where_they_are_written(here):
     images = [here / "o" / "a-probabilities.tif", here / "a.tif"]
     model = here / "model.safetensors"
-    assert len(output_paths(images, "o", model)) == 2
+    assert len(plan_outputs(images, "o", model)) == 2
     with pytest.raises(FileError, match="would overwrite an input"):
-        output_paths(images, "o", model, with_probabilities=True)
+        plan_outputs(images, "o", model, with_probabilities=True)
 
 
 @pytest.mark.skipif(not hasattr(os, "link"), reason="no hard links here")

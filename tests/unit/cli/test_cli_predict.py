@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet.cli._predict import output_paths
+from napari_unet.cli._outputs import plan_outputs
 from napari_unet.errors import ConfigError, FileError
 from napari_unet.export import write_labels
 from napari_unet.learning import load
@@ -16,10 +16,18 @@ from napari_unet.learning import load
 A, B, MODEL = Path("in/a.tif"), Path("in/b.ome.tif"), Path("m")
 
 
+def output_paths(*args, **options):
+    return [outputs.labels for outputs in plan_outputs(*args, **options)]
+
+
 def test_where_labels_go(tmp_path):
     assert output_paths([A], "o.png", MODEL) == [Path("o.png")]
     assert output_paths([A], "o", MODEL) == [Path("o/a-labels.tif")]
     assert output_paths([A], "v1.2/", MODEL) == [Path("v1.2/a-labels.tif")]
+    assert output_paths([A], "o.zarr/", MODEL) == [Path("o.zarr")]
+    assert output_paths([A], "o", MODEL, folder_format="zarr") == [
+        Path("o/a-labels.zarr")
+    ]
     (tmp_path / "o.tif").mkdir()
     folder = tmp_path / "o.tif"
     assert output_paths([A], str(folder), MODEL) == [folder / "a-labels.tif"]

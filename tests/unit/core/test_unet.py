@@ -169,3 +169,37 @@ def test_nothing_beyond_the_halo_has_influence(depth):
 def test_grey_images_and_many_channels_and_classes():
     unet = _unet(in_channels=7, n_classes=11)
     assert unet(torch.zeros(1, 7, 8, 8)).shape == (1, 11, 8, 8)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        (slice(32, 48), slice(16, 40)),
+        (slice(0, 5), slice(90, 96)),
+        (slice(0, 80), slice(0, 96)),
+    ],
+)
+def test_what_is_kept_of_the_maps_is_the_same(ndim, wanted):
+    torch.manual_seed(0)
+    unet = UNet(UNetConfig(ndim=ndim, base_channels=4, depth=3)).eval()
+    x = torch.randn(1, 1, *[5] * (ndim - 2), 80, 96)
+    kept = unet.kept_cells(wanted, (80, 96))
+    n_computed = []
+    for merge in unet.merge:
+        merge.register_forward_hook(lambda *a: n_computed.append(a[2].numel()))
+    with torch.inference_mode():
+        whole = unet.features(x)
+        n_whole = sum(n_computed)
+        n_computed.clear()
+        parts = unet.features(x, kept)
+    for level, (part, expected, place) in enumerate(
+        zip(parts, whole, kept, strict=True)
+    ):
+        torch.testing.assert_close(part, expected[..., *place])
+        # the wanted cells and two around them, as far as there are any
+        for own, axis, n in zip(place, wanted, (80, 96), strict=True):
+            assert own.start <= max((axis.start >> level) - 2, 0)
+            assert own.stop >= min(-(-axis.stop >> level) + 2, n >> level)
+    is_whole = wanted == (slice(0, 80), slice(0, 96))
+    assert (sum(n_computed) == n_whole) == is_whole

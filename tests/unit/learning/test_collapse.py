@@ -8,7 +8,7 @@ import pytest
 from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.source import ImageSource
-from napari_unet.inference.predict import _Frugal
+from napari_unet.inference.predictor import Frugal
 from napari_unet.jobs import (
     CancelToken,
     Progress,
@@ -210,16 +210,16 @@ def test_the_tiles_to_check_hold_every_class():
 @pytest.fixture
 def collapse(monkeypatch):
     """Let every prediction be of the first class; ``mend()`` ends it."""
-    real = _Frugal.predict
+    real = Frugal.predict
 
-    def fail(self, plane, tile):
-        probabilities = real(self, plane, tile)
+    def fail(self, source, plane, tile):
+        probabilities = real(self, source, plane, tile)
         probabilities[0] = 2
         return probabilities
 
     def begin():
-        monkeypatch.setattr(_Frugal, "predict", fail)
-        return lambda: monkeypatch.setattr(_Frugal, "predict", real)
+        monkeypatch.setattr(Frugal, "predict", fail)
+        return lambda: monkeypatch.setattr(Frugal, "predict", real)
 
     return begin
 

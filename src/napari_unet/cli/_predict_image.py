@@ -1,0 +1,217 @@
+"""One image of ``predict``: labels in memory, or tile by tile into OME-Zarr."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.cli._console import complain, progress_bar
+from napari_unet.cli._instances import split_scale
+from napari_unet.errors import ImageError
+from napari_unet.jobs import Notice, Progress
+
+if TYPE_CHECKING:
+    from napari_unet.cli._outputs import Outputs
+    from napari_unet.cli._read import ReadImage
+    from napari_unet.config import InstanceConfig
+    from napari_unet.jobs import CancelToken, JobEvent
+    from napari_unet.learning import Learner
+
+__all__ = ["predict_image"]
+
+# what cutting takes: distances, evidence, seeds, basins, ids, and copies of some
+_CUTTING_BYTES_PER_PX = 64
+
+
+def predict_image(
+    args: argparse.Namespace,
+    learner: Learner,
+    image_path: Path,
+    outs: Outputs,
+    settings: InstanceConfig | None,
+    title: str,
+    token: CancelToken,
+) -> dict[str, Any]:
+    """Predict one image, write its files, and return what was done."""
+    from napari_unet.cli._read import read_image
+    from napari_unet.export import check_writable
+
+    started = time.monotonic()
+    result: dict[str, Any] = {"image": image_path, "labels": outs.labels}
+    is_streamed = outs.is_zarr and settings is None
+    if args.resume and not is_streamed and outs.are_there:
+        return {**result, "was_there": True}
+    image = read_image(image_path, args.axes, args.level)
+    for path in outs.paths:
+        check_writable(path, resume=args.resume)
+    if is_streamed:
+        result |= _stream(args, learner, image, outs, title, token)
+    else:
+        result |= _predict(args, learner, image, outs, settings, title, token)
+    return {**result, "seconds": time.monotonic() - started}
+
+
+def _stream(
+    args: argparse.Namespace,
+    learner: Learner,
+    image: ReadImage,
+    outs: Outputs,
+    title: str,
+    token: CancelToken,
+) -> dict[str, Any]:
+    """Predict into OME-Zarr, tile by tile."""
+    from napari_unet.export import is_complete, open_store
+    from napari_unet.inference.stream import StreamPlan, TileStore
+
+    shape: tuple[int, ...] = ()
+    was_there = args.resume and is_complete(outs.labels)
+
+    def open_it(plan: StreamPlan) -> TileStore:
+        nonlocal shape
+        shape = plan.shape
+        return open_store(
+            outs.labels,
+            plan,
+            scale=image.scale(plan.axes),
+            unit=image.unit,
+            class_names=learner.class_names,
+            with_probabilities=args.probabilities,
+            resume=args.resume,
+        )
+
+    key = str(image.path)
+    job = learner.stream_job(
+        image.array, open_it, key=key, axes=image.axes, token=token
+    )
+    try:
+        _run_job(args, job, title, token)
+    except KeyboardInterrupt:
+        if shape and not is_complete(outs.labels):
+            complain(f"{outs.labels} is unfinished: add --resume to go on with it")
+        raise
+    finally:
+        learner.forget(key)
+    result: dict[str, Any] = {"shape": shape, "was_there": was_there}
+    if outs.probabilities is not None:
+        result["probabilities"] = outs.probabilities
+    return result
+
+
+def _predict(
+    args: argparse.Namespace,
+    learner: Learner,
+    image: ReadImage,
+    outs: Outputs,
+    settings: InstanceConfig | None,
+    title: str,
+    token: CancelToken,
+) -> dict[str, Any]:
+    """Predict in memory: all of the image at once."""
+    import numpy as np
+
+    from napari_unet.export import write_labels, write_probabilities
+
+    in_full = args.probabilities or settings is not None
+    _check_fits(image, learner, in_full, settings is not None)
+    make = learner.predict_maps_job if in_full else learner.predict_job
+    found = _run_job(
+        args, make(image.array, axes=image.axes, token=token), title, token
+    )
+    labels = found.labels if in_full else found
+    axes = (image.axes or "").replace("C", "")
+    axes = axes if len(axes) == labels.ndim else "TZYX"[-labels.ndim :]
+    place: dict[str, Any] = {
+        "axes": axes,
+        "scale": image.scale(axes),
+        "unit": image.unit,
+    }
+    write_labels(outs.labels, labels, class_names=learner.class_names, **place)
+    result: dict[str, Any] = {}
+    if outs.probabilities is not None:
+        names = [learner.class_names.get(v, f"class {v}") for v in found.values]
+        result["probabilities"] = write_probabilities(
+            outs.probabilities, found.probabilities, class_names=names, **place
+        )
+    if outs.objects is not None:
+        assert settings is not None
+        from napari_unet.inference.instances import split_job
+
+        settings = settings.sized(learner.smallest_object_px)
+        cutting = split_job(
+            labels,
+            found.probabilities,
+            border=found.border,
+            axes=axes,
+            scale=split_scale(image, axes),
+            settings=settings,
+            token=token,
+        )
+        instances = _run_job(args, cutting, title, token)
+        result["objects"] = write_labels(outs.objects, instances.labels, **place)
+        result["n_objects"] = instances.n_per_class
+        result["min_size_px"] = settings.min_size_px
+    values, n_px = np.unique(labels, return_counts=True)
+    n_each = dict(zip(values.tolist(), n_px.tolist(), strict=True))
+    return {**result, "shape": labels.shape, "n_px": n_each}
+
+
+def _check_fits(
+    image: ReadImage, learner: Learner, in_full: bool, is_cut: bool
+) -> None:
+    """Refuse an image whose results cannot fit into the memory.
+
+    Raises
+    ------
+    ImageError
+        Naming how much it would take, and how else it can be done.
+    """
+    from napari_unet.core.memory import total_memory_bytes
+
+    total = total_memory_bytes()
+    if total is None:
+        return
+    per_px = 2 + (4 * (len(learner.class_values) + 1) if in_full else 0)
+    per_px += _CUTTING_BYTES_PER_PX if is_cut else 0
+    n_px = image.array.size // (learner.n_channels or 1)
+    if n_px * per_px <= total:
+        return
+    advice = (
+        "leave out --instances, or cut the labels of parts of the image"
+        if is_cut
+        else "write OME-Zarr, which goes to disk tile by tile: --out NAME.zarr, or "
+        "--format zarr for a folder"
+    )
+    raise ImageError(
+        f"the results of an image of {n_px / 1e6:,.0f} million pixels take about "
+        f"{n_px * per_px / 2**30:,.0f} GB of memory, and the {total / 2**30:,.0f} GB "
+        f"here are enough for {total / per_px / 1e6:,.0f} million; {advice}"
+    )
+
+
+def _run_job(
+    args: argparse.Namespace,
+    job: Generator[JobEvent, None, Any],
+    title: str,
+    token: CancelToken,
+) -> Any:
+    """Run a job that the viewer runs too, and return its result."""
+    with progress_bar(args, None, "tile") as bar:
+        bar.set_description_str(title)
+        while True:
+            try:
+                event = next(job)
+            except StopIteration as stop:
+                # half an image must not pass for a whole one
+                if token.cancelled:
+                    raise KeyboardInterrupt from None
+                return stop.value
+            if isinstance(event, Progress):
+                bar.total = event.total
+                bar.update(event.done - bar.n)
+                bar.refresh()
+            elif isinstance(event, Notice):
+                bar.clear()
+                complain(event.message)

@@ -1,0 +1,110 @@
+"""What a store of ours says about its making, and what may be done with it."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from napari_unet.core.atomic import file_error
+from napari_unet.errors import FileError
+
+__all__ = [
+    "OURS",
+    "check_room",
+    "check_same",
+    "is_complete",
+    "make_room",
+    "probabilities_path",
+    "read_record",
+    "saying_what_failed",
+]
+
+OURS = "napari-unet"
+"""The attribute by which our own stores are known."""
+
+
+def probabilities_path(path: Path) -> Path:
+    """Return where the probabilities of labels go."""
+    return path.with_name(f"{path.stem.removesuffix('-labels')}-probabilities.zarr")
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return what a store says about its making; None where there is none of ours."""
+    import zarr
+
+    if not (path / "zarr.json").is_file():
+        return None
+    try:
+        record = zarr.open_group(path, mode="r").attrs.get(OURS)
+    except Exception:  # an array, or damaged: whatever it is, it is not ours
+        return None
+    return record if isinstance(record, dict) and "tile_px" in record else None
+
+
+def is_complete(path: Path) -> bool:
+    """Whether the path holds a store of ours with every tile in it."""
+    record = read_record(path)
+    return record is not None and record.get("is_complete") is True
+
+
+def check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise `FileError` where a store was begun with something else."""
+    for what, value in new.items():
+        if old.get(what) != value:
+            begun = f"{old.get(what)} probabilities"
+            if what != "probabilities":
+                begun = f"another {what}"
+            raise FileError(
+                f"{path} was begun with {begun}, and cannot be gone on with; remove "
+                "that folder, or choose another --out"
+            )
+
+
+def check_room(path: Path, resume: bool = False) -> None:
+    """Refuse a path that a store must not take.
+
+    Raises
+    ------
+    FileError
+        If it holds anything but a store of ours, or, unless ``resume``, one that is
+        unfinished.
+    OSError
+        If its folder is missing.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+    if not path.exists():
+        return
+    record = read_record(path)
+    if record is None:
+        raise FileError(
+            f"{path} is there, and was not written by this program; choose another "
+            "--out, or remove it"
+        )
+    if not (resume or record.get("is_complete")):
+        raise FileError(
+            f"{path} holds a prediction that was stopped before its end; add --resume "
+            "to go on with it, or remove that folder"
+        )
+
+
+def make_room(path: Path, resume: bool = False) -> None:
+    """Remove a store of ours, where there is one that `check_room` lets go."""
+    check_room(path, resume)
+    if path.exists():
+        shutil.rmtree(path)
+
+
+@contextmanager
+def saying_what_failed(path: Path) -> Iterator[None]:
+    """Turn what the disk complains about into one sentence."""
+    try:
+        yield
+    except FileError:
+        raise
+    except OSError as error:
+        raise file_error(error, path) from error

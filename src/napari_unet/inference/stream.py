@@ -1,0 +1,233 @@
+"""Prediction straight into a store: reading, computing and writing at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.source import ImageSource
+from napari_unet.inference.predict import as_shown, tile_event
+from napari_unet.inference.prediction import Prediction
+from napari_unet.inference.predictor import Frugal, Predictor
+from napari_unet.inference.tiles import Tile, plan_tiles
+from napari_unet.jobs import CancelToken, JobEvent, Notice, Progress
+
+__all__ = ["OpenStore", "StreamPlan", "TileStore", "stream_planes"]
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """What a store must know before the first tile comes.
+
+    Attributes
+    ----------
+    shape, axes
+        Of the labels: the image's without channels, one letter per axis.
+    tile_px
+        Side of a tile (px). Blocks that a store writes at once should be as large.
+    values
+        The classes' values, in the order of the probabilities.
+    made_by
+        Fingerprints of the model and the image: a store that was begun with others
+        must not be gone on with.
+    """
+
+    shape: tuple[int, ...]
+    axes: str
+    tile_px: int
+    values: tuple[int, ...]
+    made_by: Mapping[str, str]
+
+
+class TileStore(Protocol):
+    """Where tiles go. One thread at a time calls it, not always the same."""
+
+    @property
+    def tile_px(self) -> int:
+        """Side of its tiles (px): the plan's, or that of the run it goes on from."""
+        ...
+
+    def is_done(self, index: tuple[int, ...], tile: Tile) -> bool:
+        """Whether a tile of the plane at this leading index is in it already."""
+        ...
+
+    def write(self, index: tuple[int, ...], tile: Tile, found: Prediction) -> None:
+        """Keep a tile (h, w), and that it is done."""
+        ...
+
+    def finish(self) -> Iterator[tuple[int, int]]:
+        """Do what remains when every tile is there; yields (done, total) parts."""
+        ...
+
+
+OpenStore = Callable[[StreamPlan], TileStore]
+
+
+def stream_planes(
+    predictor: Predictor,
+    source: ImageSource,
+    store: TileStore,
+    *,
+    token: CancelToken | None = None,
+    of_objects: bool = False,
+) -> Generator[JobEvent, None, bool]:
+    """Predict a whole image into a store; memory is bounded by the tile.
+
+    One thread reads the next tile while another writes the last one; the predictor
+    stays on the job's own thread. Both are joined on every way out. Tiles that are in
+    the store already are left out, so that a job which was cancelled, or killed, goes
+    on where it was.
+
+    Parameters
+    ----------
+    predictor
+        The candidate to use.
+    source
+        The image.
+    store
+        Takes the tiles, plane after plane, in rows.
+    token
+        Asked before each tile.
+    of_objects
+        As in `predict_planes`.
+
+    Yields
+    ------
+    TilePredicted, Progress, Notice
+
+    Returns
+    -------
+    bool
+        Whether all is done; False when cancelled.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If even a tile of 64 px does not fit.
+    FileError
+        If the store cannot be written to, a tile later at the latest.
+    """
+    stack = source.stack
+    tiles = sorted(plan_tiles(stack.plane_shape, store.tile_px))
+    total = stack.n_planes * len(tiles)
+    todo = [
+        (plane, tile)
+        for plane in range(stack.n_planes)
+        for tile in tiles
+        if not store.is_done(stack.index(plane), tile)
+    ]
+    done = total - len(todo)
+    if done:
+        yield Notice(f"{done:,} of {total:,} tiles were there already.")
+    frugal = Frugal(predictor)
+    with _Threads(source, predictor.reach_px, store, todo) as threads:
+        for plane, tile in todo:
+            if token is not None and token.cancelled:
+                return False
+            probabilities = frugal.predict(threads.read(), plane, tile)
+            yield from frugal.take_notices()
+            found = as_shown(predictor, probabilities, of_objects)
+            threads.write(stack.index(plane), tile, found)
+            done += 1
+            yield tile_event(
+                predictor, source, plane, tile, found.labels, done == total
+            )
+            yield Progress(done, total, "predict")
+        threads.flush()
+    for n_parts, n_all in store.finish():
+        yield Progress(n_parts, n_all, "pyramid")
+        if token is not None and token.cancelled and n_parts < n_all:
+            return False
+    return True
+
+
+class _Threads:
+    """One thread that reads a tile ahead, and one that writes a tile behind."""
+
+    def __init__(
+        self,
+        source: ImageSource,
+        reach_px: int,
+        store: TileStore,
+        todo: Sequence[tuple[int, Tile]],
+    ) -> None:
+        self._source, self._reach_px, self._store = source, reach_px, store
+        self._todo = iter(todo)
+        self._reader = ThreadPoolExecutor(1, "napari-unet-read")
+        self._writer = ThreadPoolExecutor(1, "napari-unet-write")
+        self._ahead: Future[ImageSource] | None = None
+        self._behind: Future[None] | None = None
+
+    def __enter__(self) -> _Threads:
+        self._read_ahead()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # a tile whose writing has begun is written to its end, and counts as done
+        self._reader.shutdown(cancel_futures=True)
+        self._writer.shutdown()
+
+    def read(self) -> ImageSource:
+        """Return a source that has the next tile's surroundings at hand."""
+        assert self._ahead is not None
+        held = self._ahead.result()
+        self._read_ahead()
+        return held
+
+    def _read_ahead(self) -> None:
+        following = next(self._todo, None)
+        if following is not None:
+            self._ahead = self._reader.submit(
+                _Held.around, self._source, *following, self._reach_px
+            )
+
+    def write(self, index: tuple[int, ...], tile: Tile, found: Prediction) -> None:
+        """Let a tile be written; wait for, and raise what failed of, the one before."""
+        self.flush()
+        self._behind = self._writer.submit(self._store.write, index, tile, found)
+
+    def flush(self) -> None:
+        """Wait until everything is written."""
+        if self._behind is not None:
+            self._behind.result()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Held(ImageSource):
+    """An image that has a rectangle of one plane at hand, normalised."""
+
+    whole: ImageSource
+    plane: int
+    window: Tile
+    pixels: NDArray[np.float32]
+
+    @classmethod
+    def around(cls, whole: ImageSource, plane: int, tile: Tile, reach_px: int) -> _Held:
+        """Read a tile and what is around it, mirrored beyond the image's border."""
+        y0, y1 = tile.y0 - reach_px, tile.y1 + reach_px
+        x0, x1 = tile.x0 - reach_px, tile.x1 + reach_px
+        return cls(
+            whole.key,
+            whole.stack,
+            whole.uid,
+            whole=whole,
+            plane=plane,
+            window=Tile(y0, y1, x0, x1),
+            pixels=whole.read(plane, y0, y1, x0, x1),
+        )
+
+    def read(
+        self, plane: int, y0: int, y1: int, x0: int, x1: int
+    ) -> NDArray[np.float32]:
+        """Return a rectangle (C, y1 - y0, x1 - x0) as the whole image gives it."""
+        own = self.window
+        is_here = own.y0 <= y0 and y1 <= own.y1 and own.x0 <= x0 and x1 <= own.x1
+        if plane != self.plane or not is_here:
+            return self.whole.read(plane, y0, y1, x0, x1)
+        part = self.pixels[:, y0 - own.y0 : y1 - own.y0, x0 - own.x0 : x1 - own.x0]
+        return np.ascontiguousarray(part)

@@ -1,0 +1,77 @@
+"""A learner's predictions straight into a store, and what names their maker."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays import fingerprint
+from napari_unet.core.source import ImageSource
+from napari_unet.inference.predictor import Predictor
+from napari_unet.inference.stream import OpenStore, StreamPlan, stream_planes
+from napari_unet.jobs import CancelToken, JobEvent
+from napari_unet.learning.candidates import Blend, ForestCandidate, RidgeCandidate
+from napari_unet.learning.collapse import CollapseWatch
+from napari_unet.learning.state import State
+
+__all__ = ["model_fingerprint", "stream_image"]
+
+
+def stream_image(
+    state: State,
+    watch: CollapseWatch,
+    source: ImageSource,
+    open_store: OpenStore,
+    token: CancelToken | None,
+) -> Generator[JobEvent, None, bool]:
+    """Predict an image into the store that is opened for it; return whether it ended.
+
+    The model stays what it was when the job began, whatever is painted meanwhile.
+    """
+    assert state.model is not None
+    predictor = state.model.predictor().without_cache()
+    of_objects = state.annotations.of_objects
+    plan = StreamPlan(
+        shape=source.stack.spatial_shape,
+        axes=source.stack.spatial_axes,
+        tile_px=state.stream_tile_px,
+        values=state.annotations.shown(predictor.values),
+        made_by={
+            "model": model_fingerprint(predictor, of_objects),
+            "image": fingerprint(source.stack),
+        },
+    )
+    store = open_store(plan)
+    job = stream_planes(predictor, source, store, token=token, of_objects=of_objects)
+    done = yield from watch.follow(job, state.annotations, plan.values)
+    return done
+
+
+def model_fingerprint(predictor: Predictor, of_objects: bool) -> str:
+    """Return a name for what predicts: equal names give equal labels."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(repr((predictor.name, predictor.values, of_objects)).encode())
+    for array in _arrays(predictor):
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _arrays(predictor: Predictor) -> Iterator[NDArray[np.generic]]:
+    """Yield every number that a candidate's predictions depend on."""
+    if isinstance(predictor, Blend):
+        yield np.array([predictor.share])
+        yield from _arrays(predictor.network)
+        yield from _arrays(predictor.forest)
+    elif isinstance(predictor, RidgeCandidate):
+        network, head = predictor.network, predictor.head
+        yield np.array([network.n_levels, network.n_scales, head.temperature])
+        yield head.weights
+        yield head.bias
+        for tensor in network.unet.state_dict().values():
+            yield tensor.cpu().numpy()
+    elif isinstance(predictor, ForestCandidate):
+        yield from predictor.forest.to_arrays().values()
