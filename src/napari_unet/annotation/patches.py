@@ -12,6 +12,7 @@ from napari_unet.annotation.border_weights import border_weights, label_objects
 from napari_unet.annotation.objects import BACKGROUND
 from napari_unet.annotation.strokes import HELD_OUT_FOLD, Stroke
 from napari_unet.core.losses import IGNORE_INDEX
+from napari_unet.core.source import ImageSource
 
 __all__ = ["Border", "Patch", "PatchSampler"]
 
@@ -20,8 +21,10 @@ __all__ = ["Border", "Patch", "PatchSampler"]
 class Patch:
     """``image`` (C, H, W) normalised; ``target`` (H', W') int64 class indices.
 
-    H' = H unless the network is unpadded; then the target is the centre. ``border``
-    (H', W') is the border weight of each pixel, None unless the sampler has a border.
+    With planes around, the image is a slab (C, 2k + 1, H, W) with the target's plane in
+    its middle. H' = H unless the network is unpadded; then the target is the centre.
+    ``border`` (H', W') is the border weight of each pixel, None unless the sampler has
+    a border.
     """
 
     image: NDArray[np.float32]
@@ -59,6 +62,8 @@ class PatchSampler:
     keeps_inside
         Whether targets lie inside the image where they fit, and in its middle where
         they do not.
+    planes_around
+        Planes k on each side of a target that its patch shows.
     """
 
     def __init__(
@@ -70,7 +75,9 @@ class PatchSampler:
         rng: np.random.Generator,
         border: Border | None = None,
         keeps_inside: bool = False,
+        planes_around: int = 0,
     ) -> None:
+        self._planes_around = planes_around
         self.image_px, self.target_px = image_px, target_px
         self._rng, self._border, self._keeps_inside = rng, border, keeps_inside
         self._border_maps: dict[tuple[str, int], _Part] = {}
@@ -102,19 +109,22 @@ class PatchSampler:
             height, width = image.source.stack.plane_shape
             y, x = self._inside(y, height), self._inside(x, width)
         half = self.image_px // 2
-        pixels = image.source.read(
-            stroke.plane,
-            y - half,
-            y - half + self.image_px,
-            x - half,
-            x - half + self.image_px,
-        )
+        pixels = self._read(image.source, stroke.plane, int(y) - half, int(x) - half)
         corner = (int(y) - self.target_px // 2, int(x) - self.target_px // 2)
         target = self._target(image, stroke.plane, corner)
         if self._border is None:
             return Patch(pixels, target)
         weights = self._border_map(image, stroke.plane).cut(corner, self.target_px)
         return Patch(pixels, target, weights)
+
+    def _read(
+        self, source: ImageSource, plane: int, y: int, x: int
+    ) -> NDArray[np.float32]:
+        """Read a patch's pixels from a corner on."""
+        box = y, y + self.image_px, x, x + self.image_px
+        if not self._planes_around:
+            return source.read(plane, *box)
+        return source.read_slab(plane, 1, self._planes_around, box)
 
     def _inside(self, centre: int, n: int) -> int:
         """Return the centre of a target that lies inside an axis of n px."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from napari_unet.config import UNetConfig
+from napari_unet.core.unet import UNet
 
-__all__ = ["inflate"]
+__all__ = ["inflate", "widen"]
 
 _FIRST = "down.0.0.weight"
 
@@ -62,6 +64,18 @@ def inflate(state: Mapping[str, Tensor], config: UNetConfig) -> dict[str, Tensor
             is_standardised = f"{layer}.gain" in state
             inflated[name] = _centred_in_z(tensor, n_planes, is_standardised)
     return inflated
+
+
+def widen(unet: UNet, config: UNetConfig) -> UNet:
+    """Return a 2D network as one of ``config``, which sees the planes around.
+
+    On the device that it was on, in evaluation mode; see `inflate`.
+    """
+    device = next(unet.parameters()).device
+    with torch.random.fork_rng(devices=[]):  # drawn, then overwritten
+        wide = UNet(config).to(device).eval()
+    wide.load_state_dict(inflate(unet.state_dict(), config))
+    return wide
 
 
 def _centred_in_channels(kernel: Tensor, context_planes: int) -> Tensor:

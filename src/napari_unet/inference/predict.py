@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.device import free_memory, out_of_memory_errors
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import OutOfMemoryError
@@ -47,8 +49,17 @@ class Predictor(Protocol):
         """Where it computes."""
         ...
 
-    def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
-        """Return shape (K, h, w), classes in the order of ``values``."""
+    def planes_at_once(self, source: ImageSource, tile_px: int) -> int:
+        """Return how many planes are best asked for one after the other."""
+        ...
+
+    def probabilities(
+        self, source: ImageSource, plane: int, tile: Tile, n_planes: int = 1
+    ) -> Floats:
+        """Return shape (K, h, w), classes in the order of ``values``.
+
+        The ``n_planes - 1`` planes above will be asked for next.
+        """
         ...
 
 
@@ -64,6 +75,8 @@ def predict_planes(
     of_objects: bool = False,
 ) -> Generator[JobEvent, None, bool]:
     """Predict planes tile by tile; memory is bounded by the tile.
+
+    A network that sees the planes around gets a few planes of a tile at once.
 
     Parameters
     ----------
@@ -102,11 +115,13 @@ def predict_planes(
     tiles = plan_tiles(source.stack.plane_shape, tile_px, region)
     total, done = len(planes) * len(tiles), 0
     frugal = _Frugal(predictor, source)
-    for plane in planes:
-        for tile in tiles:
+    at_once = predictor.planes_at_once(source, tile_px)
+    for slab in _slabs(source.stack, planes, at_once):
+        for tile, number in product(tiles, range(len(slab))):
             if token is not None and token.cancelled:
                 return False
-            probabilities = frugal.predict(plane, tile)
+            plane = slab[number]
+            probabilities = frugal.predict(plane, tile, len(slab) - number)
             yield from frugal.take_notices()
             found = Prediction(predictor.values, probabilities)
             if of_objects:
@@ -117,6 +132,22 @@ def predict_planes(
             yield _event(predictor, source, plane, tile, found.labels, done == total)
             yield Progress(done, total, "predict")
     return True
+
+
+def _slabs(
+    stack: PlaneStack, planes: Sequence[int], n_planes: int
+) -> Iterator[list[int]]:
+    """Cut planes into runs of at most ``n_planes`` that lie above each other."""
+    slab: list[int] = []
+    for plane in planes:
+        z = len(slab)
+        is_next = slab and stack.planes_along_z(slab[0], z, z + 1) == [plane]
+        if slab and (z == n_planes or not is_next):
+            yield slab
+            slab = []
+        slab.append(plane)
+    if slab:
+        yield slab
 
 
 def _event(
@@ -153,11 +184,13 @@ class _Frugal:
         notices, self._notices = self._notices, []
         return notices
 
-    def predict(self, plane: int, tile: Tile) -> Floats:
+    def predict(self, plane: int, tile: Tile, n_planes: int) -> Floats:
         """Return probabilities of a tile, shape (K, h, w)."""
         if self._max_px is None or max(tile.shape) <= self._max_px:
             try:
-                return self._predictor.probabilities(self._source, plane, tile)
+                return self._predictor.probabilities(
+                    self._source, plane, tile, n_planes
+                )
             except out_of_memory_errors as error:
                 self._shrink(max(tile.shape), error)
             free_memory(self._predictor.device)
@@ -168,7 +201,7 @@ class _Frugal:
             y0, y1 = tile.y0 + part.y0, tile.y0 + part.y1
             x0, x1 = tile.x0 + part.x0, tile.x0 + part.x1
             result[:, part.y0 : part.y1, part.x0 : part.x1] = self.predict(
-                plane, Tile(y0, y1, x0, x1)
+                plane, Tile(y0, y1, x0, x1), n_planes
             )
         return result
 
