@@ -99,13 +99,17 @@ def _annotate(
                 f"{annotation_path}: 1 is taken as background, 2 and up as objects; if "
                 "1 is an object too and 0 the background, add --complete all"
             )
+    axes = image.axes_for(annotation.shape)
+    # a file that knows the size of pixels alone does not tell how far planes are apart
+    is_known = axes is not None and set("ZYX") <= image.steps.keys() & set(axes)
     with naming(annotation_path, image_path), naming(image_path, kind=ImageError):
         learner.annotate(
             image.array,
             annotation,
             key=str(image_path),
-            axes=image.axes_for(annotation.shape),
+            axes=axes,
             complete=complete,
+            scale=image.scale(axes.replace("C", "")) if axes and is_known else None,
         )
 
 

@@ -26,6 +26,7 @@ from napari_unet.cli._options import (
     OBJECTS,
     add_axes,
     add_device,
+    add_dimensions,
     add_files,
     add_json,
     add_objects,
@@ -86,6 +87,7 @@ def add_parser(commands: Any) -> None:
         choices=("compact", "unet2015"),
         help="compact (default): learns on a laptop; unet2015: the paper's, for GPUs",
     )
+    add_dimensions(parser)
     parser.add_argument(
         "--start",
         default=None,
@@ -186,6 +188,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
             "--annotation-mode": args.annotation_mode,
             "--recipe": args.recipe,
             "--architecture": args.architecture,
+            "--dimensions": args.dimensions,
             "--config": args.config,
             "--seed": args.seed,
         }
@@ -207,6 +210,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
         "device": args.device,
         "recipe": args.recipe,
         "architecture": args.architecture,
+        "dimensions": args.dimensions,
         "start": start,
         "seed": args.seed,
     }
