@@ -100,8 +100,6 @@ def _annotate(
                 "1 is an object too and 0 the background, add --complete all"
             )
     axes = image.axes_for(annotation.shape)
-    # a file that knows the size of pixels alone does not tell how far planes are apart
-    is_known = axes is not None and set("ZYX") <= image.steps.keys() & set(axes)
     with naming(annotation_path, image_path), naming(image_path, kind=ImageError):
         learner.annotate(
             image.array,
@@ -109,7 +107,7 @@ def _annotate(
             key=str(image_path),
             axes=axes,
             complete=complete,
-            scale=image.scale(axes.replace("C", "")) if axes and is_known else None,
+            scale=image.voxel_size(axes),
         )
 
 

@@ -157,3 +157,18 @@ class ImageSource:
         planes = self.stack.planes_along_z(plane, -around, n_planes + around)
         read = {p: self.stack.read(p, *box) for p in sorted(set(planes))}
         return self.normaliser.apply(np.stack([read[p] for p in planes], axis=1))
+
+    def cut_across(self, axis: str) -> ImageSource:
+        """Return the volume with ``axis``, one of ZYX, in the place of z.
+
+        Normalised as this one is; to turn it back, exchange the two axes again.
+        """
+        stack = self.stack
+        if axis == "Z":
+            return self
+        image = np.asarray(stack.image).swapaxes(
+            stack.axes.index("Z"), stack.axes.index(axis)
+        )
+        turned = ImageSource(self.key, PlaneStack(image, stack.axes))
+        vars(turned)["normaliser"] = self.normaliser
+        return turned

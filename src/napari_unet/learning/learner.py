@@ -31,6 +31,7 @@ from napari_unet.learning.images import (
 from napari_unet.learning.persistence import read_learner, restore, save_learner
 from napari_unet.learning.prediction import (
     check_collapse,
+    predict_along_axes,
     predict_instances,
     predict_labels,
     predict_maps,
@@ -38,6 +39,7 @@ from napari_unet.learning.prediction import (
 )
 from napari_unet.learning.state import State
 from napari_unet.learning.status import LearnerStatus, status_of
+from napari_unet.learning.three_axes import check_three_axes
 
 __all__ = ["Learner", "LearnerStatus"]
 
@@ -309,15 +311,32 @@ class Learner:
         axes: str | None = None,
         token: CancelToken | None = None,
         candidate: str | None = None,
+        three_axes: bool = False,
+        scale: Sequence[float] | None = None,
     ) -> Generator[JobEvent, None, Prediction]:
         """Predict as a job all that `split_objects` needs: the events of `predict_job`.
 
         When cancelled, probabilities stay 0 in the tiles that were not reached.
+
+        With ``three_axes``, the planes along z, y and x of a volume are predicted, and
+        the mean of their probabilities is returned; there is no `TilePredicted`.
+        ``scale``, as in `annotate`, tells whether they look alike.
+
+        Raises
+        ------
+        ImageError
+            As in `predict`; with ``three_axes`` also where there is no z axis, planes
+            lie more than two pixels apart, or the network sees the planes around.
         """
         source = yield from self._source_to_predict(image, key, axes)
-        maps = yield from predict_maps(
-            self._state, self._collapse, source, token, candidate
-        )
+        if three_axes:
+            anisotropy = anisotropy_of(source.stack.spatial_axes, scale)
+            check_three_axes(source, self.config.dimensions, anisotropy)
+            maps = yield from predict_along_axes(self._state, source, token, candidate)
+        else:
+            maps = yield from predict_maps(
+                self._state, self._collapse, source, token, candidate
+            )
         return maps
 
     def _source_to_predict(

@@ -72,6 +72,18 @@ def test_plane_by_plane_is_the_default_and_nothing_to_tell(
     assert "dimensions" not in cli("info", model).out
 
 
+def test_three_axes_are_for_cubes(cli, folder, stack, tmp_path):
+    model, labels = tmp_path / "model.safetensors", tmp_path / "labels.tif"
+    options = ("--axes", "ZYX")
+    assert _train(cli, folder, stack, model, *options, image="plain.tif").code == 0
+    predict = ("predict", "--model", model, "--three-axes", "--out", labels)
+    result = cli(*predict, "--image", stack / "image.tif")  # planes 3 px apart
+    assert result.code == 2
+    assert "3 pixels apart" in result.sentence()
+    assert cli(*predict, "--image", stack / "plain.tif", *options).code == 0
+    assert tifffile.imread(labels).shape == (5, 32, 40)
+
+
 def test_neighbouring_planes_as_channels(cli, folder, stack, tmp_path):
     model = tmp_path / "model.safetensors"
     assert _train(cli, folder, stack, model, "--dimensions", "2.5d").code == 0
