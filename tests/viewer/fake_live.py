@@ -35,13 +35,15 @@ class FakeInbox:
     def __init__(self):
         self.messages = queue.Queue()
         self.log = []
+        self.scales = []
         self.thread = None
 
     def _put(self, name, *args):
         self.log.append((name, *args))
         self.messages.put((name, *args))
 
-    def annotate(self, key, image, annotation, axes, complete=None):
+    def annotate(self, key, image, annotation, axes, complete=None, scale=None):
+        self.scales.append(scale)
         self._put("annotate", key, image, annotation, axes, complete)
 
     def name_classes(self, names):

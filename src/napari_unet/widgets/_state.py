@@ -276,7 +276,12 @@ class ViewerState(QObject):
     def _on_copied(self, entry: AnnotatedImage) -> None:
         if entry.copy is not None:
             self.live.annotate(
-                entry.key, entry.pixels, entry.copy, entry.axes, entry.complete
+                entry.key,
+                entry.pixels,
+                entry.copy,
+                entry.axes,
+                entry.complete,
+                entry.scale,
             )
         if self.live.has_annotations:
             self.session.be_ready()

@@ -18,6 +18,7 @@ __all__ = ["SettingsDock"]
 
 _GROUPS = {
     "Where and from what": ("device", "start", "seed"),
+    "Stacks": ("dimensions", "context_planes", "z_levels"),
     "Training": ("fine_tune",),
     "Random changes of patches": ("augmentation",),
 }

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scripted_loop import of, run
 
 from napari_unet.core.checkpoint import load_tensors, save_tensors
 from napari_unet.errors import CheckpointError, ImageError
-from napari_unet.jobs import finish
+from napari_unet.jobs import HeadFitted, Notice, StepDone, TilePredicted, finish
 from napari_unet.learning import Learner
 from napari_unet.learning import training as training_module
+from napari_unet.learning.inbox import ViewRequest
 
 SEEING = pytest.mark.parametrize("dimensions", ["2.5d", "3d"])
 SHAPE = (7, 48, 48)
@@ -49,7 +51,7 @@ def test_training_sees_the_planes_around_and_the_start_does_not(
     assert state.start.unet.planes_around == 0
     tuned = state.tuned.network.unet
     assert tuned.planes_around == {"2.5d": 1, "3d": 4}[dimensions]
-    assert tuned.config.anisotropy == (2.5 if dimensions == "3d" else 1)
+    assert tuned.config.anisotropy == 2.5
     assert any(
         not torch.equal(a, b)
         for (_, a), (_, b) in zip(
@@ -181,3 +183,40 @@ def test_a_batch_of_slabs_is_halved_where_memory_runs_out(make, stack, monkeypat
     notices = [e for e in learner.fine_tune(steps=1) if hasattr(e, "message")]
     assert learner._state.trainer.batch_size == 1
     assert any("went on with 1 patch" in n.message for n in notices)
+
+
+def test_a_running_loop_goes_over_to_3d_and_back(scene, bundle, monkeypatch, stack):
+    """All strokes are learned anew, by a learner that fine-tunes as it is told."""
+    bundle(monkeypatch)
+    image, strokes = stack
+    flat = scene.pretrained
+    deep = flat.model_copy(update={"dimensions": "3d"})
+    seen = []
+    real = training_module.Trainer.step
+
+    def note(trainer, notices):
+        seen.append((trainer.unet.planes_around, trainer.unet.config.anisotropy))
+        return real(trainer, notices)
+
+    monkeypatch.setattr(training_module.Trainer, "step", note)
+
+    def on(event, inbox):
+        if isinstance(event, StepDone):
+            inbox.learn(False)
+
+    learn = lambda inbox: inbox.learn(True)  # noqa: E731
+    events = run(
+        flat,
+        lambda inbox: inbox.show(ViewRequest("image", (3,), 0, 48, 0, 48)),
+        lambda inbox: inbox.annotate("image", image, strokes, "ZYX", None, (3, 1, 1)),
+        learn,
+        lambda inbox: inbox.set_config(deep),
+        learn,
+        lambda inbox: inbox.set_config(flat),
+        learn,
+        on=on,
+    )
+    assert seen == [(0, 1), (4, 3), (0, 1)]
+    assert len({e.annotation_version for e in of(events, HeadFitted)}) == 1
+    assert {e.index for e in of(events, TilePredicted)} == {(3,)}
+    assert [e for e in of(events, Notice) if e.level == "warning"] == []
