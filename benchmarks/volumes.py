@@ -2,8 +2,9 @@
 
 On each 3D set of a data folder a simulated annotator paints the planes at a quarter,
 half and three quarters. Compared on the other planes, by mean IoU over classes, are a
-random forest on 3D filters, the instant stage, and the network fine-tuned for as many
-steps plane by plane (2d), with the next planes as channels (2.5d), and in 3D (3d).
+random forest on 3D filters, the instant stage plane by plane and along three axes, and
+the network fine-tuned for as many steps plane by plane (2d), with the next planes as
+channels (2.5d), and in 3D (3d).
 
     python benchmarks/volumes.py --data FOLDER --out benchmarks/results/volumes.jsonl
 """
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 _DIMENSIONS = ("2d", "2.5d", "3d")
-_COLUMNS = ("forest 3D", "instant", *_DIMENSIONS)
+_COLUMNS = ("forest 3D", "instant", "three axes", *_DIMENSIONS)
 
 
 def main() -> int:
@@ -124,6 +125,12 @@ def _learner(
     scores = {}
     if dimensions == "2d":  # the same for all
         scores = {"instant": score("instant"), "forest": score("forest")}
+        if (volume.anisotropy or 1) <= 2:
+            job = learner.predict_maps_job(
+                volume.image, axes="ZYX", candidate="instant", three_axes=True
+            )
+            labels = finish(job).labels
+            scores["three axes"] = _score(volume, annotation, labels)
     started = time.perf_counter()
     finish(learner.fine_tune(steps=args.steps))
     seconds = time.perf_counter() - started

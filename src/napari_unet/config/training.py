@@ -175,7 +175,7 @@ class FineTuneConfig(Settings):
         "network from learning what is new to it.",
     )
     stay_sigma_px: float = Field(
-        1.5,
+        0.7,
         ge=0,
         le=20,
         title="Stay near planes around",
