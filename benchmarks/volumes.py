@@ -118,13 +118,13 @@ def _learner(
     learner.annotate(volume.image, annotation, axes="ZYX", scale=volume.scale)
     finish(learner.update())
 
-    def score(candidate: str | None) -> dict[str, float]:
+    def score(candidate: str) -> dict[str, float]:
         labels = learner.predict(volume.image, axes="ZYX", candidate=candidate)
         return _score(volume, annotation, labels)
 
     scores = {}
     if dimensions == "2d":  # the same for all
-        scores = {"instant": score("instant"), "forest": score("forest")}
+        scores = {"instant": score("instant")}
         if (volume.anisotropy or 1) <= 2:
             job = learner.predict_maps_job(
                 volume.image, axes="ZYX", candidate="instant", three_axes=True
@@ -135,7 +135,6 @@ def _learner(
     finish(learner.fine_tune(steps=args.steps))
     seconds = time.perf_counter() - started
     scores[dimensions] = score("fine-tuned")
-    scores[f"{dimensions} shown"] = score(None)
     status = learner.status
     held_out = {name: s.mean_iou for name, s in status.scores.items()}
     return {

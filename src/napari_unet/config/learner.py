@@ -112,7 +112,7 @@ class LearnerConfig(Settings):
         gt=0,
         le=1000,
         title="Anisotropy",
-        description="Only in 2.5D and 3D: distance of two planes over the size of a "
+        description="Only in 3D: distance of two planes over the size of a "
         "pixel in them. Empty: from the image's pixel sizes, or 1 where unknown.",
     )
     context_planes: int = Field(
@@ -168,14 +168,16 @@ class LearnerConfig(Settings):
 
         ``anisotropy`` is that of the image; the setting of that name wins over it.
         """
-        sights: dict[str, dict[str, Any]] = {
-            "2d": {},
-            "2.5d": {"context_planes": self.context_planes},
-            "3d": {"ndim": 3, "z_levels": self.z_levels, "pad_z": False},
-        }
-        sight = sights[self.dimensions]
-        if sight:
-            sight["anisotropy"] = self.anisotropy or anisotropy
+        sight: dict[str, Any] = {}
+        if self.dimensions == "2.5d":
+            sight = {"context_planes": self.context_planes}
+        elif self.dimensions == "3d":
+            sight = {
+                "ndim": 3,
+                "anisotropy": self.anisotropy or anisotropy,
+                "z_levels": self.z_levels,
+                "pad_z": False,
+            }
         return start.model_copy(update=sight)
 
     def unet_config(self, in_channels: int, n_classes: int) -> UNetConfig:

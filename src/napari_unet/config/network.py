@@ -46,9 +46,9 @@ class UNetConfig(Settings):
         gt=0,
         le=1000,
         title="Anisotropy",
-        description="Only for stacks: distance of two planes over the size of a pixel "
-        "in them. 1 for cubes (default). As in nnU-Net, 3D kernels see the planes "
-        "around from the level on at which pixels have grown to more than half of it.",
+        description="Only for volumes: distance of two planes over the size of a pixel "
+        "in them. 1 for cubes (default). As in nnU-Net, kernels see the planes around "
+        "from the level on at which pixels have grown to more than half of it.",
     )
     z_levels: int | None = Field(
         None,

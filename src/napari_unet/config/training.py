@@ -174,15 +174,6 @@ class FineTuneConfig(Settings):
         "strokes count, which made labels worse. 0.5, because more also keeps the "
         "network from learning what is new to it.",
     )
-    stay_sigma_px: float = Field(
-        0.7,
-        ge=0,
-        le=20,
-        title="Stay near planes around",
-        description="Only in 2.5D and 3D: a plane stays near what the instant network "
-        "predicts of planes around it, within about so many pixels along z: labels "
-        "change slowly from plane to plane, and its mistakes do not. 0: of itself.",
-    )
     score_every_s: float = Field(
         5.0,
         gt=0,

@@ -197,23 +197,11 @@ class Trainer:
             return loss
         with torch.no_grad(), autocast(self.device):
             if images.ndim == 5:
-                images = self._planes_near_by(images)
+                images = images[:, :, images.shape[2] // 2]
             known = self._teacher_head.logits(self._teacher.unet, images).float()
         return loss + config.stay_weight * _distance(
             logits, known.softmax(dim=1), targets == IGNORE_INDEX
         )
-
-    def _planes_near_by(self, slabs: torch.Tensor) -> torch.Tensor:
-        """Return a plane (C, H, W) for each slab, drawn around its middle one.
-
-        The loss is linear in what is known, and so what it asks for is the mean of what
-        the teacher says of these planes.
-        """
-        around, config = slabs.shape[2] // 2, self.unet.config
-        sigma = self.config.fine_tune.stay_sigma_px / config.anisotropy
-        drawn = np.rint(self._rng.normal(0, sigma, len(slabs)))
-        planes = torch.from_numpy(around + drawn.clip(-around, around).astype(int))
-        return slabs[torch.arange(len(slabs)), :, planes.to(slabs.device)]
 
     def snapshot(self) -> Network:
         """Return a frozen copy of the averaged weights."""

@@ -51,7 +51,7 @@ def test_training_sees_the_planes_around_and_the_start_does_not(
     assert state.start.unet.planes_around == 0
     tuned = state.tuned.network.unet
     assert tuned.planes_around == {"2.5d": 1, "3d": 4}[dimensions]
-    assert tuned.config.anisotropy == 2.5
+    assert tuned.config.anisotropy == (2.5 if dimensions == "3d" else 1)
     assert any(
         not torch.equal(a, b)
         for (_, a), (_, b) in zip(
@@ -220,31 +220,3 @@ def test_a_running_loop_goes_over_to_3d_and_back(scene, bundle, monkeypatch, sta
     assert len({e.annotation_version for e in of(events, HeadFitted)}) == 1
     assert {e.index for e in of(events, TilePredicted)} == {(3,)}
     assert [e for e in of(events, Notice) if e.level == "warning"] == []
-
-
-@pytest.mark.parametrize(
-    ("dimensions", "sigma_px", "anisotropy", "expected"),
-    [
-        ("3d", 0.0, 1.0, {0}),
-        ("3d", 1.5, 1.0, {-4, -3, -2, -1, 0, 1, 2, 3, 4}),
-        ("3d", 1.5, 15.0, {0}),  # planes further apart than anything stays the same
-        ("2.5d", 1.5, 1.0, {-1, 0, 1}),
-    ],
-)
-def test_the_teacher_looks_at_planes_near_by(
-    make, stack, scene, dimensions, sigma_px, anisotropy, expected
-):
-    fine_tune = scene.pretrained.fine_tune.model_copy(
-        update={"stay_sigma_px": sigma_px}
-    )
-    changes = {"anisotropy": anisotropy, "fine_tune": fine_tune, "z_levels": 2}
-    learner = make(dimensions, **changes, depth=2)
-    learner.annotate(*stack)
-    finish(learner.fine_tune(steps=0))
-    trainer = learner._state.ensure_trainer()
-    slabs = torch.arange(9.0).view(1, 1, 9, 1, 1).expand(400, 1, 9, 2, 2)
-    if dimensions == "2.5d":
-        slabs = slabs[:, :, 3:6]
-    planes = trainer._planes_near_by(slabs)
-    assert planes.shape == (400, 1, 2, 2)
-    assert set((planes[:, 0, 0, 0] - 4).int().tolist()) == expected
