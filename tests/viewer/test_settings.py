@@ -133,7 +133,7 @@ def test_stacks_are_learned_in_3d_with_the_layer_s_voxels(painted, blobs, qtbot)
     settings.form.widgets["dimensions"].value = "3d"
     settings.apply.click()
     (config,) = case.live.inbox.calls("set_config")[-1]
-    assert (config.dimensions, config.anisotropy) == ("3d", None)
+    assert (config.dimensions, config.voxel_anisotropy) == ("3d", None)
     n_told = len(case.live.inbox.scales)
     case.layer.paint((0, 60, 60), 1)
     qtbot.waitUntil(lambda: len(case.live.inbox.scales) > n_told)

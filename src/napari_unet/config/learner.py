@@ -107,15 +107,15 @@ class LearnerConfig(Settings):
         "channels. '3d': the planes around, by kernels of 3 planes. All of them start "
         "as the 2D network, so that labels only change as Learn trains.",
     )
-    anisotropy: float | None = Field(
+    voxel_anisotropy: float | None = Field(
         None,
         gt=0,
         le=1000,
-        title="Anisotropy",
-        description="Only in 3D: distance of two planes over the size of a "
-        "pixel in them. Empty: from the image's pixel sizes, or 1 where unknown.",
+        title="Voxel anisotropy",
+        description="Only in 3D: distance of two planes over the size of a pixel in "
+        "them. Empty: from the image's pixel sizes, or 1 (cubes) where unknown.",
     )
-    context_planes: int = Field(
+    neighbour_planes: int = Field(
         1,
         ge=1,
         le=8,
@@ -123,14 +123,14 @@ class LearnerConfig(Settings):
         description="Only in 2.5D: planes on each side that are seen. 1, because in "
         "most stacks what lies further off has moved.",
     )
-    z_levels: int = Field(
+    levels_along_z: int = Field(
         2,
         ge=1,
         le=7,
         title="Levels along z",
         description="Only in 3D: levels whose kernels see three planes, from the first "
-        "one on at which pixels are about as large as planes are apart. Each adds two "
-        "planes on each side to what is seen. 2 cost twice the time of a 2D network.",
+        "one on at which voxels are about cubes. Each adds two planes on each side to "
+        "what is seen. 2 take about twice the time of a 2D network, 3 three times.",
     )
     fine_tune: FineTuneConfig = FineTuneConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -166,16 +166,16 @@ class LearnerConfig(Settings):
     def trained_config(self, start: UNetConfig, anisotropy: float) -> UNetConfig:
         """Return the settings of the network that is trained from a 2D one.
 
-        ``anisotropy`` is that of the image; the setting of that name wins over it.
+        ``anisotropy`` is that of the image; `voxel_anisotropy` wins over it.
         """
         sight: dict[str, Any] = {}
         if self.dimensions == "2.5d":
-            sight = {"context_planes": self.context_planes}
+            sight = {"context_planes": self.neighbour_planes}
         elif self.dimensions == "3d":
             sight = {
                 "ndim": 3,
-                "anisotropy": self.anisotropy or anisotropy,
-                "z_levels": self.z_levels,
+                "anisotropy": self.voxel_anisotropy or anisotropy,
+                "z_levels": self.levels_along_z,
                 "pad_z": False,
             }
         return start.model_copy(update=sight)

@@ -160,7 +160,7 @@ def test_impossible_scales_are_refused(make, stack, scale):
 
 
 def test_the_setting_wins_over_the_image_s_scale(make, stack):
-    learner = make("3d", anisotropy=8.0)
+    learner = make("3d", voxel_anisotropy=8.0)
     learner.annotate(*stack, scale=(1, 1, 1))
     finish(learner.fine_tune(steps=0))
     network = learner._state.ensure_trainer().network.unet
