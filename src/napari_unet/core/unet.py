@@ -101,9 +101,8 @@ class UNet(nn.Module):
         """
         skips = []
         for level, block in enumerate(self.down):
-            x = block(
-                self.pool[level - 1](x) if level else x
-            )  # (B, channels[level], *S / 2^l)
+            x = self.pool[level - 1](x) if level else x
+            x = block(x)  # (B, channels[level], *S / 2^l)
             skips.append(x)
         x = self.dropout(x)
         maps = [x]
