@@ -60,7 +60,9 @@ class Sample:
 def smallest_px(annotations: Sequence[NDArray[Any]]) -> int:
     """Return what is too small to be an object, from those that are annotated (px).
 
-    A quarter of the size that all but 5 % of them exceed.
+    A quarter of the size that all but 5 % of them exceed, as the program itself has it
+    (`napari_unet.annotation.object_sizes`), which also leaves out objects that are cut
+    where only a part of an image is annotated.
     """
     sizes: list[int] = []
     for part in annotations:

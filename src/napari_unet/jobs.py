@@ -120,10 +120,15 @@ class AnnotationTaken(JobEvent):
     """Annotated pixels over all images and classes."""
 
 
-def held_out_text(n_px: int, n_strokes: int) -> str:
-    """Return how much a score rests on: "412 px of 9 strokes held out"."""
-    strokes = "1 stroke" if n_strokes == 1 else f"{n_strokes:,} strokes"
-    return f"{n_px:,} px of {strokes} held out"
+def held_out_text(n_px: int, n_strokes: int, is_of_objects: bool = False) -> str:
+    """Return how much a score rests on: "412 px of 9 strokes held out".
+
+    Of objects, "412 px in 9 places held out": what is counted are objects, groups of
+    them that touch, and pieces of background.
+    """
+    what = "in {} place" if is_of_objects else "of {} stroke"
+    text = what.format(f"{n_strokes:,}") + ("" if n_strokes == 1 else "s")
+    return f"{n_px:,} px {text} held out"
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,7 @@ class Score:
     ``n_strokes`` count what was held out, objects that touch as one stroke.
     ``log_loss`` is the mean cross-entropy there, with which the gate tells apart what
     is right on the same pixels; None where there was nothing to tell apart.
+    ``is_of_objects`` tells whether objects are annotated, and not strokes.
     """
 
     mean_iou: float | None
@@ -143,14 +149,19 @@ class Score:
     n_px: int = 0
     n_strokes: int = 0
     log_loss: float | None = None
+    is_of_objects: bool = False
 
     @property
     def text(self) -> str:
         """The score and what it rests on, for people to read; '' without a score."""
         if self.mean_iou is None:
             return ""
-        held_out = held_out_text(self.n_px, self.n_strokes)
-        return f"IoU {self.mean_iou:.2f} ({held_out})"
+        return f"IoU {self.mean_iou:.2f} ({self.held_out})"
+
+    @property
+    def held_out(self) -> str:
+        """What the score rests on, for people to read."""
+        return held_out_text(self.n_px, self.n_strokes, self.is_of_objects)
 
 
 @dataclass(frozen=True)
@@ -240,6 +251,8 @@ class ObjectsFound(JobEvent):
     n_objects: int
     generation: int
     """Number of the model, as in `TilePredicted`."""
+    smallest_px: int | None = None
+    """How small an object may be, from the painted ones; None: they do not tell."""
     is_whole: bool = False
 
 

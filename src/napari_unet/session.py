@@ -151,6 +151,8 @@ class Session:
     """Objects in the overlay; None where classes are shown, or none was looked for."""
     has_all_objects: bool = False
     """Whether they are those of the whole image."""
+    smallest_object_px: int | None = None
+    """How small an object may be, from the painted ones; None: they do not tell."""
     curve: Curve = field(default_factory=Curve)
     curve_revision: int = 0
     """Grows whenever ``curve`` got a point."""
@@ -181,6 +183,7 @@ class Session:
             case ObjectsFound():
                 self.n_objects = event.n_objects
                 self.has_all_objects = event.is_whole
+                self.smallest_object_px = event.smallest_px
             case Progress():
                 self.progress = event if event.done < event.total else None
             case WholeEnded():
@@ -260,6 +263,7 @@ class Session:
         self.n_px = self.n_strokes = 0
         self.progress, self.is_updating = None, False
         self.forget_objects()
+        self.smallest_object_px = None
         self.curve = Curve()
         self.curve_revision += 1
         self.phase = "empty"

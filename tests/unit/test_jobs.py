@@ -16,6 +16,14 @@ from napari_unet.jobs import Score
             Score(0.5, n_px=1234, n_strokes=1),
             "IoU 0.50 (1,234 px of 1 stroke held out)",
         ),
+        (
+            Score(0.5, n_px=1234, n_strokes=9, is_of_objects=True),
+            "IoU 0.50 (1,234 px in 9 places held out)",
+        ),
+        (
+            Score(0.5, n_px=5, n_strokes=1, is_of_objects=True),
+            "IoU 0.50 (5 px in 1 place held out)",
+        ),
         (Score(None, n_px=5, n_strokes=1), ""),
     ],
 )

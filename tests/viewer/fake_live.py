@@ -44,7 +44,11 @@ class FakeInbox:
 
     def annotate(self, key, image, annotation, axes, complete=None, scale=None):
         self.scales.append(scale)
-        self._put("annotate", key, image, annotation, axes, complete)
+        for part in (annotation, complete):
+            tiles = () if part is None else part.tiles.values()
+            assert not any(tile.flags.writeable for tile in tiles)
+        region = None if complete is None else np.asarray(complete)
+        self._put("annotate", key, image, np.asarray(annotation), axes, region)
 
     def name_classes(self, names):
         self._put("name_classes", names)
@@ -182,7 +186,6 @@ def _take(images, args, version):
         images.pop(key, None)
         return
     images[key] = (image, annotation, axes)
-    assert not annotation.flags.writeable
     yield AnnotationTaken(version, 2, int(np.count_nonzero(annotation)))
     if not _is_ready(images, key):
         yield Notice("Now paint the other class.", "advice")

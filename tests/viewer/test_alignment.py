@@ -11,7 +11,8 @@ from napari_unet.jobs import TilePredicted
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._layers import guess_image_axes, image_axes_choices
 from napari_unet.widgets._snapshot import snapshot
-from napari_unet.widgets._view import visible_field
+from napari_unet.widgets._tips import tip_text
+from napari_unet.widgets._view import VisibleField, visible_field
 
 RNG = np.random.default_rng(0)
 AFFINE = np.array([[0.9, 0.1, 5.0], [-0.2, 1.1, -3.0], [0, 0, 1]])
@@ -108,7 +109,7 @@ def test_multiscale_image_is_annotated_at_full_resolution():
     full = RNG.random((80, 60))
     image = Image([full, full[::2, ::2]], multiscale=True, scale=(0.5, 0.5))
     _, entry = annotated(image)
-    assert entry.pixels is full
+    assert entry.channels.pixels is full
     assert entry.annotation.data.shape == (80, 60)
     assert np.allclose(corners(entry.prediction, (80, 60)), corners(image, (80, 60)))
 
@@ -185,7 +186,7 @@ def test_snapshot_is_private_frozen_and_only_made_when_needed():
     assert second is not None
     assert not first.any()
     with pytest.raises(ValueError, match="read-only"):
-        second[0, 0] = 1
+        second.tiles[0, 0, 0][0, 0] = 1
 
 
 @pytest.mark.parametrize("place", ["plain", "translate", "units"])
@@ -217,6 +218,28 @@ def test_out_of_sight_is_no_field(make_napari_viewer):
     layer = viewer.add_labels(np.zeros((60, 70), np.uint8))
     viewer.scene.camera.center = (0, 1e5, 1e5)
     assert visible_field(viewer, layer) is None
+
+
+def test_of_a_large_field_the_middle_is_kept():
+    field = VisibleField((3,), 0, 4000, 100, 1100)
+    assert field.middle(4000 * 1000) is field
+    middle = field.middle(1000 * 1000)
+    assert middle == VisibleField((3,), 1000, 3000, 350, 850, True)
+
+
+def test_a_slide_that_is_all_in_sight_is_predicted_in_its_middle(
+    open_dock, qtbot, monkeypatch
+):
+    monkeypatch.setattr("napari_unet.widgets._view.LIVE_PX", 48 * 64)
+    case = open_dock()
+    case.viewer.add_image(np.random.default_rng(0).random((96, 128)))
+    paint_both(case.state.book.new_annotation())
+    qtbot.waitUntil(lambda: case.live.inbox.calls("show")[-1][0] is not None)
+    request = case.live.inbox.calls("show")[-1][0]
+    assert (request.y0, request.y1, request.x0, request.x1) == (24, 72, 32, 96)
+    qtbot.waitUntil(lambda: "zoom in" in tip_text(case.state))
+    case.viewer.scene.camera.zoom *= 4
+    qtbot.waitUntil(lambda: "zoom in" not in tip_text(case.state))
 
 
 def test_a_volume_gets_the_plane_that_is_looked_at(painted, qtbot):

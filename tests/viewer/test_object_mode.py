@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import paint_both
 
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import LearnerConfig
 from napari_unet.jobs import CancelToken, Scored, TilePredicted
 from napari_unet.learning import Learner
@@ -281,14 +282,16 @@ def test_it_can_learn_when_the_learner_can(squares, region):
     learner.annotate(np.random.default_rng(0).random(ids.shape), ids, complete=complete)
     classes = ClassList()
     classes.set_mode("objects")
-    for event in count_job(CancelToken(), {"k": Painted(ids, "objects", complete)}):
+    tiled = [None if a is None else TiledLabels.of(a) for a in (ids, complete)]
+    painted = Painted(tiled[0], "objects", tiled[1])
+    for event in count_job(CancelToken(), {"k": painted}):
         classes.set_counts(event)
     assert classes.can_learn == learner.can_learn
 
 
 def test_counts_of_the_other_mode_come_too_late():
     classes = ClassList()
-    ids = _annotation((1, 2), (5, 8))
+    ids = TiledLabels.of(_annotation((1, 2), (5, 8)))
     [late] = count_job(CancelToken(), {"k": Painted(ids)})
     classes.set_mode("objects")
     classes.set_counts(late)

@@ -132,6 +132,43 @@ def test_settings_go_to_the_job_once_the_slider_rests(shown, qtbot):
     assert settings == InstanceConfig(split_strength=0.5, min_size_px=25)
 
 
+def test_the_smallest_size_follows_the_painted_objects_until_one_is_set(shown, qtbot):
+    row, view = shown.dock.overlay.objects, shown.state.objects
+    shown.dock.refresh()
+    assert row.automatic.isChecked()
+    assert row.min_size.value() == 10  # nothing is known of objects
+    shown.state.apply(_found(shown, np.full((4, 4), 5), smallest_px=23))
+    shown.dock.refresh()
+    assert (row.min_size.value(), row.automatic.isChecked()) == (23, True)
+    row.min_size.setValue(40)
+    shown.dock.refresh()
+    assert (view.settings.min_size_px, row.automatic.isChecked()) == (40, False)
+    shown.state.apply(_found(shown, np.full((4, 4), 5), smallest_px=31))
+    shown.dock.refresh()
+    assert row.min_size.value() == 40
+    row.automatic.click()
+    shown.dock.refresh()
+    assert (view.settings.min_size_px, row.min_size.value()) == (None, 31)
+    row.automatic.click()
+    assert view.settings.min_size_px == 31  # stays with what is there
+
+
+def test_a_large_automatic_size_is_shown_and_kept(shown):
+    row = shown.dock.overlay.objects
+    shown.state.apply(_found(shown, np.full((4, 4), 5), smallest_px=250_000))
+    shown.dock.refresh()
+    assert row.min_size.value() == 250_000
+    row.automatic.click()
+    assert shown.state.objects.settings.min_size_px == 250_000
+
+
+def test_another_mode_knows_of_no_objects(shown):
+    shown.state.apply(_found(shown, np.full((4, 4), 5), smallest_px=23))
+    shown.state.set_mode("objects")
+    shown.dock.refresh()
+    assert shown.dock.overlay.objects.min_size.value() == 10
+
+
 def test_a_new_job_is_told_about_objects(shown, qtbot):
     shown.state.live.stop()
     shown.layer.paint((60, 60), 1)
@@ -174,6 +211,7 @@ def test_the_settings_show_only_with_objects(shown):
     shown.dock.refresh()
     assert row.strength.isHidden()
     assert row.min_size.isHidden()
+    assert row.automatic.isHidden()
 
 
 def test_every_object_is_bright_and_unlike_its_neighbours_in_number():

@@ -129,6 +129,6 @@ def test_two_touching_discs_come_apart_with_the_real_learner(
     model = load(path)
     assert model.config.annotation_mode == "objects"
     assert model.class_names == {1: "background", 2: "object"}
-    assert model.predict_instances(entry.pixels).n_objects == 4
+    assert model.predict_instances(entry.channels.pixels).n_objects == 4
     viewer.window.remove_dock_widget(dock)
     assert not worker_threads()

@@ -6,7 +6,7 @@ and takes the newer one between two steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from napari_unet.annotation.advice import (
     advise_missing_class,
     advise_missing_objects,
+)
+from napari_unet.annotation.object_sizes import (
+    ObjectSizes,
+    object_sizes,
+    smallest_object_px,
 )
 from napari_unet.annotation.object_strokes import find_object_strokes
 from napari_unet.annotation.objects import (
@@ -31,8 +36,9 @@ from napari_unet.annotation.strokes import (
     bundles_of,
     check_n_classes,
     deal_folds,
-    find_strokes,
+    find_strokes_in,
 )
+from napari_unet.annotation.tiled import Box, TiledLabels, box_around
 from napari_unet.config import AnnotationMode
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import AnnotationError
@@ -52,14 +58,16 @@ class AnnotatedImage:
     """An image with its strokes.
 
     ``annotation`` has the image's spatial shape: the targets, where objects are
-    annotated. Then ``objects`` has their ids, as they were painted; else it is None.
+    annotated. Then ``objects`` has their ids, as they were painted, and ``sizes`` how
+    large they are; else both are None.
     ``has_complete`` tells whether a part of it is completely annotated.
     """
 
     source: ImageSource
-    annotation: NDArray[np.integer]
+    annotation: TiledLabels
     strokes: tuple[Stroke, ...]
-    objects: NDArray[np.integer] | None = None
+    objects: TiledLabels | None = None
+    sizes: ObjectSizes | None = None
     has_complete: bool = False
 
     @property
@@ -67,20 +75,9 @@ class AnnotatedImage:
         """Name of the image."""
         return self.source.key
 
-    def plane(self, plane: int) -> NDArray[np.integer]:
-        """Return the annotation of one plane, shape (Y, X)."""
-        part: NDArray[np.integer] = self.annotation[self.source.stack.index(plane)]
-        return part
-
-    def ids(self, plane: int) -> NDArray[np.integer]:
-        """Return the ids of one plane's annotated objects, shape (Y, X)."""
-        assert self.objects is not None
-        part: NDArray[np.integer] = self.objects[self.source.stack.index(plane)]
-        return part
-
-    def shown(self, where: tuple[int | slice, ...]) -> NDArray[np.integer]:
+    def shown(self, plane: int, box: Box) -> NDArray[np.integer]:
         """Return a part of the annotation with the values that predictions have."""
-        part: NDArray[np.integer] = self.annotation[where]
+        part: NDArray[np.integer] = self.annotation.read(plane, box)
         return part if self.objects is None else shown_value(part)
 
     @cached_property
@@ -88,12 +85,9 @@ class AnnotatedImage:
         """Annotated objects; 0 where classes are annotated."""
         if self.objects is None:
             return 0
-        # each stroke lies in one object
-        ids = {
-            int(self.ids(stroke.plane)[tuple(stroke.yx[0])])
-            for stroke in self.strokes
-            if stroke.value != BACKGROUND
-        }
+        ids: set[int] = set()
+        for tile in self.objects.tiles.values():
+            ids.update(np.unique(tile[tile > BACKGROUND]).tolist())
         return len(ids)
 
 
@@ -139,6 +133,11 @@ class AnnotationSet:
         """Annotated objects in all."""
         return sum(image.n_objects for image in self.images)
 
+    @cached_property
+    def smallest_object_px(self) -> int | None:
+        """How small an object may be (px), from the annotated ones; None: too few."""
+        return smallest_object_px(i.sizes for i in self.images if i.sizes is not None)
+
     @property
     def n_px(self) -> int:
         """Annotated pixels in all."""
@@ -147,10 +146,10 @@ class AnnotationSet:
     def with_image(
         self,
         source: ImageSource,
-        annotation: NDArray[np.integer],
+        annotation: TiledLabels | NDArray[np.integer],
         n_folds: int,
         remembered: Mapping[str, int] | None = None,
-        complete: NDArray[np.bool_] | None = None,
+        complete: TiledLabels | NDArray[np.bool_] | None = None,
     ) -> AnnotationSet:
         """Return a newer set in which this image has this annotation.
 
@@ -163,20 +162,23 @@ class AnnotationSet:
         AnnotationError
             If there are more classes than a network can have.
         """
-        image = AnnotatedImage(source, annotation, ())
+        painted = TiledLabels.of(annotation)
+        region = None if complete is None else TiledLabels.of(complete)
+        image = AnnotatedImage(source, painted, ())
         if self.of_objects:
-            targets = object_targets(annotation, complete)
-            image = replace(image, annotation=targets, objects=annotation)
-        elif complete is not None:
-            filled = np.where(complete & (annotation == 0), BACKGROUND, annotation)
-            image = replace(image, annotation=filled.astype(annotation.dtype))
+            targets = _by_plane(painted, region, object_targets, np.uint8)
+            sizes = object_sizes(painted, region, source.stack.spatial_axes)
+            image = replace(image, annotation=targets, objects=painted, sizes=sizes)
+        elif region is not None:
+            filled = _by_plane(painted, region, _fill_background, painted.dtype)
+            image = replace(image, annotation=filled)
         found = _find_strokes(image)
         before = next((i.strokes for i in self.images if i.key == source.key), ())
         others = [image for image in self.images if image.key != source.key]
         elsewhere = [stroke for image in others for stroke in image.strokes]
         check_n_classes(len({stroke.value for stroke in found + elsewhere}))
         mine = deal_folds(found, n_folds, before, elsewhere, remembered)
-        has_complete = complete is not None and bool(complete.any())
+        has_complete = region is not None and region.any()
         image = replace(image, strokes=mine, has_complete=has_complete)
         return self._newer([*others, image] if found else others)
 
@@ -208,19 +210,54 @@ class AnnotationSet:
             raise AnnotationError(advice)
 
 
+def _by_plane(
+    painted: TiledLabels,
+    complete: TiledLabels | None,
+    make: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
+    dtype: Any,
+) -> TiledLabels:
+    """Make other labels of what is painted and where it is complete, plane by plane."""
+    complete = complete or TiledLabels(painted.shape, np.dtype(bool), {})
+    parts = []
+    for plane in sorted({*painted.planes, *complete.planes}):
+        box = box_around([painted.box(plane), complete.box(plane)])
+        made = make(painted.read(plane, box), complete.read(plane, box))
+        parts.append((plane, box, made))
+    return TiledLabels.of_parts(painted.shape, dtype, parts)
+
+
+def _fill_background(
+    annotation: NDArray[Any], complete: NDArray[np.bool_]
+) -> NDArray[Any]:
+    filled: NDArray[Any] = np.where(
+        complete & (annotation == 0), BACKGROUND, annotation
+    )
+    return filled
+
+
 def _find_strokes(image: AnnotatedImage) -> list[Stroke]:
     """Find the strokes of all planes."""
     found: list[Stroke] = []
-    for plane in range(image.source.stack.n_planes):
-        part = image.plane(plane)
-        if not part.any():
-            continue
-        if image.objects is None:
-            found += find_strokes(part, plane)
+    annotation, objects = image.annotation, image.objects
+    for plane in annotation.planes:
+        if objects is None:
+            parts = [(_corner(box), part) for box, part in annotation.groups(plane)]
+            found += find_strokes_in(parts, plane)
         else:
             n_bundles = max((stroke.bundle for stroke in found), default=0)
-            found += find_object_strokes(image.ids(plane), part, plane, n_bundles)
+            box = annotation.box(plane)
+            found += find_object_strokes(
+                objects.read(plane, box),
+                annotation.read(plane, box),
+                plane,
+                n_bundles,
+                corner=_corner(box),
+            )
     return found
+
+
+def _corner(box: Box) -> tuple[int, int]:
+    return box[0].start, box[1].start
 
 
 def _trained_on(images: list[AnnotatedImage]) -> list[AnnotatedImage]:
@@ -242,11 +279,11 @@ def _trained_on(images: list[AnnotatedImage]) -> list[AnnotatedImage]:
 
 
 def check_annotation(
-    annotation: NDArray[np.generic],
+    annotation: TiledLabels | NDArray[np.generic],
     spatial_shape: tuple[int, ...],
     mode: AnnotationMode = "strokes",
-) -> NDArray[np.integer]:
-    """Return a private, read-only copy of an annotation that fits its image.
+) -> TiledLabels:
+    """Return a private copy of what is painted, if it fits its image.
 
     ``mode`` tells what its values from 2 on are, for the words of an error.
 
@@ -256,21 +293,22 @@ def check_annotation(
         If it is not of integers (bool is taken as 0 and 1), has another shape than the
         image, or holds negative values or values above 65,535.
     """
-    array: NDArray[Any] = np.asarray(annotation)
-    if array.shape != spatial_shape:
+    array: Any = annotation
+    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+        array = np.asarray(array)
+    shape = tuple(int(n) for n in array.shape)
+    if shape != spatial_shape:
         raise AnnotationError(
-            f"the annotation has the shape {array.shape}, but the image needs "
-            f"{spatial_shape}"
+            f"the annotation has the shape {shape}, but the image needs {spatial_shape}"
         )
     what = "objects" if mode == "objects" else "classes"
-    if array.dtype.kind == "b":
-        array = array.astype(np.uint8)
-    if array.dtype.kind not in "iu":
+    if np.dtype(array.dtype).kind not in "biu":
         raise AnnotationError(
             f"the annotation has the dtype {array.dtype}: use integers, 0 unlabelled, "
             f"1 background, 2 and up the {what}"
         )
-    low, high = int(array.min()), int(array.max())
+    labels = TiledLabels.of(array)
+    low, high = labels.min(), labels.max()
     if low < 0 or high > MAX_VALUE:
         wrong = low if low < 0 else high
         raise AnnotationError(
@@ -278,14 +316,12 @@ def check_annotation(
             f"background and 2 to {MAX_VALUE} for the {what}"
             + (f", at most {MAX_VALUE - 1} of them" if mode == "objects" else "")
         )
-    frozen: NDArray[np.integer] = array.astype(np.uint8 if high < 256 else np.uint16)
-    frozen.flags.writeable = False
-    return frozen
+    return labels.astype(np.uint8 if high < 256 else np.uint16)
 
 
 def check_complete(
-    complete: NDArray[Any] | None, spatial_shape: tuple[int, ...]
-) -> NDArray[np.bool_] | None:
+    complete: TiledLabels | NDArray[Any] | None, spatial_shape: tuple[int, ...]
+) -> TiledLabels | None:
     """Return where an annotation is complete, as bool that fits the image.
 
     Raises
@@ -295,10 +331,11 @@ def check_complete(
     """
     if complete is None:
         return None
-    array: NDArray[Any] = np.asarray(complete)
-    if array.shape != spatial_shape:
+    array: Any = complete if hasattr(complete, "shape") else np.asarray(complete)
+    shape = tuple(int(n) for n in array.shape)
+    if shape != spatial_shape:
         raise AnnotationError(
-            f"the completely annotated part has the shape {array.shape}, but the image "
+            f"the completely annotated part has the shape {shape}, but the image "
             f"needs {spatial_shape}"
         )
-    return np.asarray(array != 0)
+    return TiledLabels.of(array).astype(bool)

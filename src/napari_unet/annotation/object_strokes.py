@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from napari_unet.annotation.objects import BACKGROUND, BORDER, INSIDE, near_pairs
-from napari_unet.annotation.strokes import REGION_PX, Stroke, find_strokes
+from napari_unet.annotation.strokes import REGION_PX, Stroke, find_strokes_in
 
 __all__ = ["find_object_strokes"]
 
@@ -20,6 +20,7 @@ def find_object_strokes(
     plane: int = 0,
     n_bundles: int = 0,
     region_px: int = REGION_PX,
+    corner: tuple[int, int] = (0, 0),
 ) -> list[Stroke]:
     """Find what is painted in one plane: background, and each object's two parts.
 
@@ -41,6 +42,8 @@ def find_object_strokes(
         Bundles of other planes, whose numbers are not to be used again.
     region_px
         As in `find_strokes`.
+    corner
+        Where the first pixel lies in the plane, of which the rest is not annotated.
 
     Returns
     -------
@@ -49,26 +52,29 @@ def find_object_strokes(
         has them.
     """
     background = np.where(targets == BACKGROUND, targets, 0)
-    strokes = find_strokes(background, plane, region_px)
+    strokes = find_strokes_in([(corner, background)], plane, region_px)
     values = np.unique(ids[ids > BACKGROUND])
     if not len(values):
         return strokes
     # numbered by place, so that what is remembered of strokes is found again
     numbers = np.where(ids > BACKGROUND, np.searchsorted(values, ids) + 1, 0)
-    bundles = _bundles(numbers, len(values), region_px) + (n_bundles + 1)
+    bundles = _bundles(numbers, len(values), region_px, corner) + (n_bundles + 1)
     boxes = ndimage.find_objects(numbers)
     for number, (box, bundle) in enumerate(zip(boxes, bundles, strict=True), start=1):
         part = np.where(numbers[box] == number, targets[box], 0)
-        corner = (box[0].start, box[1].start)
+        first = (box[0].start + corner[0], box[1].start + corner[1])
         for value in (INSIDE, BORDER):
-            yx = (np.argwhere(part == value) + corner).astype(np.int32)
+            yx = (np.argwhere(part == value) + first).astype(np.int32)
             if len(yx):
                 strokes.append(Stroke(value, plane, yx, bundle=int(bundle)))
     return strokes
 
 
 def _bundles(
-    numbers: NDArray[np.integer], n_objects: int, region_px: int
+    numbers: NDArray[np.integer],
+    n_objects: int,
+    region_px: int,
+    corner: tuple[int, int],
 ) -> NDArray[np.intp]:
     """Return the bundle, from 0, of each object; objects are numbered from 1."""
     ids = numbers + 1  # as `near_pairs` has them: objects from 2 on
@@ -83,7 +89,7 @@ def _bundles(
     n_px = np.bincount(numbers.ravel(), minlength=n_objects + 1)[1:]
     is_large = np.bincount(cluster, n_px)[cluster] > region_px**2 // 2
     centres = ndimage.center_of_mass(numbers > 0, numbers, everyone)
-    cells = np.asarray(centres, np.float64) // region_px
+    cells = (np.asarray(centres, np.float64) + corner) // region_px
     keys = np.column_stack([cluster, cells * is_large[:, None]])
     _, bundle = np.unique(keys, axis=0, return_inverse=True)
     return bundle.ravel()

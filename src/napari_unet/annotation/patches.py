@@ -139,9 +139,9 @@ class PatchSampler:
         """Cut the targets from a corner on; beyond the border nothing is labelled."""
         side = self.target_px
         target = np.full((side, side), IGNORE_INDEX, np.int64)
-        painted = image.plane(plane)
-        there, here = _overlap(corner, side, painted.shape)
-        target[here] = self._lookup[painted[there]]
+        shape = image.source.stack.plane_shape
+        there, here = _overlap(corner, side, shape)
+        target[here] = self._lookup[image.annotation.read(plane, there)]
         hidden = self._held_out.get((image.key, plane))
         if hidden is not None:
             local = hidden - corner
@@ -154,19 +154,18 @@ class PatchSampler:
         key = (image.key, plane)
         if key not in self._border_maps:
             assert self._border is not None
-            is_numbered = image.objects is not None
-            painted = (image.ids(plane) if is_numbered else image.plane(plane)).copy()
+            # memory only for the part of a large plane that is annotated
+            box = image.annotation.box(plane)
+            corner = box[0].start, box[1].start
+            painted = (image.objects or image.annotation).read(plane, box)
             hidden = self._held_out.get(key)
             if hidden is not None:  # where they lie is not to be learned either
-                painted[hidden[:, 0], hidden[:, 1]] = 0
-            # memory only for the part of a large plane that is annotated
-            y, x = (np.flatnonzero(painted.any(axis=axis)) for axis in (1, 0))
-            corner = (int(y[0]), int(x[0])) if len(y) else (0, 0)
-            part = painted[corner[0] : _stop(y), corner[1] : _stop(x)]
+                local = hidden - corner
+                painted[local[:, 0], local[:, 1]] = 0
             objects = (
-                np.where(part > BACKGROUND, part, 0)
-                if is_numbered
-                else label_objects(part)
+                np.where(painted > BACKGROUND, painted, 0)
+                if image.objects is not None
+                else label_objects(painted)
             )
             weights = border_weights(objects, self._border.w0, self._border.sigma_px)
             self._border_maps[key] = _Part(corner, weights)
@@ -203,11 +202,6 @@ def _overlap(
         for (start, stop), at in zip(spans, corner, strict=True)
     )
     return (there[0], there[1]), (here[0], here[1])
-
-
-def _stop(positions: NDArray[np.intp]) -> int:
-    """Return one beyond the last position, 0 where there is none."""
-    return int(positions[-1]) + 1 if len(positions) else 0
 
 
 def _pixels(image: AnnotatedImage, plane: int) -> NDArray[np.int32]:

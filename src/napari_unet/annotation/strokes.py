@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = [
     "check_n_classes",
     "deal_folds",
     "find_strokes",
+    "find_strokes_in",
 ]
 
 HELD_OUT_FOLD = 0
@@ -84,19 +85,64 @@ def find_strokes(
     AnnotationError
         If there are more classes than a network can have.
     """
-    strokes: list[Stroke] = []
-    values = np.unique(annotation)
-    values = values[values != 0]
-    check_n_classes(len(values))
-    for value in values:
-        marks, _ = ndimage.label(annotation == value, structure=_EVERY_NEIGHBOUR)
-        for number, box in enumerate(ndimage.find_objects(marks), start=1):
-            corner = np.array([box[0].start, box[1].start], np.int32)
-            yx = np.argwhere(marks[box] == number).astype(np.int32) + corner
-            strokes += [
-                Stroke(int(value), plane, part) for part in _blocks(yx, region_px)
-            ]
-    return strokes
+    return find_strokes_in([((0, 0), annotation)], plane, region_px)
+
+
+def find_strokes_in(
+    parts: Sequence[tuple[tuple[int, int], NDArray[np.integer]]],
+    plane: int = 0,
+    region_px: int = REGION_PX,
+) -> list[Stroke]:
+    """Find the strokes of one plane that is given in parts.
+
+    Parameters
+    ----------
+    parts
+        Rectangles of the plane, each with its first pixel (y, x): no mark lies in two.
+    plane, region_px
+        As in `find_strokes`.
+
+    Returns
+    -------
+    list of Stroke
+        What `find_strokes` has of the whole plane, in the same order.
+
+    Raises
+    ------
+    AnnotationError
+        If there are more classes than a network can have.
+    """
+    values = [_values(part) for _, part in parts]
+    check_n_classes(len(set().union(*values)))
+    marks = [
+        (value, yx)
+        for (corner, part), mine in zip(parts, values, strict=True)
+        for value in mine
+        for yx in _marks(part == value, corner)
+    ]
+    marks.sort(key=lambda mark: (mark[0], *mark[1][0]))
+    return [
+        Stroke(value, plane, block)
+        for value, yx in marks
+        for block in _blocks(yx, region_px)
+    ]
+
+
+def _values(part: NDArray[np.integer]) -> list[int]:
+    """Return the values that are painted; sorting a large region would take longer."""
+    is_there = np.zeros(int(part.max(initial=0)) + 1, bool)
+    is_there[part] = True
+    return [int(value) for value in np.flatnonzero(is_there) if value]
+
+
+def _marks(
+    is_painted: NDArray[np.bool_], corner: tuple[int, int]
+) -> Iterator[NDArray[np.int32]]:
+    """Yield the pixels (n, 2) of each connected mark, ``corner`` being the first."""
+    marks, _ = ndimage.label(is_painted, structure=_EVERY_NEIGHBOUR)
+    for number, box in enumerate(ndimage.find_objects(marks), start=1):
+        first = np.array([box[0].start, box[1].start], np.int32) + corner
+        yield (np.argwhere(marks[box] == number) + first).astype(np.int32)
 
 
 def check_n_classes(n_classes: int) -> None:

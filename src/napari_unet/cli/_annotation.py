@@ -84,7 +84,7 @@ def _annotate(
 
     image = read_image(image_path, args.axes)
     annotation = read_labels(annotation_path).array
-    complete = None
+    complete: Any = None
     if mask_path is not None:
         with naming(mask_path):
             mask = read_labels(mask_path).array

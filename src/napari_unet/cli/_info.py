@@ -90,6 +90,7 @@ def _print(header: Mapping[str, Any]) -> None:
         ("annotation", _mode_text(header)),
         ("classes", _classes_text(header)),
         ("painted", _painted_text(header)),
+        ("smallest", _smallest_text(header)),
         ("fine-tuned", _tuned_text(header)),
         ("IoU", _scores_text(header)),
     ]
@@ -197,6 +198,13 @@ def _painted_text(header: Mapping[str, Any]) -> str:
     return f"{header['n_px']} px in {header.get('n_strokes')} strokes"
 
 
+def _smallest_text(header: Mapping[str, Any]) -> str:
+    smallest_px = header.get("smallest_object_px")
+    if not isinstance(smallest_px, int):
+        return ""
+    return f"objects of {smallest_px:,} px, from the painted ones"
+
+
 def _tuned_text(header: Mapping[str, Any]) -> str:
     if not header.get("step"):
         return ""
@@ -214,6 +222,7 @@ def _scores_text(header: Mapping[str, Any]) -> str:
         if isinstance(value, int | float):
             held_out = ""
             if isinstance(n_px, int) and isinstance(n_strokes, int):
-                held_out = f" ({held_out_text(n_px, n_strokes)})"
+                is_of_objects = bool(_mode_text(header))
+                held_out = f" ({held_out_text(n_px, n_strokes, is_of_objects)})"
             parts.setdefault(held_out, []).append(f"{name} {value:.2f}")
     return "; ".join(", ".join(mine) + held_out for held_out, mine in parts.items())

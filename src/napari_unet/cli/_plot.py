@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_unet.jobs import held_out_text
 from napari_unet.session import CANDIDATE_NAMES
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _score_title(curve: Curve) -> str:
     newest = curve.scores[-1].score if curve.scores else None
     if newest is None or newest.mean_iou is None:
         return "mean IoU"
-    return f"mean IoU (shown: {held_out_text(newest.n_px, newest.n_strokes)})"
+    return f"mean IoU (shown: {newest.held_out})"
 
 
 def _smooth(points: Points, n: int = 150) -> Points:

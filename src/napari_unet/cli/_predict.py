@@ -224,6 +224,7 @@ def _predict_one(
         write_probabilities(path, found.probabilities, class_names=names, **place)
         result["probabilities"] = path
     if settings is not None:
+        settings = settings.sized(learner.smallest_object_px)
         scale = split_scale(image, axes)
         cutting = split_job(
             labels,
@@ -237,6 +238,7 @@ def _predict_one(
         instances = _run_job(args, cutting, title, token)
         result["objects"] = write_labels(objects_path(out), instances.labels, **place)
         result["n_objects"] = instances.n_per_class
+        result["min_size_px"] = settings.min_size_px
     found, n_px = np.unique(labels, return_counts=True)
     result |= {
         "shape": labels.shape,

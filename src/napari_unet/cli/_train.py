@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +54,8 @@ def add_parser(commands: Any) -> None:
         help="learn from images and their annotations, write a model",
         description="Learn from images and their sparse annotations (0 not annotated, "
         "1 background, 2 and up the classes), and write the best of what was learned "
-        "to a model file. Ctrl-C ends the training and keeps what was learned.",
+        "to a model file. Ctrl-C ends the training and keeps what was learned. On "
+        "several GPUs: torchrun --nproc-per-node N -m napari_unet.cli train ...",
         allow_abbrev=False,
     )
     add_files(parser, "--image", "images")
@@ -121,11 +124,25 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and write the model."""
-    from napari_unet.export import model_path, replace_file
+    """Train and write the model; of several processes, the first one speaks."""
+    from napari_unet.core.distributed import joined_team
+    from napari_unet.export import model_path
 
     args.out = model_path(args.out)
     _check_files(args)
+    with joined_team(args.device or "auto") as team:
+        if team.is_first:
+            _train(args)
+        else:
+            with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+                _train(args, is_first=False)
+    return 0
+
+
+def _train(args: argparse.Namespace, *, is_first: bool = True) -> None:
+    """Train; the first process of several writes the model and tells of it."""
+    from napari_unet.export import replace_file
+
     learner = _make_learner(args)
     if args.objects is not None:
         learner.set_scales(OBJECTS[args.objects])
@@ -136,6 +153,8 @@ def run(args: argparse.Namespace) -> int:
         n_seconds = _DEFAULT_SECONDS
     with cancel_on_interrupt() as token:
         session = fine_tune(args, learner, n_seconds, args.steps, token)
+    if not is_first:
+        return
     if token.cancelled:
         complain("training was interrupted; what was learned so far is kept")
     learner.save(args.out)
@@ -144,7 +163,6 @@ def run(args: argparse.Namespace) -> int:
         with replace_file(args.curves) as temporary:
             temporary.write_text(session.curve.csv(), encoding="utf-8")
     _report(args, learner)
-    return 0
 
 
 def _check_files(args: argparse.Namespace) -> None:

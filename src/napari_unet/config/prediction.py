@@ -8,18 +8,22 @@ from napari_unet.config._base import Settings
 
 __all__ = ["InstanceConfig", "TilingConfig"]
 
+_MIN_SIZE_PX = 10
+
 
 class InstanceConfig(Settings):
     """How labels are cut into objects: one id for each, touching ones come apart."""
 
-    min_size_px: int = Field(
-        10,
+    min_size_px: int | None = Field(
+        None,
         ge=0,
         le=2**31 - 1,
         title="Smallest object (px)",
         description="Pieces with fewer pixels (voxels in a volume) than this are left "
-        "out, and nothing smaller is cut off from an object. 10: speckles go, objects "
-        "of 5 px across (about 20 px) stay.",
+        "out, and nothing smaller is cut off from an object. Automatic: a quarter of "
+        "the size that nearly all of the painted objects exceed (5th percentile); "
+        "10 px where fewer than three are painted: speckles go, objects of 5 px across "
+        "(about 20 px) stay.",
     )
     split_strength: float = Field(
         0.8,
@@ -43,6 +47,19 @@ class InstanceConfig(Settings):
         description="In a stack with a z axis, an object goes on in the planes above "
         "and below. Off: each plane has objects of its own, as time points always do.",
     )
+
+    def size_px(self, painted_px: int | None = None) -> int:
+        """Return what `min_size_px` comes to.
+
+        ``painted_px`` is what automatic means where objects were painted, see
+        `napari_unet.annotation.object_sizes.smallest_object_px`; None: not known.
+        """
+        automatic_px = _MIN_SIZE_PX if painted_px is None else painted_px
+        return automatic_px if self.min_size_px is None else self.min_size_px
+
+    def sized(self, painted_px: int | None) -> InstanceConfig:
+        """Return these settings with a number for `min_size_px`, as in `size_px`."""
+        return self.model_copy(update={"min_size_px": self.size_px(painted_px)})
 
 
 class TilingConfig(Settings):

@@ -88,7 +88,8 @@ def split_objects(
         World units per pixel along each axis of ``labels``, as napari has it. Only
         ratios count, for stacks that are coarser along z. None: all the same.
     settings
-        None: the defaults.
+        None: the defaults. Nothing is known here of painted objects: the smallest
+        object is 10 px unless they say otherwise.
 
     Returns
     -------
@@ -206,12 +207,12 @@ def _split(
     settings: InstanceConfig,
 ) -> NDArray[np.int32]:
     """Return ids from 1 of the objects of one class, 2D or 3D."""
-    mask = _without_specks(mask, settings.min_size_px)
+    strength, min_size_px = settings.split_strength, settings.size_px()
+    mask = _without_specks(mask, min_size_px)
     holes = find_holes(mask) if settings.fill_holes else None
     closed = mask
     if holes is not None and holes.n:
         closed = mask | holes.small(mask, sampling)
-    strength, min_size_px = settings.split_strength, settings.min_size_px
     ids = cut_at_necks(mask, closed, evidence, sampling, strength, min_size_px)
     if holes is not None and holes.n:
         ids = np.where(fillable, np.maximum(ids, holes.owners(ids)), ids)

@@ -219,12 +219,9 @@ class _Tally:
             return
         self._places.add(place)
         height, width = tile.labels.shape
-        where: tuple[int | slice, ...] = (
-            *tile.index,
-            slice(tile.y, tile.y + height),
-            slice(tile.x, tile.x + width),
-        )
-        painted = image.shown(where)
+        rows, columns = slice(tile.y, tile.y + height), slice(tile.x, tile.x + width)
+        plane = image.source.stack.plane_of(tile.index)
+        painted = image.shown(plane, (rows, columns))
         self.n_predicted += _count(tile.labels)
         for value in np.unique(painted[painted > 0]).tolist():
             for predicted, n in _count(tile.labels[painted == value]).items():

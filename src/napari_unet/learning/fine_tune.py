@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 
+from napari_unet.core.distributed import current_team
 from napari_unet.jobs import AnnotationTaken, CancelToken, JobEvent, Notice, StepDone
 from napari_unet.learning.state import State
 from napari_unet.learning.training import Trainer
@@ -28,8 +29,9 @@ def fine_tune(
     state.annotations.require_two_classes()
     yield from state.update()
     trainer = state.ensure_trainer()
+    team = current_team()
     clock.begin(trainer)
-    while not (clock.is_over or (token is not None and token.cancelled)):
+    while not team.decide(clock.is_over or (token is not None and token.cancelled)):
         if state.has_new_scales:
             return
         if state.annotations.version != trainer.version:
@@ -38,11 +40,11 @@ def fine_tune(
         loss = trainer.step(notices)
         yield from (Notice(text, "warning") for text in notices)
         yield clock.tick(loss)
-        if clock.is_time_to_score:
+        if team.is_first and clock.is_time_to_score:  # the others wait for a step
             clock.scoring_begins()
             yield from state.judge_network(trainer)
             clock.scoring_ends()
-    if clock.has_unscored_steps:
+    if team.is_first and clock.has_unscored_steps:
         yield from state.judge_network(trainer)
 
 

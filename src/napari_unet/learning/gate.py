@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,25 +48,27 @@ def score_candidate(
     Classes are those of predictions, but the log loss is of what was to be learned: it
     tells candidates apart also where all held out is object, inside and border.
     """
-    n_px = int(mask.sum())
-    n_strokes = samples.count_bundles(mask)
+    known = Score(
+        None,
+        n_px=int(mask.sum()),
+        n_strokes=samples.count_bundles(mask),
+        is_of_objects=samples.is_of_objects,
+    )
     targets, predicted, values = _as_shown(samples, probabilities, mask)
     if len(np.unique(samples.targets[mask])) < 2:
-        return Score(None, n_px=n_px, n_strokes=n_strokes)
-    loss = log_loss(samples, probabilities, mask)
+        return known
+    known = replace(known, log_loss=log_loss(samples, probabilities, mask))
     present = np.unique(targets)
     if len(present) < 2:
-        return Score(None, n_px=n_px, n_strokes=n_strokes, log_loss=loss)
+        return known
     weights = balance(samples.weights[mask], targets)
     matrix = confusion_matrix(targets, predicted, range(len(values)), weights)
     iou, dice = iou_per_class(matrix), dice_per_class(matrix)
-    return Score(
+    return replace(
+        known,
         mean_iou=float(np.mean(iou[present])),
         iou={values[i]: float(iou[i]) for i in present},
         dice={values[i]: float(dice[i]) for i in present},
-        n_px=n_px,
-        n_strokes=n_strokes,
-        log_loss=loss,
     )
 
 

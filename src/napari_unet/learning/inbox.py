@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode, InstanceConfig, LearnerConfig
 from napari_unet.jobs import CancelToken
 
@@ -37,9 +38,9 @@ class Annotated:
     """
 
     image: Any
-    annotation: NDArray[Any]
+    annotation: TiledLabels | NDArray[Any]
     axes: str | None
-    complete: NDArray[Any] | None = None
+    complete: TiledLabels | NDArray[Any] | None = None
     scale: Sequence[float] | None = None
 
 
@@ -92,15 +93,15 @@ class Inbox:
         self,
         key: str,
         image: Any,
-        annotation: NDArray[Any],
+        annotation: TiledLabels | NDArray[Any],
         axes: str | None = None,
-        complete: NDArray[Any] | None = None,
+        complete: TiledLabels | NDArray[Any] | None = None,
         scale: Sequence[float] | None = None,
     ) -> None:
         """Hand over the annotation of an image; the newest one counts.
 
-        ``annotation`` and ``complete`` must be private copies. An image without any
-        stroke can be predicted, but is not learned from.
+        Arrays must be private copies. An image without any stroke can be predicted, but
+        is not learned from.
         """
         with self._condition:
             told = Annotated(image, annotation, axes, complete, scale)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.annotation.annotations import check_annotation, check_complete
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import InstanceConfig, LearnerConfig
 from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.source import ImageSource
@@ -72,11 +73,11 @@ class Learner:
     def annotate(
         self,
         image: Any,
-        annotation: NDArray[Any],
+        annotation: NDArray[Any] | TiledLabels,
         *,
         key: str | None = None,
         axes: str | None = None,
-        complete: NDArray[Any] | None = None,
+        complete: NDArray[Any] | TiledLabels | None = None,
         scale: Sequence[float] | None = None,
     ) -> str:
         """Set the annotation of an image.
@@ -88,8 +89,9 @@ class Learner:
         annotation
             Integers of the image's shape without channels: 0 unlabelled, 1 background,
             2 and up the classes; in the mode *objects* each object a number of its own
-            (`LearnerConfig.annotation_mode`). The same image again replaces its
-            annotation; an annotation without any stroke removes it.
+            (`LearnerConfig.annotation_mode`). NumPy, dask or zarr, of which only what
+            is painted is copied; or what `TiledLabels.of` made of one. The same image
+            again replaces its annotation; one without any stroke removes it.
         key
             Name of the image; None: made from its pixels, of images beyond 16 million
             pixels from a sample of rows. Name those that differ in little.
@@ -373,7 +375,7 @@ class Learner:
         scale
             World units per pixel along each axis but the channels. None: all the same.
         settings
-            What counts as an object; None: the defaults.
+            What counts as an object; None: the defaults, with `smallest_object_px`.
         token
             Asked before each tile, plane or volume; what was not reached stays 0.
 
@@ -470,6 +472,15 @@ class Learner:
         if model is None or (is_newer and annotations.can_be_learned):
             return annotations.shown_values
         return annotations.shown(model.values)
+
+    @property
+    def smallest_object_px(self) -> int | None:
+        """How small an object may be (px): from the painted ones, or a model's.
+
+        `InstanceConfig.min_size_px` is so much by default. None: fewer than three
+        objects were painted, or strokes.
+        """
+        return self._state.smallest_object_px
 
     @property
     def n_classes_painted(self) -> int:

@@ -256,8 +256,10 @@ class _Loop:
                 if is_stale or self.inbox.has_annotations or self._is_over:
                     return  # she looks elsewhere, or has painted: begin anew
             if settings is not None:
-                generation = self.learner.generation
-                yield from self.objects.show(view, generation, settings)
+                learner = self.learner
+                yield from self.objects.show(
+                    view, learner.generation, settings, learner.smallest_object_px
+                )
         except NapariUnetError as error:
             yield Notice(str(error), "warning")
         self.shown = now

@@ -59,16 +59,23 @@ class FieldObjects:
             self._parts[tile] = found.labels, found.evidence
 
     def show(
-        self, view: ViewRequest, generation: int, settings: InstanceConfig
+        self,
+        view: ViewRequest,
+        generation: int,
+        settings: InstanceConfig,
+        painted_px: int | None = None,
     ) -> Iterator[JobEvent]:
-        """Yield the objects; of too large a field, once, why there are none."""
+        """Yield the objects; of too large a field, once, why there are none.
+
+        ``painted_px`` is how small an object may be, if the painted ones tell.
+        """
         if self._n_px > MAX_FIELD_PX:
             if not self._is_told:
                 yield Notice(_TOO_LARGE)
             self._is_told = True
             return
         with naming_what_ran_out(_NO_MEMORY):
-            found = self.find(view, generation, settings)
+            found = self.find(view, generation, settings, painted_px)
         if found is not None:
             if self._is_told:
                 yield Notice("")
@@ -76,7 +83,11 @@ class FieldObjects:
             yield found
 
     def find(
-        self, view: ViewRequest, generation: int, settings: InstanceConfig
+        self,
+        view: ViewRequest,
+        generation: int,
+        settings: InstanceConfig,
+        painted_px: int | None = None,
     ) -> ObjectsFound | None:
         """Return the objects of the tiles that came, None where none came.
 
@@ -97,10 +108,18 @@ class FieldObjects:
             where = _place(tile, field)
             labels[where], evidence[where] = part
         self._parts.clear()
-        found = split_objects(labels, evidence, axes="YX", settings=settings)
-        ids = self._keep_ids(view, field, found.labels)
+        found = split_objects(
+            labels, evidence, axes="YX", settings=settings.sized(painted_px)
+        )
         return ObjectsFound(
-            view.key, view.index, field.y0, field.x0, ids, found.n_objects, generation
+            view.key,
+            view.index,
+            field.y0,
+            field.x0,
+            self._keep_ids(view, field, found.labels),
+            found.n_objects,
+            generation,
+            painted_px,
         )
 
     def _keep_ids(
@@ -152,7 +171,15 @@ def whole_objects(
     if token.cancelled:
         return False
     yield ObjectsFound(
-        key, (), 0, 0, found.labels, found.n_objects, generation, is_whole=True
+        key,
+        (),
+        0,
+        0,
+        found.labels,
+        found.n_objects,
+        generation,
+        learner.smallest_object_px,
+        is_whole=True,
     )
     return True
 

@@ -156,7 +156,9 @@ def restore(state: State, header: Header, parts: Parts) -> None:
     # set, but not fitted to before it was saved
     state.has_new_scales = state.config.instant.n_scales not in (None, header.n_scales)
     state.first_step, state.seconds = header.step, header.seconds
-    state.learned_from = LearnedFrom(header.n_px, header.n_strokes, header.n_objects)
+    state.learned_from = LearnedFrom(
+        header.n_px, header.n_strokes, header.n_objects, header.smallest_object_px
+    )
     state.remembered_folds = dict(header.folds)
 
 
@@ -213,6 +215,8 @@ class Header(BaseModel):
     n_px: Annotated[int, Field(ge=0)]
     n_strokes: Annotated[int, Field(ge=0)]
     n_objects: Annotated[int, Field(ge=0)] = 0
+    # older files do not say it
+    smallest_object_px: Annotated[int, Field(ge=0)] | None = None
     folds: dict[str, Annotated[int, Field(ge=0)]]
 
     @property

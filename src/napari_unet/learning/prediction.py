@@ -128,7 +128,7 @@ def predict_instances(
             evidence,
             axes=stack.spatial_axes,
             scale=scale,
-            settings=settings,
+            settings=(settings or InstanceConfig()).sized(state.smallest_object_px),
             token=token,
         )
     return instances

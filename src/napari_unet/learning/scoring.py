@@ -272,7 +272,8 @@ def _reason(scores: dict[str, Score], chosen: str) -> str:
     if score.mean_iou is None and score.log_loss is not None:
         return "No background was held out for an IoU: how sure each one is decides."
     if score.mean_iou is None:
-        return "Too few strokes to compare it with the others."
+        what = "objects" if score.is_of_objects else "strokes"
+        return f"Too few {what} to compare it with the others."
     others = {n: s.mean_iou or 0.0 for n, s in scores.items() if n != chosen}
     rival = max(others, key=lambda n: others[n])
     if others[rival] <= score.mean_iou:

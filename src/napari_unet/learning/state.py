@@ -208,6 +208,14 @@ class State:
         return self.first_step + (self.trainer.n_steps if self.trainer else 0)
 
     @property
+    def smallest_object_px(self) -> int | None:
+        """How small an object may be: from those that are painted, or that were."""
+        painted_px = self.annotations.smallest_object_px
+        return (
+            self.learned_from.smallest_object_px if painted_px is None else painted_px
+        )
+
+    @property
     def folds(self) -> dict[str, int]:
         """Folds of all strokes so far, by signature: what the network has not seen."""
         painted = {s.signature: s.fold for _, s in self.annotations.strokes}
@@ -299,7 +307,11 @@ class State:
         is_changed = self.model is None or model.generation != self.model.generation
         self.model = model
         self.judged_version = version
-        self.learned_from = LearnedFrom.count(self.annotations)
+        # who goes on with a model paints few objects at first: the number stays
+        self.learned_from = replace(
+            LearnedFrom.count(self.annotations),
+            smallest_object_px=self.smallest_object_px,
+        )
         return Scored(
             scores=dict(self.verdict.scores),
             chosen=self.verdict.chosen,

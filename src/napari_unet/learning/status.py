@@ -19,17 +19,26 @@ __all__ = ["LearnedFrom", "LearnerStatus", "status_of"]
 
 @dataclass(frozen=True)
 class LearnedFrom:
-    """How much annotation the model was fitted to."""
+    """What annotation the model was fitted to.
+
+    ``smallest_object_px`` is how small an object may be, from the annotated ones; None
+    where classes, or too few objects, are annotated.
+    """
 
     n_px: int = 0
     n_strokes: int = 0
     n_objects: int = 0
+    smallest_object_px: int | None = None
 
     @classmethod
     def count(cls, annotations: AnnotationSet) -> LearnedFrom:
         """Count what is painted."""
-        n_strokes = len(annotations.strokes)
-        return cls(annotations.n_px, n_strokes, annotations.n_objects)
+        return cls(
+            annotations.n_px,
+            len(annotations.strokes),
+            annotations.n_objects,
+            annotations.smallest_object_px,
+        )
 
 
 @dataclass(frozen=True)

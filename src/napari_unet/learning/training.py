@@ -13,6 +13,7 @@ from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.annotation.patches import PatchSampler
 from napari_unet.config import LearnerConfig
 from napari_unet.core.device import autocast, free_memory, out_of_memory_errors
+from napari_unet.core.distributed import current_team
 from napari_unet.core.head import RidgeHead
 from napari_unet.core.losses import IGNORE_INDEX, sparse_loss
 from napari_unet.errors import OutOfMemoryError, TrainingError
@@ -77,8 +78,10 @@ class Trainer:
         self._learning_rate = learning_rate
         self._n_bad = 0
         self._is_short_of_memory = False
-        self._rng = np.random.default_rng(config.seed)
-        self._generator = torch.Generator().manual_seed(config.seed)
+        self._team = current_team()
+        seed = (config.seed, self._team.rank) if self._team.rank else config.seed
+        self._rng = np.random.default_rng(seed)
+        self._generator = torch.Generator().manual_seed(config.seed + self._team.rank)
         self._head: LinearHead | OwnHead = LinearHead(network, device)
         if self._is_paper:
             self._head = OwnHead(network, self.unet, self.average, config.seed)
@@ -108,6 +111,8 @@ class Trainer:
         self._head.start_from(head, annotations.values)
         self.values = annotations.values
         self._annotations, self._heads = annotations, (head, teacher_head)
+        self._team.share(self.unet)
+        self._team.share(self._head)
         if self._teacher is not None:
             self._teacher_head = LinearHead(self._teacher, self.device)
             self._teacher_head.start_from(teacher_head, annotations.values)
@@ -161,9 +166,12 @@ class Trainer:
         loss = self._loss(batch)
         value = float(loss.detach())
         self._zero_grad()
-        if not math.isfinite(value):
+        if not self._team.every(math.isfinite(value)):
             return self._bad_step(value)
         loss.backward()  # type: ignore[no-untyped-call]
+        self._team.average_gradients(
+            [*self.unet.parameters(), *self._head.parameters()]
+        )
         # SGD is the paper's, which neither cuts gradients nor begins slowly
         is_plain = self.config.fine_tune.optimizer == "sgd"
         longest = math.inf if is_plain else _LONGEST_GRADIENT

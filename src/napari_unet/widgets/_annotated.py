@@ -10,8 +10,10 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.jobs import ObjectsFound, TilePredicted
+from napari_unet.widgets._channels import Channels
 from napari_unet.widgets._classes import ClassList
 from napari_unet.widgets._layers import (
     add_below,
@@ -65,6 +67,8 @@ class AnnotatedImage:
     ) -> None:
         self.image = image
         self.axes = axes
+        self.channels = Channels(image, axes)
+        """Layers that are read with it."""
         self.mode = mode
         self.regions = Regions(image, axes, on_paint)
         """Where the annotation of objects is complete."""
@@ -77,9 +81,9 @@ class AnnotatedImage:
         """Whether they are those of the whole image and of what is predicted."""
         self._numbered_by: int | None = None
         """Generation of the whole image that numbered them; None: of visible fields."""
-        self.copy: NDArray[np.integer] | None = None
+        self.copy: TiledLabels | None = None
         """The newest frozen copy of the annotation, None before the first."""
-        self.complete: NDArray[np.bool_] | None = None
+        self.complete: TiledLabels | None = None
         """Where it is complete, taken with it; None: nowhere."""
         self._kept: dict[AnnotationMode, Labels] = {}
         self._look: tuple[ClassList, OverlayStyle] | None = None
@@ -88,11 +92,6 @@ class AnnotatedImage:
         self._generation = -1
         self._on_paint = on_paint
         self._releases: dict[str, Callable[[], None]] = {}
-
-    @property
-    def pixels(self) -> Any:
-        """The image's array at full resolution."""
-        return image_array(self.image)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -128,7 +127,7 @@ class AnnotatedImage:
     def take_pixels(self) -> bool:
         """Go on with another array; False where it has not the shape of the layers."""
         layers = [i for i in (self.annotation, *self.predicted) if i is not None]
-        if self.pixels.ndim != len(self.axes) or any(
+        if image_array(self.image).ndim != len(self.axes) or any(
             tuple(layer.data.shape) != self.shape for layer in layers
         ):
             return False
@@ -385,6 +384,7 @@ class AnnotatedImage:
     def release(self) -> None:
         """Stop listening to every layer."""
         self.regions.bind(None)
+        self.channels.release()
         for name in list(self._releases):
             self._release(name)
 

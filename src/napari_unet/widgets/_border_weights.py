@@ -112,7 +112,9 @@ def _objects_of(
 ) -> NDArray[np.integer] | None:
     """Return a copy of the objects of one plane (Y, X); None where there are none."""
     if entry.mode == "objects" and entry.copy is not None:
-        painted = entry.copy[index]
+        height, width = entry.shape[-2:]
+        plane = int(np.ravel_multi_index(index, entry.shape[:-2])) if index else 0
+        painted = entry.copy.read(plane, (slice(0, height), slice(0, width)))
         objects = np.where(painted > 1, painted, 0)
     elif entry.objects is not None:
         objects = np.array(entry.objects.data[index])

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.annotation.advice import advise_missing_objects
 from napari_unet.annotation.objects import BACKGROUND, INSIDE, object_targets
+from napari_unet.annotation.tiled import TiledLabels, box_around
 from napari_unet.config import AnnotationMode
 from napari_unet.export.picture import class_colour
 from napari_unet.jobs import CancelToken, JobEvent
@@ -25,9 +26,9 @@ _STRUCTURE = np.ones((3, 3))
 class Painted:
     """What is to be counted: an annotation, and where it is complete."""
 
-    annotation: NDArray[np.integer]
+    annotation: TiledLabels
     mode: AnnotationMode = "strokes"
-    complete: NDArray[np.bool_] | None = None
+    complete: TiledLabels | None = None
 
 
 @dataclass(frozen=True)
@@ -73,50 +74,60 @@ def count_job(
 
 def _count_strokes(token: CancelToken, key: str, painted: Painted) -> Counted | None:
     """Count pixels and strokes of each class; None where cancelled."""
-    from scipy import ndimage
+    counter = _StrokeCounter()
+    for plane in painted.annotation.planes:
+        for _, part in painted.annotation.groups(plane):
+            if token.cancelled:
+                return None
+            counter.add(part)
+    return Counted(key, counter.counts)
 
-    n_strokes: dict[int, int] = {}
-    n_px: dict[int, int] = {}
-    annotation = painted.annotation
-    for plane in annotation.reshape(-1, *annotation.shape[-2:]):
-        if token.cancelled:
-            return None
-        if not plane.any():
-            continue
+
+class _StrokeCounter:
+    """Adds up the pixels and connected marks of each class."""
+
+    def __init__(self) -> None:
+        self.counts: dict[int, tuple[int, int]] = {}
+
+    def add(self, part: NDArray[np.integer]) -> None:
+        """Count a part of a plane, (Y, X); no mark goes on in another."""
+        from scipy import ndimage
+
         # each class in the box that its strokes need: a hundred classes cost hardly
         # more than one
-        for value, box in enumerate(ndimage.find_objects(plane), start=1):
+        for value, box in enumerate(ndimage.find_objects(part), start=1):
             if box is not None:
-                marks = plane[box] == value
-                n = ndimage.label(marks, structure=_STRUCTURE)[1]
-                n_strokes[value] = n_strokes.get(value, 0) + int(n)
-                n_px[value] = n_px.get(value, 0) + int(np.count_nonzero(marks))
-    return Counted(key, {v: (n_px[v], n_strokes[v]) for v in n_px})
+                marks = part[box] == value
+                n_strokes = int(ndimage.label(marks, structure=_STRUCTURE)[1])
+                n_px, n_before = self.counts.get(value, (0, 0))
+                n_px += int(np.count_nonzero(marks))
+                self.counts[value] = n_px, n_before + n_strokes
 
 
 def _count_objects(token: CancelToken, key: str, painted: Painted) -> Counted | None:
     """Count the background's strokes, and objects; None where cancelled."""
     ids, complete = painted.annotation, painted.complete
-    background = np.where(ids == BACKGROUND, ids, 0)
-    counted = _count_strokes(token, key, Painted(background))
-    if counted is None:
-        return None
-    n_px = np.zeros(int(ids.max(initial=0)) + 1, np.int64)
+    background = _StrokeCounter()
+    n_px = np.zeros(ids.max() + 1, np.int64)
     targets: set[int] = set()
-    for plane in np.ndindex(ids.shape[:-2]):
+    planes = {*ids.planes, *(() if complete is None else complete.planes)}
+    for plane in planes:
         if token.cancelled:
             return None
-        region = None if complete is None else complete[plane]
-        if ids[plane].any() or (region is not None and region.any()):
-            n_px += np.bincount(ids[plane].ravel(), minlength=len(n_px))
-            targets |= set(np.unique(object_targets(ids[plane], region)).tolist())
-    counts = dict(counted.counts)
+        boxes = [ids.box(plane), *([] if complete is None else [complete.box(plane)])]
+        box = box_around(boxes)
+        part = ids.read(plane, box)
+        region = None if complete is None else complete.read(plane, box)
+        background.add(np.where(part == BACKGROUND, part, 0))
+        n_px += np.bincount(part.ravel(), minlength=len(n_px))
+        targets |= set(np.unique(object_targets(part, region)).tolist())
+    counts = background.counts
     n_px_of_objects = n_px[INSIDE:]
     if n_px_of_objects.any():
         n_objects = int(np.count_nonzero(n_px_of_objects))
         counts[INSIDE] = int(n_px_of_objects.sum()), n_objects
     values = tuple(sorted(targets - {0}))
-    is_complete = complete is not None and bool(complete.any())
+    is_complete = complete is not None and complete.any()
     return Counted(key, counts, "objects", values, is_complete)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class ImageBook(QObject):
     refused : one sentence, why a layer cannot be used
     objects_removed : a layer of found objects was removed
     entered : AnnotatedImage that is followed from now on
+    rechannelled : an image has other channels than what was learned
     """
 
     changed = Signal()
@@ -37,6 +38,7 @@ class ImageBook(QObject):
     refused = Signal(str)
     objects_removed = Signal()
     entered = Signal(object)
+    rechannelled = Signal()
 
     def __init__(
         self, viewer: Callable[[], Any], parent: QObject | None = None
@@ -89,6 +91,34 @@ class ImageBook(QObject):
         """Return the image layers."""
         return [layer for layer in self.layers if _is_image(layer)]
 
+    def channel_choices(self) -> list[Image]:
+        """Return the image layers that could be channels of the current image."""
+        entry = self.current
+        if entry is None:
+            return []
+        return [layer for layer in self.image_choices() if entry.channels.fits(layer)]
+
+    def choose_channels(self, layers: Sequence[Image]) -> None:
+        """Learn from these layers together with the current image."""
+        entry = self.current
+        if entry is not None:
+            fitting = [layer for layer in layers if entry.channels.fits(layer)]
+            if tuple(fitting) != entry.channels.layers:
+                self._set_channels(entry, fitting)
+
+    def _set_channels(self, entry: AnnotatedImage, layers: Sequence[Image]) -> None:
+        def on_replaced() -> None:
+            left = [i for i in entry.channels.layers if entry.channels.fits(i)]
+            self._set_channels(entry, left)
+
+        entry.channels.set(layers, on_replaced)
+        entry.copy = None
+        entry.outdate()
+        self.removed.emit(entry.key)  # whoever knows it with other channels
+        self.rechannelled.emit()
+        self.painted.emit(entry.key)
+        self.changed.emit()
+
     def annotation_choices(self) -> list[Labels]:
         """Return the label layers that could annotate the current image."""
         if self.current is None:
@@ -122,11 +152,14 @@ class ImageBook(QObject):
         if entry is None or axes == entry.axes:
             return
         annotation, regions = entry.annotation, entry.regions.layer
+        has_channels = bool(entry.channels.layers)
         self._forget(entry)
         entry = self._enter(entry.image, axes, entry.key)
         if regions is not None and regions.ndim == len(entry.shape):
             entry.regions.bind(regions)
         self._current = entry.key
+        if has_channels:
+            self.rechannelled.emit()
         if annotation is not None and not entry.misfit(annotation):
             self.annotate_in(annotation)
         else:
@@ -248,8 +281,8 @@ class ImageBook(QObject):
     def _check(self, entry: AnnotatedImage) -> None:
         """Notice layers that went while nobody listened."""
         present = list(self.layers)
-        for layer in entry.layers:
-            if layer is not None and layer not in present:
+        for layer in (*entry.layers, *entry.channels.layers):
+            if layer not in present:
                 self._drop(layer)
 
     def _on_inserted(self, _event: Any) -> None:
@@ -264,6 +297,9 @@ class ImageBook(QObject):
         active = self.layers.selection.active
         if active is None:
             return
+        current = self.current
+        if current is not None and active in current.channels.layers:
+            return  # to set its contrast, say
         if _is_image(active):
             self.choose(active)
             return
@@ -297,6 +333,13 @@ class ImageBook(QObject):
 
     def _drop(self, layer: Any) -> None:
         for entry in self:
+            if layer in entry.channels.layers:
+                left = [i for i in entry.channels.layers if i is not layer]
+                self._set_channels(entry, left)
+                self.refused.emit(
+                    f"'{layer.name}' was a channel of '{entry.image.name}': learning "
+                    "begins again without it."
+                )
             if layer is entry.image:
                 self._forget(entry)
             elif layer is entry.annotation:

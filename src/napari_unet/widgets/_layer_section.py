@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
+from napari_unet.widgets._channel_button import ChannelButton
 from napari_unet.widgets._eliding import ElidingCombo
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._layer_combo import LayerCombo
@@ -40,6 +41,7 @@ class LayerSection(QWidget):
             book.annotation_choices, book.annotate_in, _ANNOTATION_TIP
         )
         self.info = eliding("muted")
+        self.channels = ChannelButton(state)
         self.axes = ElidingCombo(_AXES_TIP)
         self.objects = ObjectSizeCombo(state)
         self.new = Button("New", "plus", key=KEYS["new"])
@@ -55,7 +57,7 @@ class LayerSection(QWidget):
         grid.setVerticalSpacing(3)
         grid.addWidget(label("Image", "caption"), 0, 0)
         grid.addWidget(self.image, 0, 1)
-        facts = row(self.info, self.axes)
+        facts = row(self.info, self.channels, self.axes)
         facts.setStretch(0, 1)
         grid.addLayout(facts, 1, 1)
         grid.addWidget(label("Annotation", "caption"), 2, 0)
@@ -83,6 +85,7 @@ class LayerSection(QWidget):
             "Choose an image first.",
         )
         self.objects.refresh()
+        self.channels.refresh()
         self._refresh_axes()
 
     def _refresh_axes(self) -> None:
@@ -94,7 +97,7 @@ class LayerSection(QWidget):
             return
         size = " × ".join(str(n) for n in entry.shape)
         colours = ", RGB" if entry.image.rgb else ""
-        self.info.setText(f"{size} px, {entry.pixels.dtype}{colours}")
+        self.info.setText(f"{size} px, {entry.channels.pixels.dtype}{colours}")
         self.axes.set_items(choices)
         self.axes.setCurrentText(entry.axes)
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode, InstanceConfig, LearnerConfig
 from napari_unet.jobs import (
     AnnotationTaken,
@@ -63,16 +62,12 @@ def live_job() -> tuple[Any, Job]:
     return inbox, job
 
 
-_Told = tuple[
-    Any, NDArray[np.integer], str, NDArray[np.bool_] | None, Sequence[float] | None
-]
+_Told = tuple[Any, TiledLabels, str, TiledLabels | None, Sequence[float] | None]
 
 
-def _is_painted(
-    annotation: NDArray[np.integer], complete: NDArray[np.bool_] | None
-) -> bool:
+def _is_painted(annotation: TiledLabels, complete: TiledLabels | None) -> bool:
     """Whether there is anything to learn from: a complete region is background."""
-    return bool(annotation.any() or (complete is not None and complete.any()))
+    return annotation.any() or (complete is not None and complete.any())
 
 
 class LiveLoop(QObject):
@@ -135,9 +130,9 @@ class LiveLoop(QObject):
         self,
         key: str,
         image: Any,
-        annotation: NDArray[np.integer],
+        annotation: TiledLabels,
         axes: str,
-        complete: NDArray[np.bool_] | None = None,
+        complete: TiledLabels | None = None,
         scale: Sequence[float] | None = None,
     ) -> None:
         """Tell the newest annotation of an image; the first stroke starts the job.

@@ -64,8 +64,8 @@ class ObjectsView(QObject):
         """Set how readily touching objects are split, 0 (never) to 1."""
         self._set(split_strength=strength)
 
-    def set_min_size(self, n_px: int) -> None:
-        """Leave out objects of fewer pixels."""
+    def set_min_size(self, n_px: int | None) -> None:
+        """Leave out objects of fewer pixels; None: as the painted ones tell."""
         self._set(min_size_px=n_px)
 
     def write(self, event: ObjectsFound) -> bool:

@@ -49,6 +49,8 @@ class Overlay(QObject):
         self._classes = classes
         self.style = OverlayStyle()
         self.is_live = True
+        self.is_middle = False
+        """Whether more is in sight than is kept predicted."""
         self._stale: dict[AnnotatedImage, bool] = {}
         self._held: list[Labels] = []
         self._view_timer = QTimer(self)
@@ -82,9 +84,15 @@ class Overlay(QObject):
         if entry is not None and entry.prediction is not None:
             if self.is_live or is_wanted:
                 field = visible_field(self._viewer(), entry.prediction)
+            if field is not None:
+                field = field.middle()
             self.viewed.emit(entry.key, field)
         else:
             self.viewed.emit(None, None)
+        is_middle = field is not None and field.is_middle
+        if is_middle != self.is_middle:
+            self.is_middle = is_middle
+            self.changed.emit()
 
     def look_soon(self) -> None:
         """Work out the visible field when things have settled."""

@@ -83,7 +83,7 @@ class OverlaySection(QWidget):
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(6)
+        grid.setVerticalSpacing(4)
         grid.addWidget(label("Overlay", "caption"), 0, 0)
         grid.addLayout(row(self.live, 1, self.hide_button), 0, 1)
         grid.addWidget(label("Opacity", "muted"), 1, 0)
@@ -99,7 +99,7 @@ class OverlaySection(QWidget):
         last.setStretch(0, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(8)
+        layout.setSpacing(6)
         layout.addLayout(grid)
         layout.addLayout(last)
 

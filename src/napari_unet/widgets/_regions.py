@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.widgets._layers import ROLE, follow, label_shape, transform_of
 
 __all__ = ["Regions"]
@@ -35,7 +36,7 @@ class Regions:
         self._image, self._axes, self._on_change = image, axes, on_change
         self.layer: Shapes | None = None
         self._drawn: list[tuple[str, bytes]] = []
-        self._mask: NDArray[np.bool_] | None = None
+        self._mask: TiledLabels | None = None
         self._release: Callable[[], None] | None = None
 
     @property
@@ -92,10 +93,10 @@ class Regions:
         if self.layer is not None:
             self.layer.visible = is_shown
 
-    def mask(self) -> NDArray[np.bool_] | None:
+    def mask(self) -> TiledLabels | None:
         """Return where the image is complete, as its label array; None: nowhere.
 
-        The same array, which is read-only, for as long as the regions are the same.
+        The same for as long as the regions are.
         """
         # half a region is none; napari tells by nothing else that one is being drawn
         if self.layer is not None and self.layer._is_creating:
@@ -116,13 +117,11 @@ class Regions:
                 if kind in _AREAS:
                     yield kind, np.asarray(corners, np.float64)
 
-    def _fill(
-        self, outlines: list[tuple[str, NDArray[np.float64]]]
-    ) -> NDArray[np.bool_]:
+    def _fill(self, outlines: list[tuple[str, NDArray[np.float64]]]) -> TiledLabels:
         from skimage.draw import polygon
 
         shape = label_shape(self._image, self._axes)
-        mask = np.zeros(shape, bool)
+        mask = np.zeros(shape, bool)  # memory only where it is written
         for kind, corners in outlines:
             planes = tuple(
                 slice(max(0, round(low)), round(high) + 1)
@@ -139,8 +138,7 @@ class Regions:
                 yx[:, 0], yx[:, 1], shape[-2:]
             )
             mask[(*planes, rows, columns)] = True
-        mask.setflags(write=False)
-        return mask
+        return TiledLabels.of(mask)
 
 
 def _ellipse(corners: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -87,6 +87,7 @@ class ViewerState(QObject):
         self.book.refused.connect(self.warn)
         self.book.removed.connect(self._on_removed)
         self.book.changed.connect(self._on_book_changed)
+        self.book.rechannelled.connect(self.start_over)
         self.painting.refused.connect(self.warn)
         self.painting.failed.connect(self._on_not_counted)
         self.painting.copied.connect(self._on_copied)
@@ -277,9 +278,9 @@ class ViewerState(QObject):
         if entry.copy is not None:
             self.live.annotate(
                 entry.key,
-                entry.pixels,
+                entry.channels.pixels,
                 entry.copy,
-                entry.axes,
+                entry.channels.axes,
                 entry.complete,
                 entry.scale,
             )

@@ -24,6 +24,11 @@ def tip_text(state: ViewerState) -> str:
         return state.session.advice
     if state.session.overlay_time_s is None:
         return "Preparing the first overlay; go on painting."
+    if state.overlay.is_middle:
+        return (
+            "So much is in sight that the overlay follows the middle alone: zoom in, "
+            "or press 'Predict whole image'."
+        )
     if of_objects:
         return "Where the overlay is wrong, paint that object whole, or background."
     return "Where the overlay is wrong, paint a stroke of the right class."

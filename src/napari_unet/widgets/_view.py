@@ -8,18 +8,39 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
-__all__ = ["VisibleField", "visible_field"]
+__all__ = ["LIVE_PX", "VisibleField", "visible_field"]
+
+LIVE_PX = 16 * 2**20
+"""As many pixels are kept predicted: some seconds' work, and more than screens have."""
 
 
 @dataclass(frozen=True)
 class VisibleField:
-    """Rectangle ``[y0:y1, x0:x1]``, in px, of one plane of a label array."""
+    """Rectangle ``[y0:y1, x0:x1]``, in px, of one plane of a label array.
+
+    ``is_middle``: it is only the middle of what is in sight.
+    """
 
     index: tuple[int, ...]
     y0: int
     y1: int
     x0: int
     x1: int
+    is_middle: bool = False
+
+    def middle(self, max_px: int | None = None) -> VisibleField:
+        """Return the middle of it, of the same form, where it has more pixels.
+
+        ``max_px`` is `LIVE_PX` unless it is given.
+        """
+        max_px = max_px or LIVE_PX
+        height, width = self.y1 - self.y0, self.x1 - self.x0
+        if height * width <= max_px:
+            return self
+        share = (max_px / (height * width)) ** 0.5
+        height, width = max(int(height * share), 1), max(int(width * share), 1)
+        y0, x0 = (self.y0 + self.y1 - height) // 2, (self.x0 + self.x1 - width) // 2
+        return VisibleField(self.index, y0, y0 + height, x0, x0 + width, True)
 
 
 def visible_field(viewer: Any, layer: Labels) -> VisibleField | None:

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.errors import FileError
 from napari_unet.export import replace_file
-from napari_unet.jobs import held_out_text
 from napari_unet.session import CANDIDATE_NAMES
 from napari_unet.widgets._parts import ToolButton, label, row
 from napari_unet.widgets._plot import Chart, Point, Series, smooth
@@ -43,8 +42,7 @@ def charts_of(state: ViewerState, palette: Palette) -> list[Chart]:
     if curve.scores:
         newest = curve.scores[-1]
         shown = CANDIDATE_NAMES.get(newest.candidate, newest.candidate)
-        held_out = held_out_text(newest.score.n_px, newest.score.n_strokes)
-        note = f"{held_out}, {shown}"
+        note = f"{newest.score.held_out}, {shown}"
     return [
         Chart("Loss", "", [loss], curve.rounds, None, "Press Learn", palette),
         Chart(

@@ -120,8 +120,9 @@ def test_users_see_two_classes():
     assert annotations.shown_values == (1, 2)
     assert annotations.n_objects == 2
     (image,) = annotations.images
-    np.testing.assert_array_equal(image.shown((slice(None),) * 2), np.minimum(ids, 2))
-    np.testing.assert_array_equal(image.ids(0), ids)
+    box = tuple(slice(0, n) for n in ids.shape)
+    np.testing.assert_array_equal(image.shown(0, box), np.minimum(ids, 2))
+    np.testing.assert_array_equal(image.objects, ids)
 
 
 def test_more_objects_than_a_network_has_classes():

@@ -72,7 +72,7 @@ def test_targets_are_what_was_painted_where_the_patch_lies():
                 np.isclose(read.apply(image.source.stack.image[None])[0], at, atol=1e-5)
             )
             assert len(places) == 1
-            value = image.annotation[tuple(places[0])]
+            value = np.asarray(image.annotation)[tuple(places[0])]
             assert annotations.values[index] == value
 
 

@@ -73,6 +73,8 @@ def test_instances_of_other_programs_train_as_they_are(cli, cells, model, tmp_pa
     np.testing.assert_array_equal(objects, found.labels)
     assert set(np.unique(labels)) == {1, 2}
     assert entry["n_objects"] == {"2": found.n_objects}
+    # 360, 400, 360 and 400 px were annotated
+    assert entry["min_size_px"] == 90
     truth = tifffile.imread(cells / "instances.tif")
     assert (labels[truth > 0] == 2).mean() > 0.9
     assert (labels[truth == 0] == 1).mean() > 0.9
@@ -111,6 +113,7 @@ def test_info_tells_the_mode(cli, folder, model):
     said = cli("info", model).out
     assert "objects: the border between touching ones is learned" in said
     assert "px in 4 objects" in said
+    assert "objects of 90 px, from the painted ones" in said
     assert any(line.split() == ["classes", "1,", "2"] for line in said.splitlines())
     assert "objects" not in cli("info", folder / "model.safetensors").out
 

@@ -41,6 +41,7 @@ def test_the_same_objects_as_the_learner(predict, folder, tmp_path, suffix):
     (entry,) = json.loads(result.out)
     assert entry["objects"] == str(tmp_path / f"o-objects{suffix}")
     assert entry["n_objects"] == {"2": instances.n_objects}
+    assert entry["min_size_px"] == 10
     # probabilities only where they are asked for
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -50,7 +51,7 @@ def test_the_options_say_what_an_object_is(predict, folder, tmp_path):
     result = predict("--out", out, "--instances", "--min-size", "4000")
     assert result.code == 0, result.err
     objects = tmp_path / "o-objects.tif"
-    assert f"{out}, 0 objects -> {objects} in " in result.out
+    assert f"{out}, 0 objects of 4,000 px or more -> {objects} in " in result.out
     assert not tifffile.imread(objects).any()
     every = ("--min-size", "0", "--split", "1")
     assert predict("--out", out, "--instances", *every).code == 0

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from napari_unet.annotation.annotations import AnnotationSet
-from napari_unet.config import LearnerConfig
+from napari_unet.config import InstanceConfig, LearnerConfig
 from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.checkpoint import load_tensors, read_header, save_tensors
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import AnnotationError
 from napari_unet.inference.instances import split_objects
 from napari_unet.jobs import TilePredicted, finish
-from napari_unet.learning import Learner
+from napari_unet.learning import Learner, prediction
 from napari_unet.learning.collapse import Collapse, CollapseWatch
 
 SIDE = 16
@@ -95,6 +95,7 @@ def test_scores_are_of_what_users_see(fitted):
     assert status.score.log_loss > 0
     assert status.n_objects == 8
     assert status.n_strokes > status.n_objects
+    assert "places held out" in status.score.text
     assert status.advice == ""
 
 
@@ -219,6 +220,67 @@ def test_a_model_file_knows_its_mode(fitted, picture, tmp_path):
         loaded.predict_instances(picture).labels,
         fitted.predict_instances(picture).labels,
     )
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """The smallest size (px) of each cut that is made."""
+    found, cut = [], prediction.split_job
+
+    def note(*args, settings, **rest):
+        found.append(settings.min_size_px)
+        return cut(*args, settings=settings, **rest)
+
+    monkeypatch.setattr(prediction, "split_job", note)
+    return found
+
+
+def test_the_smallest_object_follows_from_the_painted_ones(fitted, picture, sizes):
+    quarter = SIDE**2 // 4
+    assert fitted.smallest_object_px == quarter
+    fitted.predict_instances(picture)
+    fitted.predict_instances(picture, settings=InstanceConfig(min_size_px=7))
+    assert sizes == [quarter, 7]
+
+
+def test_strokes_and_few_objects_do_not_tell_of_sizes(
+    objects_config, picture, cells, sizes
+):
+    learner = Learner(objects_config)
+    learner.annotate(picture, np.where(cells <= 3, cells, 0))
+    assert learner.smallest_object_px is None
+    learner.predict_instances(picture)
+    assert sizes == [10]
+
+
+def test_a_model_file_knows_the_smallest_object(
+    fitted, picture, cells, tmp_path, sizes
+):
+    path, later = tmp_path / "cells.safetensors", tmp_path / "later.safetensors"
+    quarter = SIDE**2 // 4
+    fitted.save(path)
+    loaded = Learner.load(path)
+    loaded.predict_instances(picture)
+    # two objects more do not tell of others, but three do
+    loaded.annotate(picture, np.where(cells <= 3, cells, 0))
+    loaded.save(later)
+    loaded = Learner.load(later)
+    assert loaded.smallest_object_px == quarter
+    loaded.annotate(picture, np.where(cells <= 4, cells, 0) * (np.arange(38) % 2))
+    assert loaded.smallest_object_px == quarter // 2
+    assert sizes == [quarter]
+
+
+def test_a_file_that_does_not_say_it_means_ten_px(fitted, picture, tmp_path, sizes):
+    path = tmp_path / "old.safetensors"
+    fitted.save(path)
+    tensors, header = load_tensors(path)
+    assert header.pop("smallest_object_px") == SIDE**2 // 4
+    for score in header["scores"].values():
+        del score["is_of_objects"]
+    save_tensors(path, tensors, json.loads(json.dumps(header)))
+    Learner.load(path).predict_instances(picture)
+    assert sizes == [10]
 
 
 def test_a_file_from_before_the_modes_is_of_strokes(learner, image, strokes, tmp_path):

@@ -143,9 +143,9 @@ def test_who_paints_at_the_last_tile_does_not_wait_for_the_cut(
     painted, cut = [], []
     find = FieldObjects.find
 
-    def note(self, view, generation, settings):
+    def note(self, view, generation, *rest):
         cut.append(generation)
-        return find(self, view, generation, settings)
+        return find(self, view, generation, *rest)
 
     def on(event, inbox):
         if isinstance(event, TilePredicted) and event.is_last and not painted:
@@ -240,6 +240,34 @@ def test_tiles_of_a_field_are_put_together_before_they_are_cut():
     found = field.find(ViewRequest("image", (), 0, 40, 0, 80), 3, SPLIT)
     assert found.n_objects == 1
     assert np.array_equal(found.labels > 0, labels == 2)
+
+
+def test_the_painted_objects_tell_what_is_too_small():
+    labels = np.ones((40, 80), np.uint8)
+    labels[_disc(labels.shape, 20, 20)] = labels[_disc(labels.shape, 20, 60, 2)] = 2
+    everywhere, found = Tile(0, 40, 0, 80), []
+    field = FieldObjects()
+    for painted_px, settings in (
+        (None, SPLIT),
+        (14, SPLIT),
+        (14, InstanceConfig(min_size_px=13)),
+    ):
+        _store(field, everywhere, labels)
+        found.append(field.find(EVERYTHING, 1, settings, painted_px))
+    assert [f.n_objects for f in found] == [2, 1, 2]  # the small disc has 13 px
+    assert [f.smallest_px for f in found] == [None, 14, 14]
+
+
+def test_the_loop_tells_what_painted_objects_say_of_sizes(config, image):
+    ids = np.zeros(image.shape, np.uint8)
+    ids[2], ids[46] = 1, 1
+    for number in range(3):
+        ids[20:28, 12 + 8 * number : 20 + 8 * number] = 2 + number  # 64 px each
+    paint = lambda inbox: inbox.annotate("image", image, ids)  # noqa: E731
+    of_objects = config.model_copy(update={"annotation_mode": "objects"})
+    events = run(of_objects, _find(), paint, _show(), _predict_all)
+    assert {found.is_whole for found in of(events, ObjectsFound)} == {False, True}
+    assert {found.smallest_px for found in of(events, ObjectsFound)} == {16}
 
 
 def test_tiles_of_an_abandoned_field_do_not_count():

@@ -83,7 +83,7 @@ def test_each_painted_pixel_is_a_sample_with_its_features(network):
         filters = compute_filters(source, group.plane, tile)
         y, x = (group.yx - [tile.y0, tile.x0]).T
         np.testing.assert_allclose(shallow[group.rows], filters[:, y, x].T)
-        painted = group.image.annotation[tuple(group.yx.T)]
+        painted = np.asarray(group.image.annotation)[tuple(group.yx.T)]
         values = np.array(samples.values)[samples.targets[group.rows]]
         np.testing.assert_array_equal(values, painted)
         seen[group.rows] += 1

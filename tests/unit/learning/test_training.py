@@ -193,7 +193,7 @@ def _unpainted(trainer):
     (image,) = annotations.images
     height, width = image.source.stack.plane_shape
     pixels = torch.from_numpy(image.source.read(0, 0, height, 0, width))[None]
-    free = torch.from_numpy(np.asarray(image.plane(0)) == 0)
+    free = torch.from_numpy(np.asarray(image.annotation) == 0)
     trainer.unet.eval()
     with torch.no_grad():
         return [

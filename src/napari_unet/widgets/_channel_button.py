@@ -1,0 +1,74 @@
+"""Chooses which image layers are learned from together."""
+
+from __future__ import annotations
+
+from napari.layers import Image
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QMenu
+
+from napari_unet.widgets._parts import Button
+from napari_unet.widgets._state import ViewerState
+
+__all__ = ["ChannelButton"]
+
+_TIP = (
+    "Learn from several image layers at once, as channels of one image: a stain of the "
+    "nuclei and one of the membranes, say. Layers of the same size are on offer. Other "
+    "channels begin the learning again; the strokes stay."
+)
+
+
+class ChannelButton(Button):
+    """Says how many channels there are; its menu checks and unchecks layers."""
+
+    def __init__(self, state: ViewerState) -> None:
+        super().__init__("1 channel")
+        self._state = state
+        self._menu = QMenu(self)
+        self._menu.setToolTipsVisible(True)
+        self._menu.aboutToShow.connect(self._fill)
+        self.setMenu(self._menu)
+        self.setToolTip(_TIP)
+
+    def refresh(self) -> None:
+        """Show the number, where there is something to choose."""
+        book = self._state.book
+        self.setVisible(bool(book.channel_choices()))
+        n = 1 if book.current is None else 1 + len(book.current.channels.layers)
+        self.set_caption("1 channel" if n == 1 else f"{n} channels")
+
+    def _fill(self) -> None:
+        """Offer all layers at once, the image alone, and each of the others."""
+        book = self._state.book
+        entry, others = book.current, book.channel_choices()
+        self._menu.clear()
+        if entry is None:
+            return
+        chosen = list(entry.channels.layers)
+        title = f"All {len(others) + 1} layers of this size"
+        self._offer(title, others, is_enabled=chosen != others)
+        alone = f"'{entry.image.name}' alone"
+        self._offer(alone, [], is_enabled=bool(chosen))
+        self._menu.addSeparator()
+        for layer in others:
+            is_in = layer in chosen
+            changed = [i for i in others if (not is_in if i is layer else i in chosen)]
+            self._offer(str(layer.name), changed, is_checked=is_in)
+
+    def _offer(
+        self,
+        title: str,
+        layers: list[Image],
+        *,
+        is_enabled: bool = True,
+        is_checked: bool | None = None,
+    ) -> None:
+        """Add a choice of layers to the menu."""
+        action = QAction(title, self._menu)
+        action.setEnabled(is_enabled)
+        if is_checked is not None:
+            action.setCheckable(True)
+            action.setChecked(is_checked)
+        book = self._state.book
+        action.triggered.connect(lambda _on: book.choose_channels(layers))
+        self._menu.addAction(action)
