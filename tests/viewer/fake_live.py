@@ -35,13 +35,15 @@ class FakeInbox:
     def __init__(self):
         self.messages = queue.Queue()
         self.log = []
+        self.scales = []
         self.thread = None
 
     def _put(self, name, *args):
         self.log.append((name, *args))
         self.messages.put((name, *args))
 
-    def annotate(self, key, image, annotation, axes, complete=None):
+    def annotate(self, key, image, annotation, axes, complete=None, scale=None):
+        self.scales.append(scale)
         for part in (annotation, complete):
             tiles = () if part is None else part.tiles.values()
             assert not any(tile.flags.writeable for tile in tiles)

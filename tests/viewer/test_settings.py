@@ -1,5 +1,6 @@
 """The settings' form, and the way of its values to the job."""
 
+import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -121,3 +122,19 @@ def test_refused_settings_are_not_in_use(case, qtbot):
     assert case.state.config == LearnerConfig()
     assert "Not in use" in case.settings.note.text()
     assert case.live.inbox.calls("refresh")
+
+
+def test_stacks_are_learned_in_3d_with_the_layer_s_voxels(painted, blobs, qtbot):
+    """The setting and the planes' distance reach the job."""
+    case = painted(image=np.stack([blobs] * 3))
+    settings = SettingsDock(case.viewer)
+    qtbot.addWidget(settings)
+    case.viewer.layers["blobs"].scale = case.layer.scale = (0.6, 0.2, 0.2)
+    settings.form.widgets["dimensions"].value = "3d"
+    settings.apply.click()
+    (config,) = case.live.inbox.calls("set_config")[-1]
+    assert (config.dimensions, config.voxel_anisotropy) == ("3d", None)
+    n_told = len(case.live.inbox.scales)
+    case.layer.paint((0, 60, 60), 1)
+    qtbot.waitUntil(lambda: len(case.live.inbox.scales) > n_told)
+    assert case.live.inbox.scales[-1] == (0.6, 0.2, 0.2)

@@ -26,11 +26,13 @@ def augment(
 
     Flips, turns by multiples of 90 degrees (of 180 where patches are not square),
     elastic deformation, contrast, brightness and noise, each drawn anew for each patch.
+    The planes of a slab change together, and slabs are also flipped along z.
 
     Parameters
     ----------
     images : torch.Tensor
-        (B, C, H, W), floating point, normalised values.
+        (B, C, H, W), or slabs (B, C, D, H, W) around the target's plane; floating
+        point, normalised values.
     targets : torch.Tensor
         (B, H, W), int64, on the images' device. Deformed by nearest neighbour: only
         values that were there come out, ``IGNORE_INDEX`` among them.
@@ -54,6 +56,8 @@ def augment(
     ----------
     Elastic deformation: Ronneberger et al. 2015, arXiv:1505.04597, section 3.1.
     """
+    if images.ndim == 5:
+        return _augment_slabs(images, targets, config, generator)
     if images.ndim != 4 or targets.shape != (images.shape[0], *images.shape[2:]):
         raise AnnotationError(
             f"images of shape {tuple(images.shape)} and targets of shape "
@@ -69,6 +73,22 @@ def augment(
         displacement = _interpolate(coarse.to(images.device), shape)
         images, targets = _deform(images, targets, displacement)
     return _change_intensity(images, config, generator), targets
+
+
+def _augment_slabs(
+    slabs: Tensor,
+    targets: Tensor,
+    config: AugmentationConfig,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Do as `augment` with each plane as further channels, and flip along z."""
+    images, targets = augment(slabs.flatten(1, 2), targets, config, generator)
+    images = images.view(slabs.shape)
+    if config.flip:
+        coins = torch.rand(len(images), generator=generator) < 0.5
+        is_flipped = coins.to(images.device).view(-1, 1, 1, 1, 1)
+        images = torch.where(is_flipped, images.flip(2), images)
+    return images, targets
 
 
 def elastic_displacement(

@@ -14,6 +14,7 @@ from napari_unet.annotation.objects import BACKGROUND
 from napari_unet.annotation.strokes import HELD_OUT_FOLD, Stroke
 from napari_unet.annotation.tiled import Cell, corner_of, neighbour_groups
 from napari_unet.core.losses import IGNORE_INDEX
+from napari_unet.core.source import ImageSource
 
 __all__ = ["Border", "Patch", "PatchSampler"]
 
@@ -22,8 +23,10 @@ __all__ = ["Border", "Patch", "PatchSampler"]
 class Patch:
     """``image`` (C, H, W) normalised; ``target`` (H', W') int64 class indices.
 
-    H' = H unless the network is unpadded; then the target is the centre. ``border``
-    (H', W') is the border weight of each pixel, None unless the sampler has a border.
+    With planes around, the image is a slab (C, 2k + 1, H, W) with the target's plane in
+    its middle. H' = H unless the network is unpadded; then the target is the centre.
+    ``border`` (H', W') is the border weight of each pixel, None unless the sampler has
+    a border.
     """
 
     image: NDArray[np.float32]
@@ -61,6 +64,8 @@ class PatchSampler:
     keeps_inside
         Whether targets lie inside the image where they fit, and in its middle where
         they do not.
+    planes_around
+        Planes k on each side of a target that its patch shows.
     """
 
     def __init__(
@@ -72,7 +77,9 @@ class PatchSampler:
         rng: np.random.Generator,
         border: Border | None = None,
         keeps_inside: bool = False,
+        planes_around: int = 0,
     ) -> None:
+        self._planes_around = planes_around
         self.image_px, self.target_px = image_px, target_px
         self._rng, self._border, self._keeps_inside = rng, border, keeps_inside
         self._border_maps: dict[tuple[str, int], list[_Part]] = {}
@@ -104,13 +111,7 @@ class PatchSampler:
             height, width = image.source.stack.plane_shape
             y, x = self._inside(y, height), self._inside(x, width)
         half = self.image_px // 2
-        pixels = image.source.read(
-            stroke.plane,
-            y - half,
-            y - half + self.image_px,
-            x - half,
-            x - half + self.image_px,
-        )
+        pixels = self._read(image.source, stroke.plane, int(y) - half, int(x) - half)
         corner = (int(y) - self.target_px // 2, int(x) - self.target_px // 2)
         target = self._target(image, stroke.plane, corner)
         if self._border is None:
@@ -119,6 +120,15 @@ class PatchSampler:
         for part in self._border_map(image, stroke.plane):
             np.maximum(weights, part.cut(corner, self.target_px), out=weights)
         return Patch(pixels, target, weights)
+
+    def _read(
+        self, source: ImageSource, plane: int, y: int, x: int
+    ) -> NDArray[np.float32]:
+        """Read a patch's pixels from a corner on."""
+        box = y, y + self.image_px, x, x + self.image_px
+        if not self._planes_around:
+            return source.read(plane, *box)
+        return source.read_slab(plane, 1, self._planes_around, box)
 
     def _inside(self, centre: int, n: int) -> int:
         """Return the centre of a target that lies inside an axis of n px."""

@@ -99,13 +99,15 @@ def _annotate(
                 f"{annotation_path}: 1 is taken as background, 2 and up as objects; if "
                 "1 is an object too and 0 the background, add --complete all"
             )
+    axes = image.axes_for(annotation.shape)
     with naming(annotation_path, image_path), naming(image_path, kind=ImageError):
         learner.annotate(
             image.array,
             annotation,
             key=str(image_path),
-            axes=image.axes_for(annotation.shape),
+            axes=axes,
             complete=complete,
+            scale=image.voxel_size(axes),
         )
 
 

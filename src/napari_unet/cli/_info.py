@@ -86,6 +86,7 @@ def _print(header: Mapping[str, Any]) -> None:
         ("pretrained", _pretrained_text(header)),
         ("uses", header.get("chosen")),
         ("sees", _sight_text(header)),
+        ("dimensions", _dimensions_text(header)),
         ("annotation", _mode_text(header)),
         ("classes", _classes_text(header)),
         ("painted", _painted_text(header)),
@@ -158,6 +159,15 @@ def _pretrained_text(header: Mapping[str, Any]) -> str:
     if ious:
         parts.append(f"(mean IoU in validation: {', '.join(ious)})")
     return " ".join(parts)
+
+
+def _dimensions_text(header: Mapping[str, Any]) -> str:
+    """Say how stacks were learned; '' for plane by plane."""
+    dimensions = _mapping(header.get("config")).get("dimensions", "2d")
+    anisotropy = _mapping(header.get("tuned_network")).get("anisotropy")
+    if dimensions != "3d" or not isinstance(anisotropy, int | float):
+        return "" if dimensions == "2d" else str(dimensions)
+    return f"3d, planes {anisotropy:.3g} px apart"
 
 
 def _mode_text(header: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ __all__ = [
     "OBJECTS",
     "add_axes",
     "add_device",
+    "add_dimensions",
     "add_json",
     "add_level",
     "add_objects",
@@ -87,6 +88,17 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         help="where to compute (default: auto, that is CUDA, then MPS, then the CPU)",
+    )
+
+
+def add_dimensions(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dimensions``."""
+    parser.add_argument(
+        "--dimensions",
+        choices=("2d", "2.5d", "3d"),
+        help="what the network learns to see of stacks with a z axis: 2d (default), "
+        "each plane by itself; 2.5d, also the next planes, as channels; 3d, the planes "
+        "around, with kernels as the voxels' sizes in the file want them",
     )
 
 

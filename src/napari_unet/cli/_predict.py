@@ -75,6 +75,12 @@ def add_parser(commands: Any) -> None:
         "float32 TIFF, ...-probabilities.tif (axes CYX; ZCYX for a volume), or of "
         "...-probabilities.zarr",
     )
+    parser.add_argument(
+        "--three-axes",
+        action="store_true",
+        help="predict a volume's planes along z, y and x, and take the mean of their "
+        "probabilities: three times the work, for voxels that are about cubes",
+    )
     add_instances(parser)
     add_axes(parser)
     add_level(parser)

@@ -114,12 +114,14 @@ def _predict(
 
     from napari_unet.export import write_labels, write_probabilities
 
-    in_full = args.probabilities or settings is not None
+    in_full = args.probabilities or args.three_axes or settings is not None
     _check_fits(image, learner, in_full, settings is not None)
+    what: dict[str, Any] = {"axes": image.axes, "token": token}
+    if in_full:
+        size = image.voxel_size(image.axes)
+        what |= {"three_axes": args.three_axes, "scale": size}
     make = learner.predict_maps_job if in_full else learner.predict_job
-    found = _run_job(
-        args, make(image.array, axes=image.axes, token=token), title, token
-    )
+    found = _run_job(args, make(image.array, **what), title, token)
     labels = found.labels if in_full else found
     axes = (image.axes or "").replace("C", "")
     axes = axes if len(axes) == labels.ndim else "TZYX"[-labels.ndim :]

@@ -63,6 +63,15 @@ class ReadImage:
             return None
         return tuple(self.steps.get(axis, 1.0) for axis in label_axes)
 
+    def voxel_size(self, axes: str | None) -> tuple[float, ...] | None:
+        """Return world units per pixel along ``axes`` without channels.
+
+        None unless the file tells all three of a voxel: one that knows the size of its
+        pixels alone does not tell how far planes are apart.
+        """
+        is_known = axes is not None and set("ZYX") <= self.steps.keys() & set(axes)
+        return self.scale(axes.replace("C", "")) if axes and is_known else None
+
     def axes_for(self, label_shape: tuple[int, ...]) -> str | None:
         """Return the axes, or None where a label array of that shape proves them wrong.
 

@@ -28,6 +28,7 @@ from napari_unet.cli._options import (
     OBJECTS,
     add_axes,
     add_device,
+    add_dimensions,
     add_files,
     add_json,
     add_level,
@@ -91,6 +92,7 @@ def add_parser(commands: Any) -> None:
         choices=("compact", "unet2015"),
         help="compact (default): learns on a laptop; unet2015: the paper's, for GPUs",
     )
+    add_dimensions(parser)
     parser.add_argument(
         "--start",
         default=None,
@@ -226,6 +228,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
             "--annotation-mode": args.annotation_mode,
             "--recipe": args.recipe,
             "--architecture": args.architecture,
+            "--dimensions": args.dimensions,
             "--config": args.config,
             "--seed": args.seed,
         }
@@ -247,6 +250,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
         "device": args.device,
         "recipe": args.recipe,
         "architecture": args.architecture,
+        "dimensions": args.dimensions,
         "start": start,
         "seed": args.seed,
     }

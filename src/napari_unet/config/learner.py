@@ -99,6 +99,39 @@ class LearnerConfig(Settings):
         description="Start of every random choice. 0 for everybody, so that runs can "
         "be compared; other numbers show how much is chance.",
     )
+    dimensions: Literal["2d", "2.5d", "3d"] = Field(
+        "2d",
+        title="Dimensions",
+        description="What the network learns to see of a stack with a z axis. '2d': "
+        "each plane by itself (default). '2.5d': also the next planes, as further "
+        "channels. '3d': the planes around, by kernels of 3 planes. All of them start "
+        "as the 2D network, so that labels only change as Learn trains.",
+    )
+    voxel_anisotropy: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        title="Voxel anisotropy",
+        description="Only in 3D: distance of two planes over the size of a pixel in "
+        "them. Empty: from the image's pixel sizes, or 1 (cubes) where unknown.",
+    )
+    neighbour_planes: int = Field(
+        1,
+        ge=1,
+        le=8,
+        title="Neighbouring planes",
+        description="Only in 2.5D: planes on each side that are seen. 1, because in "
+        "most stacks what lies further off has moved.",
+    )
+    levels_along_z: int = Field(
+        2,
+        ge=1,
+        le=7,
+        title="Levels along z",
+        description="Only in 3D: levels whose kernels see three planes, from the first "
+        "one on at which voxels are about cubes. Each adds two planes on each side to "
+        "what is seen. 2 take about twice the time of a 2D network, 3 three times.",
+    )
     fine_tune: FineTuneConfig = FineTuneConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     instant: InstantConfig = InstantConfig()
@@ -120,6 +153,32 @@ class LearnerConfig(Settings):
             elif isinstance(given, dict):
                 filled[name] = {**value, **given}
         return filled
+
+    @model_validator(mode="after")
+    def _paper_is_of_planes(self) -> LearnerConfig:
+        if self.recipe == "paper" and self.dimensions != "2d":
+            raise ValueError(
+                f"the paper's recipe trains on planes: with dimensions "
+                f"'{self.dimensions}', take the recipe 'strokes'"
+            )
+        return self
+
+    def trained_config(self, start: UNetConfig, anisotropy: float) -> UNetConfig:
+        """Return the settings of the network that is trained from a 2D one.
+
+        ``anisotropy`` is that of the image; `voxel_anisotropy` wins over it.
+        """
+        sight: dict[str, Any] = {}
+        if self.dimensions == "2.5d":
+            sight = {"context_planes": self.neighbour_planes}
+        elif self.dimensions == "3d":
+            sight = {
+                "ndim": 3,
+                "anisotropy": self.voxel_anisotropy or anisotropy,
+                "z_levels": self.levels_along_z,
+                "pad_z": False,
+            }
+        return start.model_copy(update=sight)
 
     def unet_config(self, in_channels: int, n_classes: int) -> UNetConfig:
         """Return the network's settings for these channels and classes (at least 2)."""

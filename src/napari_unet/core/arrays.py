@@ -133,6 +133,34 @@ class PlaneStack:
             return 0
         return int(np.ravel_multi_index(index, self.leading_shape))
 
+    @property
+    def has_z(self) -> bool:
+        """Whether planes lie above each other."""
+        return "Z" in self.axes
+
+    @property
+    def n_z(self) -> int:
+        """Planes of one volume."""
+        axes = self.spatial_axes
+        return self.spatial_shape[axes.index("Z")] if self.has_z else 1
+
+    def planes_along_z(self, plane: int, start: int, stop: int) -> list[int]:
+        """Return the planes from ``start`` to before ``stop`` above a plane.
+
+        Counted from the plane, negative below; mirrored at the ends of its volume: of
+        other time points there are none.
+        """
+        index = list(self.index(plane))
+        if not self.has_z:
+            return [plane] * (stop - start)
+        axis = self.spatial_axes.index("Z")
+        z = index[axis]
+        found = []
+        for other in _mirror(z + start, z + stop, self.n_z):
+            index[axis] = int(other)
+            found.append(self.plane_of(tuple(index)))
+        return found
+
     def read(
         self, plane: int, y0: int, y1: int, x0: int, x1: int
     ) -> NDArray[np.float32]:

@@ -66,18 +66,22 @@ def hypercolumn(
     The network sees the image at full, half, quarter ... size with the same weights.
     The images are square, of a side that `patch_sizes` gives. Maps share their centre;
     those of an unpadded network are wider than its output, to which the image is cut.
+    For a network that sees the planes around, images are slabs (B, C, 2k + 1, H, W), k
+    its `UNet.planes_around`; maps and image are those of the middle plane.
     """
+    slabs = images.unsqueeze(2) if images.ndim == 4 else images
+    images = slabs[:, :, slabs.shape[2] // 2]
     output_px = images.shape[-1]
     if not unet.is_padded:
         output_px = _output_px(unet, output_px, n_scales)
     maps: list[tuple[Tensor, int]] = []
     with unet.standardised_once():
         for scale in range(n_scales):
-            seen = images
+            seen = slabs
             if not unet.is_padded:
-                seen = _centre(images, _input_px(unet, output_px, scale))
-            small = F.avg_pool2d(seen, 2**scale) if scale else seen
-            levels = unet.features(small)[:n_levels]
+                seen = _centre(slabs, _input_px(unet, output_px, scale))
+            small = F.avg_pool3d(seen, (1, 2**scale, 2**scale)) if scale else seen
+            levels = unet.plane_features(small)[:n_levels]
             maps += [(m, 2 ** (level + scale)) for level, m in enumerate(levels)]
     return [*maps, (_centre(images, output_px).to(maps[0][0].dtype), 1)]
 

@@ -102,10 +102,12 @@ class ImageSource:
     """An image under a name, read as normalised planes.
 
     ``uid`` names these very pixels in caches: the same key may get another image later.
+    ``anisotropy`` is the distance of two planes over the size of a pixel, where known.
     """
 
     key: str
     stack: PlaneStack
+    anisotropy: float | None = None
     uid: int = field(default_factory=lambda: next(_uids))
 
     @cached_property
@@ -131,3 +133,44 @@ class ImageSource:
     ) -> NDArray[np.float32]:
         """Read a normalised rectangle (C, y1 - y0, x1 - x0), mirrored at borders."""
         return self.normaliser.apply(self.stack.read(plane, y0, y1, x0, x1))
+
+    def read_slab(
+        self, plane: int, n_planes: int, around: int, box: tuple[int, int, int, int]
+    ) -> NDArray[np.float32]:
+        """Read a normalised rectangle of planes above each other, mirrored at borders.
+
+        Parameters
+        ----------
+        plane
+            Number of the lowest plane.
+        n_planes
+            Planes from there on.
+        around
+            Further planes on both sides, mirrored at the ends of the stack.
+        box
+            y0, y1, x0, x1 (px).
+
+        Returns
+        -------
+        ndarray of float32, shape (C, n_planes + 2 * around, y1 - y0, x1 - x0)
+        """
+        if n_planes == 1 and not around:
+            return self.read(plane, *box)[:, None]
+        planes = self.stack.planes_along_z(plane, -around, n_planes + around)
+        read = {p: self.stack.read(p, *box) for p in sorted(set(planes))}
+        return self.normaliser.apply(np.stack([read[p] for p in planes], axis=1))
+
+    def cut_across(self, axis: str) -> ImageSource:
+        """Return the volume with ``axis``, one of ZYX, in the place of z.
+
+        Normalised as this one is; to turn it back, exchange the two axes again.
+        """
+        stack = self.stack
+        if axis == "Z":
+            return self
+        image = np.asarray(stack.image).swapaxes(
+            stack.axes.index("Z"), stack.axes.index(axis)
+        )
+        turned = ImageSource(self.key, PlaneStack(image, stack.axes))
+        vars(turned)["normaliser"] = self.normaliser
+        return turned

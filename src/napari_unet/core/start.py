@@ -39,8 +39,8 @@ def make_network(
     """Make a network with its start weights.
 
     Pretrained weights are taken when asked for, present, and of this shape. The first
-    layer is spread over the channels of the image (`spread_channels`), a network for
-    volumes gets the 2D weights (`inflate`), and the head is always new.
+    layer is spread over the channels of the image (`spread_channels`), a network that
+    sees the planes around gets the 2D weights (`inflate`), and the head is always new.
 
     Parameters
     ----------
@@ -77,8 +77,7 @@ def make_network(
     first = "down.0.0.weight"
     if first in loaded:
         loaded[first] = spread_channels(loaded[first], config.in_channels)
-    if config.ndim == 3:
-        loaded = inflate(loaded, pool_z=config.pool_z)
+    loaded = inflate(loaded, config)
     body = {name for name in own if not name.startswith("head.")}
     fits = body == set(loaded) and all(
         loaded[name].shape == own[name].shape for name in body

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_unet.config import UNetConfig
+from napari_unet.errors import ConfigError
 
 __all__ = ["UNet"]
 
 # keeps the variance of a ReLU's output at 1 for unit Gaussian input: Brock et al. 2021,
 # arXiv:2101.08692, section 2
 _RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
+_Three = tuple[int, int, int]
 
 
 class UNet(nn.Module):
@@ -33,8 +35,10 @@ class UNet(nn.Module):
     al. 2019, arXiv:1903.10520), which needs no statistics of the tile: tiled prediction
     equals untiled prediction, and costs nothing but the standardising of the weights.
 
-    In 3D the convolutions are 3x3x3; pooling and up-convolutions leave z alone (1x2x2)
-    unless ``config.pool_z``. Sizes in px are then those along y and x.
+    In 3D, how many planes the convolutions of a level see and whether poolings and
+    up-convolutions halve and double z follows from ``config.anisotropy``. Sizes in px
+    are then those along y and x. In 2.5D a 2D network takes the planes around as
+    channels. `plane_features` has the maps of single planes in all of these.
 
     Parameters
     ----------
@@ -49,19 +53,30 @@ class UNet(nn.Module):
         channels, ndim = config.channels, config.ndim
         conv = nn.Conv2d if ndim == 2 else nn.Conv3d
         up = nn.ConvTranspose2d if ndim == 2 else nn.ConvTranspose3d
-        ins = (config.in_channels, *channels[:-1])
+        ins = (config.first_channels, *channels[:-1])
         self.down = nn.ModuleList(
-            _Double(ndim, a, b, self.is_padded, is_first=level == 0)
-            for level, (a, b) in enumerate(zip(ins, channels, strict=True))
+            _Double(config, a, b, n_planes, is_first=level == 0)
+            for level, (a, b, n_planes) in enumerate(
+                zip(ins, channels, config.z_kernels(), strict=True)
+            )
         )
         # Any: the 2D layers do not take three numbers, nor are they given any
-        size: Any = 2 if ndim == 2 or config.pool_z else (1, 2, 2)
-        self.up = nn.ModuleList(up(2 * c, c, size, stride=size) for c in channels[:-1])
+        sizes: list[Any] = [
+            2 if ndim == 2 else (1 + pools_z, 2, 2) for pools_z in config.z_poolings
+        ]
+        self.up = nn.ModuleList(
+            up(2 * c, c, size, stride=size)
+            for c, size in zip(channels[:-1], sizes, strict=True)
+        )
         self.merge = nn.ModuleList(
-            _Double(ndim, 2 * c, c, self.is_padded) for c in channels[:-1]
+            _Double(config, 2 * c, c, n_planes)
+            for c, n_planes in zip(
+                channels[:-1], config.z_kernels(False)[:-1], strict=True
+            )
         )
         self.head = conv(channels[0], config.n_classes, 1)
-        self.pool = nn.MaxPool2d(size) if ndim == 2 else nn.MaxPool3d(size)
+        pool = nn.MaxPool2d if ndim == 2 else nn.MaxPool3d
+        self.pool = nn.ModuleList(pool(size) for size in sizes)
         self.dropout = nn.Dropout(config.dropout if not self.is_padded else 0.0)
         for module in (*self.up, self.head, *self.modules()):
             if isinstance(module, conv | up) and not isinstance(module, _Standardised):
@@ -97,7 +112,8 @@ class UNet(nn.Module):
         """
         skips = []
         for level, block in enumerate(self.down):
-            x = block(self.pool(x) if level else x)  # (B, channels[level], *S / 2^l)
+            x = self.pool[level - 1](x) if level else x
+            x = block(x)  # (B, channels[level], *S / 2^l)
             skips.append(x)
         x = self.dropout(x)
         if kept is not None:
@@ -148,6 +164,38 @@ class UNet(nn.Module):
         ]
         return list(zip(*axes, strict=True))
 
+    def plane_features(
+        self, slab: Tensor, kept: Sequence[tuple[slice, slice]] | None = None
+    ) -> list[Tensor]:
+        """Return the maps of the middle planes of slabs, finest first.
+
+        In the order of slabs and planes, each plane as one item of a batch.
+
+        Parameters
+        ----------
+        slab
+            Shape (B, C, n + 2 * `planes_around`, Y, X).
+        kept
+            As in `features`.
+
+        Returns
+        -------
+        list of Tensor
+            Level ``l`` has shape (B * n, channels[l], *S / 2**l).
+        """
+        around, config = self.planes_around, self.config
+        n = slab.shape[2] - 2 * around
+        if config.ndim == 3:
+            slab = slab.contiguous(memory_format=self.memory_format)
+            maps = (
+                _middle_planes(level_map, n) for level_map in self.features(slab, kept)
+            )
+            return [m.transpose(1, 2).flatten(0, 1) for m in maps]
+        # (B, C, n, Y, X, 2k + 1): planes before channels, as `first_channels` are
+        seen = slab.unfold(2, 2 * around + 1, 1).permute(0, 2, 5, 1, 3, 4)
+        batch = seen.flatten(2, 3).flatten(0, 1)
+        return self.features(batch.contiguous(memory_format=self.memory_format), kept)
+
     @contextmanager
     def standardised_once(self) -> Iterator[None]:
         """Standardise the weights once for all passes inside the ``with``.
@@ -189,6 +237,32 @@ class UNet(nn.Module):
         reach = self.reach_px + self.grid_px - 1
         return math.ceil(reach / self.grid_px) * self.grid_px
 
+    @property
+    def planes_around(self) -> int:
+        """Planes on each side that a plane's maps need; 0 in 2D.
+
+        Raises
+        ------
+        ConfigError
+            If the resolution along z is halved: maps are then of no single plane.
+        """
+        config = self.config
+        if config.ndim == 2:
+            return config.context_planes
+        if any(config.z_poolings):
+            raise ConfigError(
+                "pool_z is on: a network that pools along z sees whole volumes, and "
+                "has no maps of single planes; turn it off"
+            )
+        kernels = [*config.z_kernels(), *config.z_kernels(False)[:-1]]
+        return 2 * sum(n_planes // 2 for n_planes in kernels)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The order of its weights and inputs in memory that is fastest."""
+        is_flat = self.config.ndim == 2
+        return torch.channels_last if is_flat else torch.channels_last_3d
+
     def feature_crop_px(self, level: int) -> int:
         """Border (output px) by which an unpadded level's map exceeds the output."""
         return 0 if self.is_padded else 2 ** (level + 1) - 2
@@ -217,21 +291,31 @@ class UNet(nn.Module):
 
 
 class _Double(nn.Sequential):
-    """Two 3x3 convolutions, each with ReLU."""
+    """Two 3x3 convolutions, each with ReLU; in 3D of ``n_planes`` planes."""
 
     def __init__(
-        self, ndim: int, n_in: int, n_out: int, is_padded: bool, is_first: bool = False
+        self,
+        config: UNetConfig,
+        n_in: int,
+        n_out: int,
+        n_planes: int,
+        is_first: bool = False,
     ) -> None:
-        plain = nn.Conv2d if ndim == 2 else nn.Conv3d
-        own = _Standardised2d if ndim == 2 else _Standardised3d
-        padding = 1 if is_padded else 0
+        is_flat, is_padded = config.ndim == 2, config.architecture == "compact"
+        plain: Any = nn.Conv2d if is_flat else nn.Conv3d
+        own: Any = _Standardised2d if is_flat else _Standardised3d
+        kernel: Any = 3
+        padding: Any = 1 if is_padded else 0
+        if not is_flat:
+            kernel = (n_planes, 3, 3)
+            padding = (padding * (n_planes // 2) * config.pad_z, padding, padding)
         # standardised kernels have zero mean: the first would be blind to brightness
         first = own if is_padded and not is_first else plain
         second = own if is_padded else plain
         super().__init__(
-            first(n_in, n_out, 3, padding=padding),
+            first(n_in, n_out, kernel, padding=padding),
             nn.ReLU(inplace=True),
-            second(n_out, n_out, 3, padding=padding),
+            second(n_out, n_out, kernel, padding=padding),
             nn.ReLU(inplace=True),
         )
 
@@ -265,7 +349,7 @@ class _Standardised2d(_Standardised, nn.Conv2d):
 
 
 class _Standardised3d(_Standardised, nn.Conv3d):
-    def __init__(self, n_in: int, n_out: int, kernel: int, padding: int) -> None:
+    def __init__(self, n_in: int, n_out: int, kernel: _Three, padding: _Three) -> None:
         nn.Conv3d.__init__(self, n_in, n_out, kernel, padding=padding)
         _initialise(self, n_out, 3)
 
@@ -308,6 +392,11 @@ def _cut(x: Tensor, place: Sequence[slice], origin: Sequence[int] = (0, 0)) -> T
         for part, first in zip(place, origin, strict=True)
     )
     return x[..., rows, columns]
+
+
+def _middle_planes(x: Tensor, n: int) -> Tensor:
+    """Cut the n planes in the middle out of (B, C, Z, Y, X)."""
+    return x.narrow(2, (x.shape[2] - n) // 2, n)
 
 
 def _crop(x: Tensor, size: Sequence[int]) -> Tensor:

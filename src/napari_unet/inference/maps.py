@@ -21,7 +21,13 @@ from napari_unet.core.source import ImageSource
 from napari_unet.core.unet import UNet
 from napari_unet.inference.tiles import Tile
 
-__all__ = ["TileMaps", "compute_maps", "reach_px"]
+__all__ = [
+    "TileMaps",
+    "compute_maps",
+    "compute_slab_maps",
+    "planes_at_once",
+    "reach_px",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,36 +129,88 @@ def compute_maps(
     torch.OutOfMemoryError
         Left to the caller, who knows what can be made smaller.
     """
+    return compute_slab_maps(unet, source, plane, 1, tile, n_levels, n_scales)[0]
+
+
+def compute_slab_maps(
+    unet: UNet,
+    source: ImageSource,
+    plane: int,
+    n_planes: int,
+    tile: Tile,
+    n_levels: int,
+    n_scales: int = 1,
+) -> list[TileMaps]:
+    """Do as `compute_maps` for several planes above each other, from ``plane`` on.
+
+    A network that sees the planes around needs them once for all: the same numbers as
+    for each plane alone. Beyond the ends of the stack, its planes are mirrored.
+    """
     device = next(unet.parameters()).device
     windows = [_Window.of(unet, source, tile, 2**scale) for scale in range(n_scales)]
     # one read for all scales
     y0, x0 = (min(w.low[axis] for w in windows) for axis in (0, 1))
     y1, x1 = (max(w.high[axis] for w in windows) for axis in (0, 1))
-    pixels = torch.from_numpy(source.read(plane, y0, y1, x0, x1)).to(device)
-    maps: list[Tensor] = []
+    around = unet.planes_around
+    read = source.read_slab(plane, n_planes, around, (y0, y1, x0, x1))
+    slab = torch.from_numpy(read).to(device)  # (C, n_planes + 2 * around, H, W)
+    maps: list[list[Tensor]] = [[] for _ in range(n_planes)]
     cells: list[int] = []
     corners: list[tuple[int, int]] = []
     with torch.inference_mode(), autocast(device), unet.standardised_once():
         for window in windows:
-            part = pixels[None, :, *window.within(y0, x0)]
+            part = slab[:, :, *window.within(y0, x0)]
             if window.scale > 1:
                 part = F.avg_pool2d(part, window.scale)
-            batch = part.contiguous(memory_format=torch.channels_last)
             kept = window.kept(unet)
-            for level, level_map in enumerate(unet.features(batch, kept)[:n_levels]):
+            for level, level_map in enumerate(unet.plane_features(part[None], kept)):
+                if level == n_levels:
+                    break
                 cell = 2**level * window.scale
                 corner = window.corner(unet, level)
                 if kept is not None:
                     y, x = (part.start * cell for part in kept[level])
                     corner = corner[0] - y, corner[1] - x
-                cut, corner = _trim(level_map[0].float(), cell, corner, tile.shape)
-                maps.append(cut)
+                cut, corner = _trim(level_map, cell, corner, tile.shape)
+                for of_plane, plane_map in zip(maps, cut.float(), strict=True):
+                    # as the network has it: to turn it takes as long as a convolution
+                    of_plane.append(
+                        plane_map[None].clone(memory_format=torch.channels_last)[0]
+                    )
                 cells.append(cell)
                 corners.append(corner)
     top, left = tile.y0 - y0, tile.x0 - x0
     height, width = tile.shape
-    image = pixels[:, top : top + height, left : left + width].contiguous()
-    return TileMaps(tile, tuple(maps), tuple(cells), tuple(corners), image)
+    images = slab[:, around : around + n_planes]
+    images = images[:, :, top : top + height, left : left + width]
+    return [
+        TileMaps(
+            tile, tuple(of_plane), tuple(cells), tuple(corners), image.contiguous()
+        )
+        for of_plane, image in zip(maps, images.unbind(1), strict=True)
+    ]
+
+
+def planes_at_once(
+    unet: UNet, side_px: int, n_levels: int, n_scales: int, max_bytes: int
+) -> int:
+    """Return how many planes of a tile to compute together, at least one.
+
+    1 for a network that needs no slab. Else as many as have their finest activations
+    within ``max_bytes``, halo included, and their maps within half of it.
+    """
+    config = unet.config
+    if config.ndim == 2:
+        return 1
+    n_px: int = (side_px + 2 * unet.halo_px) ** 2
+    of_slab: int = max_bytes // (4 * config.channels[0] * n_px) - 2 * unet.planes_around
+    of_maps = sum(
+        4 * n_channels * side_px**2 // 4 ** (level + scale)
+        for scale in range(n_scales)
+        for level, n_channels in enumerate(config.channels[:n_levels])
+    )
+    n_planes: int = min(of_slab, max_bytes // 2 // of_maps)
+    return max(1, n_planes)
 
 
 def reach_px(unet: UNet, n_scales: int) -> int:
@@ -256,17 +314,14 @@ def _outset_px(unet: UNet, level: int) -> int:
 def _trim(
     feature_map: Tensor, cell: int, corner: tuple[int, int], shape: tuple[int, int]
 ) -> tuple[Tensor, tuple[int, int]]:
-    """Cut a map to the tile and two coarse pixels around it."""
+    """Cut maps (..., H, W) to the tile and two coarse pixels around it."""
     bounds, corners = [], []
-    for start, size, n in zip(corner, shape, feature_map.shape[1:], strict=True):
+    for start, size, n in zip(corner, shape, feature_map.shape[-2:], strict=True):
         first = max(start // cell - 2, 0)
         last = min(-(-(start + size) // cell) + 2, n)
         bounds.append(slice(first, last))
         corners.append(start - first * cell)
-    cut = feature_map[None, :, bounds[0], bounds[1]]
-    # as the network has it: to turn it round takes as long as a convolution
-    cut = cut.contiguous(memory_format=torch.channels_last)[0]
-    return cut, (corners[0], corners[1])
+    return feature_map[..., bounds[0], bounds[1]], (corners[0], corners[1])
 
 
 def _upsample(coarse: Tensor, cell: int) -> Tensor:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.source import ImageSource
 from napari_unet.inference.prediction import Prediction, merge_border
 from napari_unet.inference.predictor import Frugal, Predictor
 from napari_unet.inference.tiles import Tile, plan_tiles
 from napari_unet.jobs import CancelToken, JobEvent, Progress, TilePredicted
 
-__all__ = ["Store", "as_shown", "predict_planes", "tile_event"]
+__all__ = ["Store", "as_shown", "predict_planes", "slabs_of", "tile_event"]
 
 Floats = NDArray[np.float32]
 Store = Callable[[int, Tile, Prediction], None]
@@ -33,6 +35,8 @@ def predict_planes(
     of_objects: bool = False,
 ) -> Generator[JobEvent, None, bool]:
     """Predict planes tile by tile; memory is bounded by the tile.
+
+    A network that sees the planes around gets a few planes of a tile at once.
 
     Parameters
     ----------
@@ -71,11 +75,13 @@ def predict_planes(
     tiles = plan_tiles(source.stack.plane_shape, tile_px, region)
     total, done = len(planes) * len(tiles), 0
     frugal = Frugal(predictor)
-    for plane in planes:
-        for tile in tiles:
+    at_once = predictor.planes_at_once(source, tile_px)
+    for slab in slabs_of(source.stack, planes, at_once):
+        for tile, number in product(tiles, range(len(slab))):
             if token is not None and token.cancelled:
                 return False
-            probabilities = frugal.predict(source, plane, tile)
+            plane = slab[number]
+            probabilities = frugal.predict(source, plane, tile, len(slab) - number)
             yield from frugal.take_notices()
             found = as_shown(predictor, probabilities, of_objects)
             if store is not None:
@@ -95,6 +101,22 @@ def as_shown(
     if of_objects:
         return merge_border(probabilities, predictor.values)
     return Prediction(predictor.values, probabilities)
+
+
+def slabs_of(
+    stack: PlaneStack, planes: Sequence[int], n_planes: int
+) -> Iterator[list[int]]:
+    """Cut planes into runs of at most ``n_planes`` that lie above each other."""
+    slab: list[int] = []
+    for plane in planes:
+        z = len(slab)
+        is_next = slab and stack.planes_along_z(slab[0], z, z + 1) == [plane]
+        if slab and (z == n_planes or not is_next):
+            yield slab
+            slab = []
+        slab.append(plane)
+    if slab:
+        yield slab
 
 
 def tile_event(

@@ -52,8 +52,17 @@ class Predictor(Protocol):
         """Return the same, which keeps no features: for tiles that are seen once."""
         ...
 
-    def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
-        """Return shape (K, h, w), classes in the order of ``values``."""
+    def planes_at_once(self, source: ImageSource, tile_px: int) -> int:
+        """Return how many planes are best asked for one after the other."""
+        ...
+
+    def probabilities(
+        self, source: ImageSource, plane: int, tile: Tile, n_planes: int = 1
+    ) -> Floats:
+        """Return shape (K, h, w), classes in the order of ``values``.
+
+        The ``n_planes - 1`` planes above will be asked for next.
+        """
         ...
 
 
@@ -70,11 +79,13 @@ class Frugal:
         notices, self._notices = self._notices, []
         return notices
 
-    def predict(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
+    def predict(
+        self, source: ImageSource, plane: int, tile: Tile, n_planes: int = 1
+    ) -> Floats:
         """Return probabilities of a tile, shape (K, h, w)."""
         if self._max_px is None or max(tile.shape) <= self._max_px:
             try:
-                return self._predictor.probabilities(source, plane, tile)
+                return self._predictor.probabilities(source, plane, tile, n_planes)
             except out_of_memory_errors as error:
                 self._shrink(max(tile.shape), error)
             free_memory(self._predictor.device)
@@ -85,7 +96,7 @@ class Frugal:
             y0, y1 = tile.y0 + part.y0, tile.y0 + part.y1
             x0, x1 = tile.x0 + part.x0, tile.x0 + part.x1
             result[:, part.y0 : part.y1, part.x0 : part.x1] = self.predict(
-                source, plane, Tile(y0, y1, x0, x1)
+                source, plane, Tile(y0, y1, x0, x1), n_planes
             )
         return result
 

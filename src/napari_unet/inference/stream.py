@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.source import ImageSource
-from napari_unet.inference.predict import as_shown, tile_event
+from napari_unet.inference.predict import as_shown, slabs_of, tile_event
 from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.predictor import Frugal, Predictor
 from napari_unet.inference.tiles import Tile, plan_tiles
@@ -115,21 +115,24 @@ def stream_planes(
     stack = source.stack
     tiles = sorted(plan_tiles(stack.plane_shape, store.tile_px))
     total = stack.n_planes * len(tiles)
+    at_once = predictor.planes_at_once(source, store.tile_px)
     todo = [
-        (plane, tile)
-        for plane in range(stack.n_planes)
+        (plane, tile, len(slab) - number)
+        for slab in slabs_of(stack, range(stack.n_planes), at_once)
         for tile in tiles
+        for number, plane in enumerate(slab)
         if not store.is_done(stack.index(plane), tile)
     ]
     done = total - len(todo)
     if done:
         yield Notice(f"{done:,} of {total:,} tiles were there already.")
     frugal = Frugal(predictor)
-    with _Threads(source, predictor.reach_px, store, todo) as threads:
-        for plane, tile in todo:
+    ahead = [(plane, tile) for plane, tile, _ in todo]
+    with _Threads(source, predictor.reach_px, store, ahead) as threads:
+        for plane, tile, n_planes in todo:
             if token is not None and token.cancelled:
                 return False
-            probabilities = frugal.predict(threads.read(), plane, tile)
+            probabilities = frugal.predict(threads.read(), plane, tile, n_planes)
             yield from frugal.take_notices()
             found = as_shown(predictor, probabilities, of_objects)
             threads.write(stack.index(plane), tile, found)

@@ -29,7 +29,8 @@ __all__ = ["Batch", "make_sampler", "weigh_classes"]
 class Batch:
     """Patches on the training's device.
 
-    ``images`` (B, C, H, W); ``targets`` (B, H', W'), H' = H unless the network is
+    ``images`` (B, C, H, W), or slabs (B, C, 2k + 1, H, W) around the targets' planes;
+    ``targets`` (B, H', W'), H' = H unless the network is
     unpadded; ``borders`` (B, H', W') border weights, or None.
     """
 
@@ -97,6 +98,7 @@ def make_sampler(
         rng,
         border=border,
         keeps_inside=is_paper,
+        planes_around=unet.planes_around,
     )
 
 

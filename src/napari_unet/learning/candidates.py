@@ -17,7 +17,13 @@ from napari_unet.core.source import ImageSource
 from napari_unet.core.start import to_bundled_channels
 from napari_unet.core.unet import UNet
 from napari_unet.inference.filters import REACH_PX, compute_filters
-from napari_unet.inference.maps import TileMaps, compute_maps, reach_px
+from napari_unet.inference.maps import (
+    TileMaps,
+    compute_maps,
+    compute_slab_maps,
+    planes_at_once,
+    reach_px,
+)
 from napari_unet.inference.tiles import Tile
 from napari_unet.learning.forest import Forest
 
@@ -49,14 +55,16 @@ class FeatureCache:
             self._items.move_to_end(key)
             return self._items[key][0]
         value = make()
-        n_bytes = size(value)
+        self._put(key, value, size(value))
+        return value
+
+    def _put(self, key: Hashable, value: Any, n_bytes: int) -> None:
         if n_bytes <= self.max_bytes:
             self._items[key] = (value, n_bytes)
             self.n_bytes += n_bytes
         while self.n_bytes > self.max_bytes:
             _, (_, freed) = self._items.popitem(last=False)
             self.n_bytes -= freed
-        return value
 
     def clear(self) -> None:
         """Give all memory back."""
@@ -73,11 +81,39 @@ class FeatureCache:
         return result
 
     def maps(
-        self, network: Network, source: ImageSource, plane: int, tile: Tile
+        self,
+        network: Network,
+        source: ImageSource,
+        plane: int,
+        tile: Tile,
+        n_planes: int = 1,
     ) -> TileMaps:
-        """Return a network's maps of a tile."""
+        """Return a network's maps of a tile.
+
+        Where they are not known, they are computed together with those of the
+        ``n_planes - 1`` planes above, which will be asked for next.
+        """
+
+        def key(number: int) -> Hashable:
+            return ("maps", network.uid, source.uid, number, tile)
+
+        if n_planes > 1 and key(plane) not in self._items:
+            slab = compute_slab_maps(
+                network.unet,
+                source,
+                plane,
+                n_planes,
+                tile,
+                network.n_levels,
+                network.n_scales,
+            )
+            planes = source.stack.planes_along_z(plane, 0, n_planes)
+            for number, maps in zip(planes, slab, strict=True):
+                if key(number) not in self._items:
+                    self._put(key(number), maps, maps.n_bytes)
+            return slab[0]
         result: TileMaps = self.get(
-            ("maps", network.uid, source.uid, plane, tile),
+            key(plane),
             lambda: compute_maps(
                 network.unet, source, plane, tile, network.n_levels, network.n_scales
             ),
@@ -148,7 +184,10 @@ class Network:
         return Network(self.unet, self.n_levels, n_scales, self.prior)
 
     def with_weights(self, unet: UNet) -> Network:
-        """Return other weights with the same maps and prior."""
+        """Return other weights with the same maps and prior.
+
+        The network may see the planes around, as long as its channels are the same.
+        """
         return Network(unet, self.n_levels, self.n_scales, self.prior)
 
 
@@ -177,9 +216,22 @@ class RidgeCandidate:
         """Return the same, which keeps no features: for tiles that are seen once."""
         return replace(self, cache=FeatureCache(0))
 
-    def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
+    def planes_at_once(self, source: ImageSource, tile_px: int) -> int:
+        """Return how many planes are best asked for one after the other."""
+        network, side_px = self.network, min(tile_px, max(source.stack.plane_shape))
+        return planes_at_once(
+            network.unet,
+            side_px,
+            network.n_levels,
+            network.n_scales,
+            self.cache.max_bytes,
+        )
+
+    def probabilities(
+        self, source: ImageSource, plane: int, tile: Tile, n_planes: int = 1
+    ) -> Floats:
         """Return shape (K, h, w)."""
-        maps = self.cache.maps(self.network, source, plane, tile)
+        maps = self.cache.maps(self.network, source, plane, tile, n_planes)
         with torch.inference_mode():
             return maps.project(self.head).softmax(dim=0).cpu().numpy()
 
@@ -208,7 +260,13 @@ class ForestCandidate:
         """Return the same, which keeps no features: for tiles that are seen once."""
         return replace(self, cache=FeatureCache(0))
 
-    def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
+    def planes_at_once(self, source: ImageSource, tile_px: int) -> int:
+        """Return 1: each plane by itself."""
+        return 1
+
+    def probabilities(
+        self, source: ImageSource, plane: int, tile: Tile, n_planes: int = 1
+    ) -> Floats:
         """Return shape (K, h, w)."""
         filters = self.cache.filters(source, plane, tile)
         flat = filters.reshape(len(filters), -1).T
@@ -250,9 +308,15 @@ class Blend:
         network, forest = self.network.without_cache(), self.forest.without_cache()
         return replace(self, network=network, forest=forest)
 
-    def probabilities(self, source: ImageSource, plane: int, tile: Tile) -> Floats:
+    def planes_at_once(self, source: ImageSource, tile_px: int) -> int:
+        """Return what suits the network."""
+        return self.network.planes_at_once(source, tile_px)
+
+    def probabilities(
+        self, source: ImageSource, plane: int, tile: Tile, n_planes: int = 1
+    ) -> Floats:
         """Return shape (K, h, w)."""
         share = np.float32(self.share)
-        result = share * self.network.probabilities(source, plane, tile)
+        result = share * self.network.probabilities(source, plane, tile, n_planes)
         result += (1 - share) * self.forest.probabilities(source, plane, tile)
         return result

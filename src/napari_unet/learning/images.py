@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +12,9 @@ import numpy as np
 from napari_unet.core.arrays import PlaneStack, fingerprint
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import ImageError
+from napari_unet.inference.instances import checked_sampling
 
-__all__ = ["ImageRegistry", "check_channels"]
+__all__ = ["ImageRegistry", "anisotropy_of", "check_channels", "check_sight"]
 
 MAX_CHANNELS = 64
 
@@ -29,10 +33,13 @@ class ImageRegistry:
         self.axes: str | None = None
         self._sources: dict[str, ImageSource] = {}
 
-    def source_of(self, stack: PlaneStack, key: str | None) -> ImageSource:
+    def source_of(
+        self, stack: PlaneStack, key: str | None, anisotropy: float | None = None
+    ) -> ImageSource:
         """Return the source of an annotated image, the known one where it is the same.
 
-        Without a key, equal pixels are the same image.
+        Without a key, equal pixels are the same image. ``anisotropy`` is the distance
+        of its planes over the size of a pixel, where known.
 
         Raises
         ------
@@ -48,7 +55,7 @@ class ImageRegistry:
         ):
             known = ImageSource(name, stack)
             known.require_values()
-        return known
+        return replace(known, anisotropy=anisotropy)
 
     def remember(self, source: ImageSource) -> None:
         """Find this source again, under its key, from now on."""
@@ -106,6 +113,37 @@ class ImageRegistry:
         if axes is None and self.axes is not None and len(self.axes) == np.ndim(image):
             stacks.append(PlaneStack(image, self.axes))
         return stacks
+
+
+def anisotropy_of(axes: str, scale: Sequence[float] | None) -> float | None:
+    """Return the distance of planes over the size of a pixel; None where unknown.
+
+    Parameters
+    ----------
+    axes
+        Of the image, without channels.
+    scale
+        World units per pixel along each of them, or None.
+
+    Raises
+    ------
+    ImageError
+        Unless there is one finite number, not 0, for each axis.
+    """
+    if scale is None or "Z" not in axes:
+        return None
+    steps = dict(zip(axes, checked_sampling(scale, len(axes)), strict=True))
+    pixel = math.sqrt(steps["Y"] * steps["X"])
+    return min(max(steps["Z"] / pixel, 1e-3), 1e3)
+
+
+def check_sight(stack: PlaneStack, dimensions: str) -> None:
+    """Raise an `ImageError` where planes around are to be seen, and there are none."""
+    if dimensions != "2d" and not stack.has_z:
+        raise ImageError(
+            f"the image has the axes {stack.axes} and no z: with dimensions "
+            f"'{dimensions}' stacks are learned and predicted; choose '2d' for it"
+        )
 
 
 def check_channels(n_channels: int, wanted: int | None) -> None:

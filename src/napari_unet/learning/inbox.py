@@ -32,12 +32,16 @@ class ViewRequest:
 
 @dataclass(frozen=True, eq=False)
 class Annotated:
-    """An image with a private copy of its annotation, and where that is complete."""
+    """An image with a private copy of its annotation, and where that is complete.
+
+    ``scale`` is world units per pixel along each axis of the annotation.
+    """
 
     image: Any
     annotation: TiledLabels | NDArray[Any]
     axes: str | None
     complete: TiledLabels | NDArray[Any] | None = None
+    scale: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,7 @@ class Inbox:
         annotation: TiledLabels | NDArray[Any],
         axes: str | None = None,
         complete: TiledLabels | NDArray[Any] | None = None,
+        scale: Sequence[float] | None = None,
     ) -> None:
         """Hand over the annotation of an image; the newest one counts.
 
@@ -99,7 +104,8 @@ class Inbox:
         is not learned from.
         """
         with self._condition:
-            self._mail.annotated[key] = Annotated(image, annotation, axes, complete)
+            told = Annotated(image, annotation, axes, complete, scale)
+            self._mail.annotated[key] = told
             self._wake()
 
     def forget(self, key: str) -> None:

@@ -24,10 +24,16 @@ from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, JobEvent, finish
 from napari_unet.learning.collapse import CollapseWatch
 from napari_unet.learning.fine_tune import fine_tune
-from napari_unet.learning.images import ImageRegistry, check_channels
+from napari_unet.learning.images import (
+    ImageRegistry,
+    anisotropy_of,
+    check_channels,
+    check_sight,
+)
 from napari_unet.learning.persistence import read_learner, restore, save_learner
 from napari_unet.learning.prediction import (
     check_collapse,
+    predict_along_axes,
     predict_instances,
     predict_labels,
     predict_maps,
@@ -36,6 +42,7 @@ from napari_unet.learning.prediction import (
 from napari_unet.learning.state import State
 from napari_unet.learning.status import LearnerStatus, status_of
 from napari_unet.learning.streaming import stream_image
+from napari_unet.learning.three_axes import check_three_axes
 
 __all__ = ["Learner", "LearnerStatus"]
 
@@ -73,6 +80,7 @@ class Learner:
         key: str | None = None,
         axes: str | None = None,
         complete: NDArray[Any] | TiledLabels | None = None,
+        scale: Sequence[float] | None = None,
     ) -> str:
         """Set the annotation of an image.
 
@@ -94,6 +102,9 @@ class Learner:
         complete
             bool, shape of ``annotation``: where everything is painted but the
             background, so that what is unlabelled is background. None: nowhere.
+        scale
+            World units per pixel along each axis of ``annotation``; only used in 3D,
+            for the distance of planes. None: unknown, all the same.
 
         Returns
         -------
@@ -103,16 +114,19 @@ class Learner:
         Raises
         ------
         AnnotationError, ImageError
-            If image and annotation do not fit each other, or what was annotated before.
+            If image and annotation do not fit each other, the settings, or what was
+            annotated before.
         """
         stack = PlaneStack(image, axes, tuple(np.shape(annotation)))
         checked = check_annotation(
             annotation, stack.spatial_shape, self.config.annotation_mode
         )
         region = check_complete(complete, stack.spatial_shape)
+        check_sight(stack, self.config.dimensions)
+        anisotropy = anisotropy_of(stack.spatial_axes, scale)
         with self._lock:
             state = self._state
-            source = self._images.source_of(stack, key)
+            source = self._images.source_of(stack, key, anisotropy)
             others = state.annotations.without(source.key).images
             is_bound = others or state.tuned is not None or state.trainer is not None
             check_channels(stack.n_channels, self.n_channels if is_bound else None)
@@ -253,7 +267,8 @@ class Learner:
             If there is no model: never were two classes painted, and none was loaded.
             When strokes are erased later, the last model goes on answering.
         ImageError
-            If the image has other channels than those learned from.
+            If the image has other channels than those learned from, or no z axis where
+            the network sees the planes around.
         ConfigError
             If there is no such candidate.
         """
@@ -300,15 +315,32 @@ class Learner:
         axes: str | None = None,
         token: CancelToken | None = None,
         candidate: str | None = None,
+        three_axes: bool = False,
+        scale: Sequence[float] | None = None,
     ) -> Generator[JobEvent, None, Prediction]:
         """Predict as a job all that `split_objects` needs: the events of `predict_job`.
 
         When cancelled, probabilities stay 0 in the tiles that were not reached.
+
+        With ``three_axes``, the planes along z, y and x of a volume are predicted, and
+        the mean of their probabilities is returned; there is no `TilePredicted`.
+        ``scale``, as in `annotate`, tells whether they look alike.
+
+        Raises
+        ------
+        ImageError
+            As in `predict`; with ``three_axes`` also where there is no z axis, planes
+            lie more than two pixels apart, or the network sees the planes around.
         """
         source = yield from self._source_to_predict(image, key, axes)
-        maps = yield from predict_maps(
-            self._state, self._collapse, source, token, candidate
-        )
+        if three_axes:
+            anisotropy = anisotropy_of(source.stack.spatial_axes, scale)
+            check_three_axes(source, self.config.dimensions, anisotropy)
+            maps = yield from predict_along_axes(self._state, source, token, candidate)
+        else:
+            maps = yield from predict_maps(
+                self._state, self._collapse, source, token, candidate
+            )
         return maps
 
     def _source_to_predict(
@@ -319,7 +351,9 @@ class Learner:
         if state.model is None or (update and state.annotations.can_be_learned):
             yield from state.update()
         assert state.model is not None
-        return self._images.find(image, key, axes, state.model.n_channels)
+        source = self._images.find(image, key, axes, state.model.n_channels)
+        check_sight(source.stack, self.config.dimensions)
+        return source
 
     def predict_instances(
         self,
@@ -408,6 +442,7 @@ class Learner:
         if model is None:
             return False
         source = self._images.find(image, key, axes, model.n_channels)
+        check_sight(source.stack, self.config.dimensions)
         done = yield from predict_tiles(
             self._state, self._collapse, source, index, region, token, store
         )

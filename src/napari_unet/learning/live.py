@@ -186,6 +186,7 @@ class _Loop:
                 key=key,
                 axes=item.axes,
                 complete=item.complete,
+                scale=item.scale,
             )
         except NapariUnetError as error:
             text = str(error)

@@ -122,6 +122,9 @@ def save_learner(
         "chosen": model.chosen,
         "temperatures": temperatures,
         "start": model.start.unet.config.model_dump(mode="json"),
+        "tuned_network": tuned.network.unet.config.model_dump(mode="json")
+        if tuned
+        else None,
         "prior": prior.facts() if prior else None,
         **_history(state),
     }
@@ -203,6 +206,8 @@ class Header(BaseModel):
         Field(min_length=1, max_length=2),
     ]
     start: UNetConfig
+    # older files do not say it: it is like the start
+    tuned_network: UNetConfig | None = None
     prior: PriorFacts | None
     scores: dict[str, Score]
     reason: str
@@ -226,6 +231,11 @@ class Header(BaseModel):
         wanted = self.config.unet_config(self.start.in_channels, self.start.n_classes)
         if self.start != wanted:
             raise ValueError("the network is not as the settings say")
+        trained = self.tuned_network or self.start
+        if self.has_tuned and trained != self.config.trained_config(
+            self.start, trained.anisotropy
+        ):
+            raise ValueError("the trained network is not as the settings say")
         if len(set(self.values)) != len(self.values):
             raise ValueError("a class occurs twice")
         if self.chosen not in ORDER:
@@ -282,7 +292,9 @@ def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Part
     tuned = None
     if header.tuned_n_scales is not None:
         tuned = start.at_scales(header.tuned_n_scales).with_weights(
-            unet_from_tensors(config, _part(arrays, "tuned"), path)
+            unet_from_tensors(
+                header.tuned_network or config, _part(arrays, "tuned"), path
+            )
         )
         heads.append(
             _head(arrays, "tuned_head", tuned, header, header.temperatures[1], path)
@@ -355,7 +367,7 @@ def _floats(array: NDArray[Any] | None) -> NDArray[np.float32]:
 
 def _frozen(unet: UNet, device: torch.device) -> UNet:
     unet = unet.to(device).eval().requires_grad_(False)
-    return unet.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+    return unet.to(memory_format=unet.memory_format)  # type: ignore[no-any-return, call-overload]
 
 
 def _part(arrays: Arrays, prefix: str) -> Arrays:

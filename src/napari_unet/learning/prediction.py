@@ -20,9 +20,11 @@ from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, JobEvent, finish
 from napari_unet.learning.collapse import CollapseWatch, tiles_to_check
 from napari_unet.learning.state import State
+from napari_unet.learning.three_axes import predict_three_axes
 
 __all__ = [
     "check_collapse",
+    "predict_along_axes",
     "predict_instances",
     "predict_labels",
     "predict_maps",
@@ -81,6 +83,24 @@ def predict_maps(
     planes = range(source.stack.n_planes)
     yield from _predict(state, watch, predictor, source, planes, None, token, store)
     return Prediction(values, maps, border)
+
+
+def predict_along_axes(
+    state: State,
+    source: ImageSource,
+    token: CancelToken | None,
+    candidate: str | None,
+) -> Generator[JobEvent, None, Prediction]:
+    """Predict the mean of three views; 0 everywhere when cancelled."""
+    predictor, shape = _predictor(state, candidate), source.stack.spatial_shape
+    values = state.annotations.shown(predictor.values)
+    with naming_what_ran_out(_TOO_LARGE.format(shape=shape)):
+        found = yield from predict_three_axes(
+            predictor, source, state.tile_px, state.annotations.of_objects, token
+        )
+        if found is None:
+            return Prediction(values, np.zeros((len(values), *shape), np.float32))
+    return found
 
 
 def predict_instances(

@@ -19,6 +19,7 @@ from napari_unet.core.device import (
     free_memory,
     out_of_memory_errors,
 )
+from napari_unet.core.inflate import widen
 from napari_unet.core.start import make_network, read_prior
 from napari_unet.errors import OutOfMemoryError
 from napari_unet.jobs import HeadFitted, JobEvent, Notice, Scored
@@ -386,6 +387,15 @@ class State:
             self.start = Network(unet, self.n_levels, self._n_scales_to_see, prior)
         return self.start
 
+    def _to_train(self, start: Network) -> Network:
+        """Return what training begins with: it may see the planes around."""
+        known = (image.source.anisotropy for image in self.annotations.images)
+        anisotropy = next((found for found in known if found), 1.0)
+        config = self.config.trained_config(start.unet.config, anisotropy)
+        if config == start.unet.config:
+            return start
+        return start.with_weights(widen(start.unet, config))
+
     def hand_annotations_to(self, trainer: Trainer) -> None:
         """Let the network train on what is painted now, but not on held-out strokes."""
         assert self.start is not None
@@ -421,7 +431,7 @@ class State:
             n_scales = min(self.verdict.choice.n_scales, self.start.n_scales)
             # the paper's network sees the image at its own size
             start = self.start.at_scales(1 if is_paper else n_scales)
-            network, trained = start, None
+            network, trained = self._to_train(start), None
             if self.tuned is not None:
                 network, trained = self.tuned.network, self.tuned.trained
                 start = self.start.at_scales(network.n_scales)

@@ -32,7 +32,10 @@ def stream_image(
     The model stays what it was when the job began, whatever is painted meanwhile.
     """
     assert state.model is not None
-    predictor = state.model.predictor().without_cache()
+    predictor: Predictor = state.model.predictor()
+    # a slab's planes are computed together and asked for one after the other
+    if predictor.planes_at_once(source, state.stream_tile_px) == 1:
+        predictor = predictor.without_cache()
     of_objects = state.annotations.of_objects
     plan = StreamPlan(
         shape=source.stack.spatial_shape,

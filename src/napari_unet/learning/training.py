@@ -41,9 +41,10 @@ class Trainer:
     Parameters
     ----------
     network
-        Start weights; copied.
+        Start weights; copied. It may see the planes around, where patches show them.
     teacher
-        The pretrained network; None: there is none, and nothing to stay near to.
+        The pretrained network, which sees planes; None: there is none, and nothing to
+        stay near to.
     config
         Settings.
     learning_rate
@@ -67,7 +68,7 @@ class Trainer:
         self._is_paper = config.recipe == "paper"
         self.network, self._teacher = network, teacher
         self.unet = copy.deepcopy(network.unet).to(device).requires_grad_(True)
-        self.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.unet.to(memory_format=self.unet.memory_format)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
         self.values: tuple[int, ...] = ()
         self.n_steps = 0
@@ -201,7 +202,9 @@ class Trainer:
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         config, targets = self.config.fine_tune, batch.targets
-        images = batch.images.contiguous(memory_format=torch.channels_last)
+        images = batch.images
+        if images.ndim == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
             logits = self._head.logits(self.unet, images).float()
         weights: tuple[torch.Tensor, ...] = ()
@@ -214,6 +217,8 @@ class Trainer:
         if self._teacher is None or not config.stay_weight:
             return loss
         with torch.no_grad(), autocast(self.device):
+            if images.ndim == 5:
+                images = images[:, :, images.shape[2] // 2]
             known = self._teacher_head.logits(self._teacher.unet, images).float()
         return loss + config.stay_weight * _distance(
             logits, known.softmax(dim=1), targets == IGNORE_INDEX

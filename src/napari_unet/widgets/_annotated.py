@@ -99,6 +99,12 @@ class AnnotatedImage:
         return label_shape(self.image, self.axes)
 
     @property
+    def scale(self) -> tuple[float, ...] | None:
+        """World units per pixel along the annotation's axes; None without one."""
+        layer = self.annotation
+        return None if layer is None else tuple(map(float, layer.scale))
+
+    @property
     def layers(self) -> list[Layer]:
         """Its layers, as far as there are any."""
         ours = (self.image, self.annotation, self.regions.layer, *self.predicted)

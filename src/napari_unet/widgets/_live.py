@@ -6,7 +6,7 @@ after an error, starts one here; it is told every annotation and the visible fie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
@@ -62,7 +62,7 @@ def live_job() -> tuple[Any, Job]:
     return inbox, job
 
 
-_Told = tuple[Any, TiledLabels, str, TiledLabels | None]
+_Told = tuple[Any, TiledLabels, str, TiledLabels | None, Sequence[float] | None]
 
 
 def _is_painted(annotation: TiledLabels, complete: TiledLabels | None) -> bool:
@@ -124,7 +124,7 @@ class LiveLoop(QObject):
     @property
     def has_annotations(self) -> bool:
         """Whether anything is painted."""
-        return any(_is_painted(a, c) for _, a, _, c in self._images.values())
+        return any(_is_painted(a, c) for _, a, _, c, _ in self._images.values())
 
     def annotate(
         self,
@@ -133,12 +133,13 @@ class LiveLoop(QObject):
         annotation: TiledLabels,
         axes: str,
         complete: TiledLabels | None = None,
+        scale: Sequence[float] | None = None,
     ) -> None:
         """Tell the newest annotation of an image; the first stroke starts the job.
 
         An image without strokes is told too: it gets an overlay from the others.
         """
-        self._images[key] = (image, annotation, axes, complete)
+        self._images[key] = (image, annotation, axes, complete, scale)
         if self._inbox is not None:
             self._inbox.annotate(key, *self._images[key])
         elif _is_painted(annotation, complete):

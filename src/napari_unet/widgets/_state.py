@@ -276,8 +276,14 @@ class ViewerState(QObject):
 
     def _on_copied(self, entry: AnnotatedImage) -> None:
         if entry.copy is not None:
-            image, axes = entry.channels.pixels, entry.channels.axes
-            self.live.annotate(entry.key, image, entry.copy, axes, entry.complete)
+            self.live.annotate(
+                entry.key,
+                entry.channels.pixels,
+                entry.copy,
+                entry.channels.axes,
+                entry.complete,
+                entry.scale,
+            )
         if self.live.has_annotations:
             self.session.be_ready()
         self.overlay.look_soon()

@@ -315,3 +315,26 @@ def test_a_gpu_gives_the_same_patches():
     on_gpu = augment(images.cuda(), targets.cuda(), ALL, _generator())
     torch.testing.assert_close(on_gpu[0].cpu(), on_cpu[0], rtol=0, atol=1e-3)
     assert (on_gpu[1].cpu() == on_cpu[1]).float().mean() > 0.999
+
+
+def test_the_planes_of_a_slab_change_together():
+    planes = torch.stack([_blobs(6, 16, 16)] * 3, dim=2)  # (6, 1, 3, 16, 16)
+    planes = planes + torch.arange(3.0).view(3, 1, 1) * 100
+    targets = torch.randint(-1, 3, (6, 16, 16))
+    config = _only(flip=True, rotate=True)
+    slabs, moved = augment(planes, targets, config, _generator())
+    assert slabs.shape == planes.shape
+    flat, moved_alone = augment(planes[:, :, 1], targets, config, _generator())
+    torch.testing.assert_close(slabs[:, :, 1], flat, rtol=0, atol=0)
+    assert torch.equal(moved, moved_alone)
+    steps = (slabs[:, :, 1:] - slabs[:, :, :-1]).flatten(1)
+    # all planes moved alike, and some slabs were turned upside down
+    torch.testing.assert_close(
+        steps.abs(), torch.full_like(steps, 100), rtol=1e-4, atol=0
+    )
+    assert {step.sign().unique().tolist()[0] for step in steps} == {-1.0, 1.0}
+
+
+def test_slabs_stay_as_they_are_where_flips_are_off():
+    slabs, targets = torch.randn(4, 2, 5, 8, 8), torch.randint(-1, 3, (4, 8, 8))
+    assert torch.equal(augment(slabs, targets, OFF, _generator())[0], slabs)

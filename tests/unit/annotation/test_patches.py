@@ -306,3 +306,28 @@ def test_tiles_that_are_kept_inside_lie_inside(shape):
         corners.add(float(patch.image[0, 10, 10]))
     # it moves where there is room
     assert (len(corners) > 1) == (shape[0] > 20 or shape[1] > 20)
+
+
+def test_patches_show_the_planes_around_theirs():
+    annotation = np.zeros((2, 5, 40, 40), np.uint8)
+    for t, z in ((0, 0), (0, 4), (1, 0), (1, 4)):
+        annotation[t, z, 5:7, 5:30] = 1
+        annotation[t, z, 25:27, 5:30] = 2
+    source = ImageSource("i", PlaneStack(_coordinates(annotation.shape), "TZYX"))
+    annotations = AnnotationSet().with_image(source, annotation, 4)
+    flat, deep = (
+        PatchSampler(
+            annotations, (1, 2), 16, 16, np.random.default_rng(0), planes_around=k
+        )
+        for k in (0, 2)
+    )
+    thick = set()
+    for _ in range(20):
+        plane, slab = flat.draw(), deep.draw()
+        assert slab.image.shape == (1, 5, 16, 16)
+        np.testing.assert_array_equal(slab.image[:, 2], plane.image)
+        np.testing.assert_array_equal(slab.target, plane.target)
+        # a coordinate tells the plane: mirrored at the ends of the volume
+        steps = np.sign(np.diff(slab.image[0, :, 0, 0])).astype(int).tolist()
+        thick.add(tuple(steps))
+    assert thick == {(-1, -1, 1, 1), (1, 1, -1, -1)}

@@ -5,14 +5,16 @@ from napari_unet.config import UNetConfig, parse_config
 from napari_unet.core.checkpoint import load_model, save_model
 from napari_unet.core.inflate import inflate
 from napari_unet.core.unet import UNet
+from napari_unet.errors import ConfigError
 
 N_PLANES = 5
+POOLED = {"ndim": 3, "pool_z": True}
 
 
-def _pair(seed=0, pool_z=False, dtype=torch.float32, **settings):
+def _pair(dtype=torch.float32, of_volume=None, **settings):
     """A 2D network with weights unlike those it starts with, and it inflated."""
     settings = {"base_channels": 4, "depth": 2, "n_classes": 3, **settings}
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     flat = UNet(UNetConfig(**settings)).eval().to(dtype)
     with torch.no_grad():
         state = flat.state_dict()
@@ -24,8 +26,9 @@ def _pair(seed=0, pool_z=False, dtype=torch.float32, **settings):
             elif name.replace("weight", "gain") in state:
                 # neither the mean nor the scale that standardising makes of it
                 tensor.add_(tensor.std()).mul_(1.7)
-    deep = UNet(UNetConfig(**settings, ndim=3, pool_z=pool_z)).eval().to(dtype)
-    deep.load_state_dict(inflate(flat.state_dict(), pool_z=pool_z))
+    of_volume = {"ndim": 3} if of_volume is None else of_volume
+    deep = UNet(UNetConfig(**settings, **of_volume)).eval().to(dtype)
+    deep.load_state_dict(inflate(flat.state_dict(), deep.config))
     return flat, deep
 
 
@@ -76,7 +79,7 @@ def test_almost_flat_kernels_keep_their_scale():
     with torch.no_grad():
         flat.merge[0][0].weight.mul_(1e-3)
     deep = UNet(flat.config.model_copy(update={"ndim": 3}))
-    deep.load_state_dict(inflate(flat.state_dict()))
+    deep.load_state_dict(inflate(flat.state_dict(), deep.config))
     theirs = flat.merge[0][0].standardised_weight()
     # far from variance 1 / fan-in
     assert theirs.flatten(1).square().sum(1).max() < 0.1
@@ -107,7 +110,7 @@ def test_depth_is_learned_from_the_first_step_on():
 
 
 def test_pooling_along_z_agrees_where_nothing_changes_along_z():
-    flat, deep = _pair(pool_z=True)
+    flat, deep = _pair(of_volume=POOLED)
     image = torch.randn(1, 1, 16, 24)
     volume = image.unsqueeze(2).repeat(1, 1, 8, 1, 1)
     with torch.inference_mode():
@@ -121,11 +124,74 @@ def test_pooling_along_z_agrees_where_nothing_changes_along_z():
     assert difference.abs().max() > 0.01
 
 
+SLABS = [
+    {"ndim": 3, "pad_z": False},
+    {"ndim": 3, "pad_z": False, "anisotropy": 3.0},
+    {"ndim": 3, "pad_z": False, "z_levels": 1},
+    {"ndim": 3, "pad_z": False, "z_levels": 2, "anisotropy": 2.2},
+    {"context_planes": 1},
+    {"context_planes": 2},
+]
+
+
+@pytest.mark.parametrize("of_volume", SLABS)
+@pytest.mark.parametrize("architecture", ["compact", "unet2015"])
+def test_planes_of_a_slab_begin_as_the_2d_network_has_them(of_volume, architecture):
+    flat, deep = _pair(of_volume=of_volume, architecture=architecture, in_channels=2)
+    around, n_px = deep.planes_around, flat.valid_input_px(24)[0]
+    assert around > 0
+    slab = torch.randn(2, 2, 3 + 2 * around, n_px, n_px)
+    middle = slab[:, :, around : around + 3].transpose(1, 2).flatten(0, 1)
+    with torch.inference_mode():
+        for ours, theirs in zip(
+            deep.plane_features(slab), flat.features(middle), strict=True
+        ):
+            _assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("of_volume", SLABS)
+def test_planes_of_a_slab_depend_on_the_planes_that_are_said_to_be_seen(of_volume):
+    _, deep = _pair(of_volume=of_volume)
+    with torch.no_grad():
+        for parameter in deep.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    around = deep.planes_around
+    slab = torch.randn(1, 1, 1 + 2 * around, 16, 16)
+    changed = slab.clone()
+    changed[:, :, -1] += 3
+    with torch.inference_mode():
+        before, after = deep.plane_features(slab), deep.plane_features(changed)
+        one, all_three = (
+            deep.plane_features(torch.cat([slab, slab[:, :, :n]], dim=2))
+            for n in (0, 2)
+        )
+    assert (before[0] - after[0]).abs().max() > 1e-4
+    # several planes at once are what each of them is alone
+    for alone, together in zip(one, all_three, strict=True):
+        torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-5)
+
+
+def test_a_network_that_pools_along_z_has_no_maps_of_single_planes():
+    _, deep = _pair(of_volume=POOLED)
+    with pytest.raises(ConfigError, match="pool_z is on"):
+        deep.plane_features(torch.zeros(1, 1, 16, 16, 16))
+
+
+def test_where_planes_are_far_apart_only_deep_levels_pool_along_z():
+    flat, deep = _pair(of_volume={**POOLED, "anisotropy": 2.5}, depth=3)
+    image = torch.randn(1, 1, 16, 24)
+    volume = image.unsqueeze(2).repeat(1, 1, 8, 1, 1)
+    with torch.inference_mode():
+        assert [m.shape[2] for m in deep.features(volume)] == [8, 8, 4, 2]
+        _assert_same(_planes(deep(volume)), flat(image).expand(8, -1, -1, -1))
+
+
 def test_a_new_state_is_made():
     flat, _ = _pair()
     before = {name: tensor.clone() for name, tensor in flat.state_dict().items()}
-    for pool_z in (False, True):
-        for tensor in inflate(flat.state_dict(), pool_z=pool_z).values():
+    for of_volume in ({}, {"ndim": 3}, POOLED, {"context_planes": 1}):
+        config = flat.config.model_copy(update=of_volume)
+        for tensor in inflate(flat.state_dict(), config).values():
             tensor.fill_(7)
     for name, tensor in flat.state_dict().items():
         assert (tensor == before[name]).all()
@@ -143,7 +209,7 @@ def test_pooling_along_z_is_nothing_to_2d():
 
 @pytest.mark.parametrize("pool_z", [False, True])
 def test_a_volume_network_is_saved_and_loaded(tmp_path, pool_z):
-    _, deep = _pair(pool_z=pool_z)
+    _, deep = _pair(of_volume={"ndim": 3, "pool_z": pool_z})
     save_model(tmp_path / "volume.safetensors", deep)
     again = load_model(tmp_path / "volume.safetensors")
     assert again.config.pool_z is pool_z
@@ -154,4 +220,4 @@ def test_a_volume_network_is_saved_and_loaded(tmp_path, pool_z):
 
 def test_settings_from_before_the_setting_are_read():
     config = parse_config('{"ndim": 2, "base_channels": 8}', UNetConfig)
-    assert config.pool_z is False
+    assert config == UNetConfig(base_channels=8)

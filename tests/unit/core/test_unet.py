@@ -105,6 +105,65 @@ def test_any_number_of_planes_will_do_when_they_are_not_pooled(architecture, dep
         assert level_map.shape[2] == (3 if unet.is_padded else 3 + 4 * level)
 
 
+@pytest.mark.parametrize(
+    ("anisotropy", "kernels", "poolings"),
+    [
+        (1.0, (3, 3, 3, 3, 3), (True, True, True, True)),  # cubes
+        (1.99, (3, 3, 3, 3, 3), (True, True, True, True)),
+        (2.0, (1, 3, 3, 3, 3), (False, True, True, True)),
+        (3.0, (1, 3, 3, 3, 3), (False, True, True, True)),
+        (50 / 4.6, (1, 1, 1, 3, 3), (False, False, False, True)),  # ssTEM
+        (40.0, (1, 1, 1, 1, 1), (False, False, False, False)),
+        (0.4, (3, 3, 3, 3, 3), (True, True, True, True)),
+    ],
+)
+def test_kernels_and_poolings_along_z_follow_the_voxels(anisotropy, kernels, poolings):
+    config = UNetConfig(ndim=3, anisotropy=anisotropy, pool_z=True)
+    assert config.z_kernels() == config.z_kernels(False) == kernels
+    assert config.z_poolings == poolings
+    unet = _unet(**config.model_dump(exclude={"base_channels"}))
+    for path in (unet.down, unet.merge):
+        for block, n_planes in zip(path, kernels, strict=False):
+            for conv in (block[0], block[2]):
+                assert conv.kernel_size == (n_planes, 3, 3)
+    assert [up.stride for up in unet.up] == [(1 + p, 2, 2) for p in poolings]
+    assert [pool.kernel_size for pool in unet.pool] == [u.stride for u in unet.up]
+
+
+def test_some_levels_of_one_path_may_look_along_z():
+    config = UNetConfig(ndim=3, anisotropy=2.5, z_levels=2)
+    assert config.z_kernels() == (1, 3, 3, 1, 1)
+    assert config.z_kernels(False) == (1, 1, 1, 1, 1)
+    assert config.z_poolings == (False,) * 4
+    assert UNet(config).planes_around == 4
+    assert UNet(UNetConfig(ndim=3)).planes_around == 18
+    assert UNet(UNetConfig(context_planes=2)).planes_around == 2
+    assert UNet(UNetConfig()).planes_around == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_more"),
+    [
+        # two kernels of 9 more for each neighbour of the one channel
+        ({"context_planes": 1}, 2 * 9 * 16),
+        ({"context_planes": 2}, 4 * 9 * 16),
+        # two more planes of 3x3 for the first two convolutions
+        ({"ndim": 3, "z_levels": 1}, 2 * 9 * (16 + 16 * 16)),
+        (
+            {"ndim": 3, "z_levels": 2, "anisotropy": 2},
+            18 * (3 * 32**2 // 2 + 3 * 64**2 // 2),
+        ),
+        ({"ndim": 3, "anisotropy": 40}, 0),
+    ],
+)
+def test_parameters_that_the_planes_around_add(settings, n_more):
+    flat, more = (
+        sum(p.numel() for p in UNet(UNetConfig(**s)).parameters())
+        for s in ({}, settings)
+    )
+    assert more - flat == n_more
+
+
 def test_compact_keeps_any_size_on_its_grid():
     unet = _unet(in_channels=3, n_classes=5)
     assert unet.grid_px == 4

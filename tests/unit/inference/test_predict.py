@@ -23,7 +23,10 @@ class Fake:
         self.max_px, self.error = max_px, error
         self.tiles = []
 
-    def probabilities(self, source, plane, tile):
+    def planes_at_once(self, source, tile_px):
+        return 1
+
+    def probabilities(self, source, plane, tile, n_planes=1):
         self.tiles.append(tile)
         if max(tile.shape) > self.max_px:
             raise self.error("no more")
@@ -170,7 +173,7 @@ def test_nothing_of_a_failed_tile_is_kept_alive(make_source):
     attempts = weakref.WeakSet()
 
     class Greedy(Fake):
-        def probabilities(self, source, plane, tile):
+        def probabilities(self, source, plane, tile, n_planes=1):
             assert not attempts
             mine = Large()
             attempts.add(mine)
