@@ -133,7 +133,8 @@ class UNet(nn.Module):
                     for part, n in zip(kept[level], skip.shape[-2:], strict=True)
                 ]
                 origin = [2 * part.start for part in kept[level + 1]]
-                x = torch.cat([_cut(skip, wide), _cut(x, wide, origin)], dim=1)
+                x = _cut(x, wide, origin)
+                x = torch.cat([_crop(_cut(skip, wide), x.shape[2:]), x], dim=1)
                 del skip  # large, and all that is needed of it is in x
                 x = self.merge[level](x)
                 x = _cut(x, kept[level], [part.start for part in wide])

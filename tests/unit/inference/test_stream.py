@@ -26,7 +26,10 @@ class Blur:
         self.looks_px, self.max_px = looks_px, max_px
         self.sources = []
 
-    def probabilities(self, source, plane, tile):
+    def planes_at_once(self, source, tile_px):
+        return 1
+
+    def probabilities(self, source, plane, tile, n_planes=1):
         self.sources.append(source)
         if max(tile.shape) > self.max_px:
             raise MemoryError

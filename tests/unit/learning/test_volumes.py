@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import zarr
 from scripted_loop import of, run
 
 from napari_unet.core.checkpoint import load_tensors, save_tensors
 from napari_unet.errors import CheckpointError, ImageError
+from napari_unet.export import open_store
 from napari_unet.jobs import HeadFitted, Notice, StepDone, TilePredicted, finish
 from napari_unet.learning import Learner
 from napari_unet.learning import training as training_module
@@ -220,3 +222,20 @@ def test_a_running_loop_goes_over_to_3d_and_back(scene, bundle, monkeypatch, sta
     assert len({e.annotation_version for e in of(events, HeadFitted)}) == 1
     assert {e.index for e in of(events, TilePredicted)} == {(3,)}
     assert [e for e in of(events, Notice) if e.level == "warning"] == []
+
+
+@SEEING
+def test_a_stack_is_streamed_with_the_pixels_of_predict(
+    make, stack, dimensions, tmp_path
+):
+    image, strokes = stack
+    learner = make(dimensions)
+    learner.annotate(image, strokes)
+    finish(learner.fine_tune(steps=2))
+    state = learner._state
+    state.model = state.model.using(state.tuned, "fine-tuned")
+    path = tmp_path / "labels.zarr"
+    finish(learner.stream_job(image, lambda plan: open_store(path, plan)))
+    labels = zarr.open_group(path)["0"][...]
+    np.testing.assert_array_equal(labels, learner.predict(image))
+    assert len(np.unique(labels)) > 1
