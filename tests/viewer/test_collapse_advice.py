@@ -13,7 +13,7 @@ def test_advice_on_a_collapse_comes_and_goes(
 ):
     real = Frugal.predict
 
-    def all_background(self, source, plane, tile):
+    def all_background(self, source, plane, tile, n_planes=1):
         probabilities = real(self, source, plane, tile)
         probabilities[0] = 2
         return probabilities

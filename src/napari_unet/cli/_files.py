@@ -23,13 +23,25 @@ def refuse_overwriting(outs: Iterable[AnyPath], inputs: Iterable[AnyPath]) -> No
     Raises
     ------
     FileError
-        If a file to write is also one to read.
+        If a file to write is also one to read, or a folder in which one lies.
     ConfigError
         If two of the files to write are one.
     """
+    inputs = list(inputs)
     read = {name: path for path in inputs for name in _names(path)}
+    inside = {
+        os.path.normcase(parent): path
+        for path in inputs
+        for parent in Path(os.path.realpath(path)).parents
+    }
     written: dict[Hashable, AnyPath] = {}
     for out in outs:
+        within = inside.get(os.path.normcase(os.path.realpath(out)))
+        if within is not None:
+            raise FileError(
+                f"{out} would overwrite the folder of an input, {within}; choose "
+                "another name"
+            )
         for name in _names(out):
             if name in read:
                 raise FileError(

@@ -41,12 +41,12 @@ def predict_image(
 
     started = time.monotonic()
     result: dict[str, Any] = {"image": image_path, "labels": outs.labels}
-    is_streamed = outs.is_zarr and settings is None
+    is_streamed = outs.is_zarr and settings is None and not args.three_axes
     if args.resume and not is_streamed and outs.are_there:
         return {**result, "was_there": True}
     image = read_image(image_path, args.axes, args.level)
     for path in outs.paths:
-        check_writable(path, resume=args.resume)
+        check_writable(path, resume=args.resume and is_streamed)
     if is_streamed:
         result |= _stream(args, learner, image, outs, title, token)
     else:

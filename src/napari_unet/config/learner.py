@@ -203,7 +203,9 @@ def parse_config(text: str | bytes, model: type[Settings] = LearnerConfig) -> Se
         return model.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "settings"
+        if not first["loc"]:  # several settings that do not go together
+            raise ConfigError(first["msg"].removeprefix("Value error, ")) from error
+        where = ".".join(map(str, first["loc"]))
         raise ConfigError(
             f"setting '{where}' has the value {first.get('input')!r:.80}: "
             f"{first['msg']}"

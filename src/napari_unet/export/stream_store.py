@@ -19,6 +19,7 @@ from napari_unet.export.ome_zarr import (
 )
 from napari_unet.export.zarr_record import (
     OURS,
+    check_room,
     check_same,
     is_complete,
     make_room,
@@ -192,6 +193,8 @@ def open_store(
     with saying_what_failed(path):
         store = _opened(paths, layouts) if old is not None else None
         if store is None:
+            for each in paths:  # before any of them goes
+                check_room(each, resume)
             for each in paths:
                 make_room(each, resume)
             store = _created(paths, layouts, plan, record, class_names or {})

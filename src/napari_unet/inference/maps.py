@@ -30,6 +30,11 @@ __all__ = [
 ]
 
 
+_SLAB_BYTES = 500 * 2**20
+"""14 planes of a 512 px tile with its halo, of which 6 come out: 2.3 computed for each,
+where one by one it would be 9."""
+
+
 @dataclass(frozen=True, eq=False)
 class TileMaps:
     """Decoder maps around a tile, and the tile's image.
@@ -192,24 +197,32 @@ def compute_slab_maps(
 
 
 def planes_at_once(
-    unet: UNet, side_px: int, n_levels: int, n_scales: int, max_bytes: int
+    unet: UNet,
+    side_px: int,
+    n_levels: int,
+    n_scales: int,
+    max_bytes: int,
+    slab_bytes: int = _SLAB_BYTES,
 ) -> int:
     """Return how many planes of a tile to compute together, at least one.
 
     1 for a network that needs no slab. Else as many as have their finest activations
-    within ``max_bytes``, halo included, and their maps within half of it.
+    within ``slab_bytes``, halo included, and their maps within ``max_bytes``, in which
+    they are to be kept.
     """
     config = unet.config
     if config.ndim == 2:
         return 1
     n_px: int = (side_px + 2 * unet.halo_px) ** 2
-    of_slab: int = max_bytes // (4 * config.channels[0] * n_px) - 2 * unet.planes_around
+    of_slab: int = (
+        slab_bytes // (4 * config.channels[0] * n_px) - 2 * unet.planes_around
+    )
     of_maps = sum(
         4 * n_channels * side_px**2 // 4 ** (level + scale)
         for scale in range(n_scales)
         for level, n_channels in enumerate(config.channels[:n_levels])
     )
-    n_planes: int = min(of_slab, max_bytes // 2 // of_maps)
+    n_planes: int = min(of_slab, max_bytes // of_maps)
     return max(1, n_planes)
 
 

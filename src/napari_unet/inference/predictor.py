@@ -52,6 +52,11 @@ class Predictor(Protocol):
         """Return the same, which keeps no features: for tiles that are seen once."""
         ...
 
+    @property
+    def planes_around(self) -> int:
+        """How many planes above and below a plane it looks at."""
+        ...
+
     def planes_at_once(self, source: ImageSource, tile_px: int) -> int:
         """Return how many planes are best asked for one after the other."""
         ...
@@ -67,11 +72,15 @@ class Predictor(Protocol):
 
 
 class Frugal:
-    """Predicts tiles; where memory runs out, in quarters: the same numbers."""
+    """Predicts tiles; where memory runs out, plane by plane, then in quarters.
+
+    The numbers are the same.
+    """
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._max_px: int | None = None  # side that is known to fit, or may
+        self._is_plane_by_plane = False
         self._notices: list[Notice] = []
 
     def take_notices(self) -> list[Notice]:
@@ -82,13 +91,19 @@ class Frugal:
     def predict(
         self, source: ImageSource, plane: int, tile: Tile, n_planes: int = 1
     ) -> Floats:
-        """Return probabilities of a tile, shape (K, h, w)."""
+        """Return probabilities of a tile, shape (K, h, w); planes above come next."""
+        n_planes = 1 if self._is_plane_by_plane else n_planes
         if self._max_px is None or max(tile.shape) <= self._max_px:
             try:
                 return self._predictor.probabilities(source, plane, tile, n_planes)
             except out_of_memory_errors as error:
-                self._shrink(max(tile.shape), error)
+                if n_planes > 1:
+                    self._is_plane_by_plane = True
+                else:
+                    self._shrink(max(tile.shape), error)
             free_memory(self._predictor.device)
+            if n_planes > 1:
+                return self.predict(source, plane, tile)
         assert self._max_px is not None
         shape = (len(self._predictor.values), *tile.shape)
         result: Floats = np.empty(shape, np.float32)

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.device import out_of_memory_errors
 from napari_unet.core.source import ImageSource
 from napari_unet.inference.predict import as_shown, slabs_of, tile_event
 from napari_unet.inference.prediction import Prediction
@@ -127,7 +128,9 @@ def stream_planes(
     if done:
         yield Notice(f"{done:,} of {total:,} tiles were there already.")
     frugal = Frugal(predictor)
-    ahead = [(plane, tile) for plane, tile, _ in todo]
+    # of a network that sees the planes around, a plane is not all that is read
+    is_plane_enough = not predictor.planes_around
+    ahead = [(plane, tile) for plane, tile, _ in todo] if is_plane_enough else []
     with _Threads(source, predictor.reach_px, store, ahead) as threads:
         for plane, tile, n_planes in todo:
             if token is not None and token.cancelled:
@@ -176,9 +179,16 @@ class _Threads:
         self._writer.shutdown()
 
     def read(self) -> ImageSource:
-        """Return a source that has the next tile's surroundings at hand."""
-        assert self._ahead is not None
-        held = self._ahead.result()
+        """Return a source that has the next tile's surroundings at hand.
+
+        The image itself where there is no memory for them: who predicts reads parts.
+        """
+        if self._ahead is None:
+            return self._source
+        try:
+            held = self._ahead.result()
+        except out_of_memory_errors:
+            held = self._source
         self._read_ahead()
         return held
 
@@ -217,7 +227,8 @@ class _Held(ImageSource):
         return cls(
             whole.key,
             whole.stack,
-            whole.uid,
+            anisotropy=whole.anisotropy,
+            uid=whole.uid,
             whole=whole,
             plane=plane,
             window=Tile(y0, y1, x0, x1),

@@ -216,6 +216,11 @@ class RidgeCandidate:
         """Return the same, which keeps no features: for tiles that are seen once."""
         return replace(self, cache=FeatureCache(0))
 
+    @property
+    def planes_around(self) -> int:
+        """How many planes above and below a plane the network looks at."""
+        return self.network.unet.planes_around
+
     def planes_at_once(self, source: ImageSource, tile_px: int) -> int:
         """Return how many planes are best asked for one after the other."""
         network, side_px = self.network, min(tile_px, max(source.stack.plane_shape))
@@ -259,6 +264,11 @@ class ForestCandidate:
     def without_cache(self) -> ForestCandidate:
         """Return the same, which keeps no features: for tiles that are seen once."""
         return replace(self, cache=FeatureCache(0))
+
+    @property
+    def planes_around(self) -> int:
+        """0: each plane by itself."""
+        return 0
 
     def planes_at_once(self, source: ImageSource, tile_px: int) -> int:
         """Return 1: each plane by itself."""
@@ -307,6 +317,11 @@ class Blend:
         """Return the same, which keeps no features: for tiles that are seen once."""
         network, forest = self.network.without_cache(), self.forest.without_cache()
         return replace(self, network=network, forest=forest)
+
+    @property
+    def planes_around(self) -> int:
+        """How many planes above and below a plane the network looks at."""
+        return self.network.planes_around
 
     def planes_at_once(self, source: ImageSource, tile_px: int) -> int:
         """Return what suits the network."""

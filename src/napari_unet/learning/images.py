@@ -142,7 +142,8 @@ def check_sight(stack: PlaneStack, dimensions: str) -> None:
     if dimensions != "2d" and not stack.has_z:
         raise ImageError(
             f"the image has the axes {stack.axes} and no z: with dimensions "
-            f"'{dimensions}' stacks are learned and predicted; choose '2d' for it"
+            f"'{dimensions}' stacks are learned and predicted; this image needs a "
+            "model that was trained with '2d'"
         )
 
 

@@ -33,14 +33,16 @@ def stream_image(
     """
     assert state.model is not None
     predictor: Predictor = state.model.predictor()
-    # a slab's planes are computed together and asked for one after the other
-    if predictor.planes_at_once(source, state.stream_tile_px) == 1:
+    tile_px = state.stream_tile_px
+    if predictor.planes_around:  # a slab takes as much memory as several planes
+        tile_px = state.tile_px
+    else:
         predictor = predictor.without_cache()
     of_objects = state.annotations.of_objects
     plan = StreamPlan(
         shape=source.stack.spatial_shape,
         axes=source.stack.spatial_axes,
-        tile_px=state.stream_tile_px,
+        tile_px=tile_px,
         values=state.annotations.shown(predictor.values),
         made_by={
             "model": model_fingerprint(predictor, of_objects),

@@ -27,12 +27,13 @@ def check_three_axes(
     if dimensions != "2d":
         raise ImageError(
             f"three axes are for networks that see planes, and this model is "
-            f"'{dimensions}', which sees the planes around already: predict without it"
+            f"'{dimensions}', which sees the planes around already: leave three axes "
+            "out"
         )
     if not source.stack.has_z:
         raise ImageError(
-            f"the image has the axes {source.stack.axes} and no z: without it there is "
-            "one axis to predict along"
+            f"the image has the axes {source.stack.axes} and no z, so that there are "
+            "not three axes to predict along: leave three axes out"
         )
     if anisotropy and not 1 / _MOST_ANISOTROPIC <= anisotropy <= _MOST_ANISOTROPIC:
         raise ImageError(

@@ -284,7 +284,7 @@ def test_info_describes_the_weights_of_this_version(cli):
 def test_train_says_when_everything_becomes_one_class(
     cli, folder, tmp_path, monkeypatch
 ):
-    def all_of_the_first(self, source, plane, tile):
+    def all_of_the_first(self, source, plane, tile, n_planes=1):
         return np.stack([np.ones(tile.shape), np.zeros(tile.shape)])
 
     monkeypatch.setattr(Frugal, "predict", all_of_the_first)

@@ -105,3 +105,11 @@ def test_the_demo_does_not_write_over_the_files_of_others(cli, here, monkeypatch
     assert result.code == 2
     assert "annotation.tif, which is from no earlier demo" in result.sentence()
     assert contents(here) == before
+
+
+def test_a_store_with_an_input_in_it_is_not_overwritten(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "image.zarr" / "0").mkdir(parents=True)
+    with pytest.raises(FileError, match=r"folder of an input, image\.zarr/0"):
+        refuse_overwriting(["image.zarr"], ["image.zarr/0"])
+    refuse_overwriting(["image-labels.zarr", "image.zarr/labels"], ["image.zarr/0"])

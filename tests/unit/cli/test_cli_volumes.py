@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_unet.learning import load
 
@@ -81,7 +82,12 @@ def test_three_axes_are_for_cubes(cli, folder, stack, tmp_path):
     assert result.code == 2
     assert "3 pixels apart" in result.sentence()
     assert cli(*predict, "--image", stack / "plain.tif", *options).code == 0
-    assert tifffile.imread(labels).shape == (5, 32, 40)
+    expected = tifffile.imread(labels)
+    assert expected.shape == (5, 32, 40)
+    store = tmp_path / "labels.zarr"
+    predict = ("predict", "--model", model, "--three-axes", "--out", store)
+    assert cli(*predict, "--image", stack / "plain.tif", *options).code == 0
+    np.testing.assert_array_equal(zarr.open_group(store)["0"][...], expected)
 
 
 def test_neighbouring_planes_as_channels(cli, folder, stack, tmp_path):

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unet.config import UNetConfig
 from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.head import RidgeHead
 from napari_unet.core.source import ImageSource
+from napari_unet.core.unet import UNet
 from napari_unet.inference.maps import compute_maps, compute_slab_maps, planes_at_once
 from napari_unet.inference.predict import predict_planes
 from napari_unet.inference.tiles import Tile
@@ -47,11 +49,23 @@ def test_other_time_points_are_not_seen(make_unet):
 
 def test_a_slab_is_as_thick_as_memory_allows(make_unet):
     unet = make_unet(**SLAB)
-    few, many = (planes_at_once(unet, 64, 3, 2, n) for n in (2**20, 2**24))
+    few, many = (planes_at_once(unet, 64, 3, 2, 2**26, n) for n in (2**20, 2**24))
     assert few == 1  # never none
     assert many > 4
     n_px = (64 + 2 * unet.halo_px) ** 2
     assert (many + 2 * unet.planes_around) * n_px * 4 * 4 <= 2**24
+    assert planes_at_once(unet, 64, 3, 2, 2**10, 2**24) == 1  # nor kept in vain
+
+
+def test_slabs_pay_at_the_usual_size():
+    config = UNetConfig(ndim=3, z_levels=2, pad_z=False)
+    n_planes = planes_at_once(UNet(config), 512, 4, 2, 250 * 2**20)
+    around = UNet(config).planes_around
+    assert n_planes > 3
+    assert (n_planes + 2 * around) / n_planes < 4
+
+
+def test_other_networks_need_no_slab(make_unet):
     assert planes_at_once(make_unet(), 64, 3, 2, 2**24) == 1
 
 

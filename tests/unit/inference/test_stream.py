@@ -21,6 +21,7 @@ class Blur:
     generation = 3
     device = torch.device("cpu")
     reach_px = 4
+    planes_around = 0
 
     def __init__(self, looks_px=4, max_px=10**6):
         self.looks_px, self.max_px = looks_px, max_px
@@ -239,3 +240,37 @@ def test_where_memory_runs_out_tiles_are_put_together(make_source):
     np.testing.assert_array_equal(store.labels, labels)
     assert len(store.done) == 4
     assert [e for e in events if isinstance(e, Notice)]
+
+
+def test_where_memory_runs_out_in_a_slab_planes_are_computed_alone(make_source):
+    class OfSlabs(Blur):
+        planes_around = 1
+        asked = ()
+
+        def planes_at_once(self, source, tile_px):
+            return 3
+
+        def probabilities(self, source, plane, tile, n_planes=1):
+            self.asked += (n_planes,)
+            if n_planes > 1:
+                raise MemoryError
+            return super().probabilities(source, plane, tile)
+
+    source = make_source((5, 90, 80))
+    store, poor = Kept(source), OfSlabs()
+    list(stream_planes(poor, source, store))
+    labels, _ = _expected(Blur(), source, store.tile_px)
+    np.testing.assert_array_equal(store.labels, labels)
+    assert [n for n in poor.asked if n > 1] == [3]
+
+
+def test_memory_that_runs_out_in_reading_ahead(make_source, monkeypatch):
+    def fails(*_args):
+        raise MemoryError
+
+    source = make_source((200, 130))
+    monkeypatch.setattr("napari_unet.inference.stream._Held.around", fails)
+    store = Kept(source)
+    list(stream_planes(Blur(), source, store))
+    labels, _ = _expected(Blur(), source, store.tile_px)
+    np.testing.assert_array_equal(store.labels, labels)

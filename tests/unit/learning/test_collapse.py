@@ -212,7 +212,7 @@ def collapse(monkeypatch):
     """Let every prediction be of the first class; ``mend()`` ends it."""
     real = Frugal.predict
 
-    def fail(self, source, plane, tile):
+    def fail(self, source, plane, tile, n_planes=1):
         probabilities = real(self, source, plane, tile)
         probabilities[0] = 2
         return probabilities

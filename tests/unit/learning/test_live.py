@@ -279,7 +279,7 @@ def test_a_prediction_that_fails_is_said_once_and_others_go_on(
 ):
     real = ForestCandidate.probabilities
 
-    def fail_in_the_corner(self, source, plane, tile):
+    def fail_in_the_corner(self, source, plane, tile, n_planes=1):
         if (tile.y0, tile.x0) == (0, 0):
             raise OutOfMemoryError("too large")
         return real(self, source, plane, tile)
@@ -334,7 +334,7 @@ def test_an_instant_stage_that_fails_is_said_once(config, paint, monkeypatch):
 
 
 def test_a_bug_comes_through(config, paint, monkeypatch):
-    def bug(self, source, plane, tile):
+    def bug(self, source, plane, tile, n_planes=1):
         raise ZeroDivisionError
 
     monkeypatch.setattr(ForestCandidate, "probabilities", bug)
@@ -622,7 +622,7 @@ def test_a_reset_ends_the_whole_image_where_nothing_can_be_fitted(
 
 
 def test_a_whole_image_that_fails_is_a_notice(config, paint, monkeypatch):
-    def fail(self, source, plane, tile):
+    def fail(self, source, plane, tile, n_planes=1):
         raise OutOfMemoryError("too large")
 
     monkeypatch.setattr(ForestCandidate, "probabilities", fail)

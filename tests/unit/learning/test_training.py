@@ -75,11 +75,11 @@ def _starve(trainer, max_px, error=torch.OutOfMemoryError):
     """Let the network's passes run out of memory above so many pixels."""
     features, sizes = trainer.unet.features, []
 
-    def poor(x):
+    def poor(x, kept=None):
         sizes.append(tuple(x.shape))
         if x.numel() > max_px:
             raise error("no more")
-        return features(x)
+        return features(x, kept)
 
     trainer.unet.features = poor
     return sizes

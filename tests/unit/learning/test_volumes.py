@@ -9,10 +9,11 @@ import zarr
 from scripted_loop import of, run
 
 from napari_unet.core.checkpoint import load_tensors, save_tensors
+from napari_unet.core.source import Normaliser
 from napari_unet.errors import CheckpointError, ImageError
 from napari_unet.export import open_store
 from napari_unet.jobs import HeadFitted, Notice, StepDone, TilePredicted, finish
-from napari_unet.learning import Learner
+from napari_unet.learning import Learner, candidates
 from napari_unet.learning import training as training_module
 from napari_unet.learning.inbox import ViewRequest
 
@@ -151,7 +152,7 @@ def test_images_without_z_are_not_predicted_either(make, stack, scene):
     learner = make("3d")
     learner.annotate(*stack)
     finish(learner.update())
-    with pytest.raises(ImageError, match="choose '2d'"):
+    with pytest.raises(ImageError, match="trained with '2d'"):
         learner.predict(scene.image())
 
 
@@ -226,16 +227,38 @@ def test_a_running_loop_goes_over_to_3d_and_back(scene, bundle, monkeypatch, sta
 
 @SEEING
 def test_a_stack_is_streamed_with_the_pixels_of_predict(
-    make, stack, dimensions, tmp_path
+    make, stack, dimensions, tmp_path, monkeypatch
 ):
+    n_planes, n_fits = [], []
+    compute, fit = candidates.compute_slab_maps, Normaliser.fit
+
+    def count(unet, source, plane, n, *rest):
+        n_planes.append(n)
+        return compute(unet, source, plane, n, *rest)
+
+    def count_fits(stack):
+        n_fits.append(stack)
+        return fit(stack)
+
+    monkeypatch.setattr(candidates, "compute_slab_maps", count)
+    monkeypatch.setattr(Normaliser, "fit", count_fits)
     image, strokes = stack
     learner = make(dimensions)
     learner.annotate(image, strokes)
     finish(learner.fine_tune(steps=2))
     state = learner._state
     state.model = state.model.using(state.tuned, "fine-tuned")
+    state.cache.clear()
+    state.model.predictor().cache.clear()
+    n_planes.clear()
+    n_fits.clear()
     path = tmp_path / "labels.zarr"
     finish(learner.stream_job(image, lambda plan: open_store(path, plan)))
+    assert len(n_fits) <= 1
+    if dimensions == "3d":
+        n_rows = -(-SHAPE[1] // state.tile_px)
+        assert sum(n_planes) == SHAPE[0] * n_rows**2  # each computed once
+        assert max(n_planes) > 1
     labels = zarr.open_group(path)["0"][...]
     np.testing.assert_array_equal(labels, learner.predict(image))
     assert len(np.unique(labels)) > 1
