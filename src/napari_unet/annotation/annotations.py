@@ -226,13 +226,10 @@ def _by_group(
 
     ``make`` must look no farther than a tile.
     """
-    complete = complete or TiledLabels(painted.shape, np.dtype(bool), {})
-    parts = []
-    for plane in sorted({*painted.cells, *complete.cells}):
-        cells = painted.cells.get(plane, []) + complete.cells.get(plane, [])
-        for group in neighbour_groups(cells):
-            box, part = painted.part(plane, group)
-            parts.append((plane, box, make(part, complete.part(plane, group)[1])))
+    parts = (
+        (plane, box, make(part, region))
+        for plane, box, part, region in painted.groups_with(complete)
+    )
     return TiledLabels.of_parts(painted.shape, dtype, parts)
 
 

@@ -6,7 +6,7 @@ searched and sent must be what is painted, not what could be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -143,6 +143,29 @@ class TiledLabels:
         """
         groups = neighbour_groups(self.cells.get(plane, ()))
         return [self.part(plane, group) for group in groups]
+
+    def groups_with(
+        self, other: TiledLabels | None
+    ) -> Iterator[tuple[int, Box, NDArray[Any], NDArray[Any]]]:
+        """Yield groups of neighbouring tiles that this or another array holds.
+
+        Parameters
+        ----------
+        other
+            Of the same shape; None: it is 0, and taken for bool.
+
+        Yields
+        ------
+        plane, box, mine, others
+            Number of the plane, ascending; rectangle, and the values of both in it, see
+            `part`.
+        """
+        other = other or TiledLabels(self.shape, np.dtype(bool), {})
+        for plane in sorted({*self.cells, *other.cells}):
+            cells = self.cells.get(plane, []) + other.cells.get(plane, [])
+            for group in neighbour_groups(cells):
+                box, mine = self.part(plane, group)
+                yield plane, box, mine, other.part(plane, group)[1]
 
     def part(self, plane: int, cells: Sequence[Cell]) -> tuple[Box, NDArray[Any]]:
         """Return the rectangle around some tiles, and its values.

@@ -11,11 +11,12 @@ from napari_unet.config.learner import (
     LearnerConfig,
     parse_config,
 )
-from napari_unet.config.network import UNetConfig
+from napari_unet.config.network import MAX_CHANNELS, UNetConfig
 from napari_unet.config.prediction import InstanceConfig, TilingConfig
 from napari_unet.config.training import AugmentationConfig, FineTuneConfig
 
 __all__ = [
+    "MAX_CHANNELS",
     "SCHEMA_VERSION",
     "AnnotationMode",
     "AugmentationConfig",

@@ -9,7 +9,10 @@ from pydantic import Field
 
 from napari_unet.config._base import Settings
 
-__all__ = ["ARCHITECTURE", "BASE_CHANNELS", "DEPTH", "UNetConfig"]
+__all__ = ["ARCHITECTURE", "BASE_CHANNELS", "DEPTH", "MAX_CHANNELS", "UNetConfig"]
+
+MAX_CHANNELS: Final = 64
+"""As many channels an image may have."""
 
 # for the network's own settings and for the learner's, which hands them on
 ARCHITECTURE: Final = (
@@ -86,7 +89,7 @@ class UNetConfig(Settings):
     in_channels: int = Field(
         1,
         ge=1,
-        le=64,
+        le=MAX_CHANNELS,
         title="Input channels",
         description="Channels of the image: 1 for grey (default), 3 for RGB.",
     )

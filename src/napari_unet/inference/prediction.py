@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,12 @@ class Prediction:
     probabilities: Floats
     border: Floats | None = None
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[Any]:
-        """The likeliest class, shape (...), uint8 or uint16; the first of equals."""
+        """The likeliest class, shape (...), uint8 or uint16; the first of equals.
+
+        Of the probabilities as they are when it is first asked for.
+        """
         values = np.array(self.values, label_dtype(self.values))
         labels: NDArray[Any] = values[self.probabilities.argmax(axis=0)]
         return labels

@@ -91,7 +91,8 @@ def stream_planes(
     source
         The image.
     store
-        Takes the tiles, plane after plane, in rows.
+        Takes the tiles, plane after plane, in rows; of a network that sees the planes
+        around, a few planes of a tile after each other.
     token
         Asked before each tile.
     of_objects
@@ -138,11 +139,10 @@ def stream_planes(
             probabilities = frugal.predict(threads.read(), plane, tile, n_planes)
             yield from frugal.take_notices()
             found = as_shown(predictor, probabilities, of_objects)
+            labels = found.labels  # here, or the writer would find them as well
             threads.write(stack.index(plane), tile, found)
             done += 1
-            yield tile_event(
-                predictor, source, plane, tile, found.labels, done == total
-            )
+            yield tile_event(predictor, source, plane, tile, labels, done == total)
             yield Progress(done, total, "predict")
         threads.flush()
     for n_parts, n_all in store.finish():

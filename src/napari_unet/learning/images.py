@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.config import MAX_CHANNELS
 from napari_unet.core.arrays import PlaneStack, fingerprint
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import ImageError
 from napari_unet.inference.instances import checked_sampling
 
 __all__ = ["ImageRegistry", "anisotropy_of", "check_channels", "check_sight"]
-
-MAX_CHANNELS = 64
 
 
 class ImageRegistry:

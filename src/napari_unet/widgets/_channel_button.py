@@ -6,12 +6,11 @@ from napari.layers import Image
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMenu
 
+from napari_unet.config import MAX_CHANNELS
 from napari_unet.widgets._parts import Button
 from napari_unet.widgets._state import ViewerState
 
 __all__ = ["ChannelButton"]
-
-MAX_CHANNELS = 64  # of a network
 
 _TIP = (
     "Learn from several image layers at once, as channels of one image: a stain of the "

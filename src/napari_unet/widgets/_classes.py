@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.annotation.advice import advise_missing_objects
 from napari_unet.annotation.objects import BACKGROUND, INSIDE, object_targets
-from napari_unet.annotation.tiled import TiledLabels, neighbour_groups
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.export.picture import class_colour
 from napari_unet.jobs import CancelToken, JobEvent
@@ -110,23 +110,20 @@ def _count_objects(token: CancelToken, key: str, painted: Painted) -> Counted | 
     background = _StrokeCounter()
     n_px = np.zeros(ids.highest + 1, np.int64)
     targets: set[int] = set()
-    complete = complete or TiledLabels(ids.shape, np.dtype(bool), {})
-    for plane in {*ids.cells, *complete.cells}:
-        cells = ids.cells.get(plane, []) + complete.cells.get(plane, [])
-        for group in neighbour_groups(cells):
-            if token.cancelled:
-                return None
-            part, region = (i.part(plane, group)[1] for i in (ids, complete))
-            background.add(np.where(part == BACKGROUND, part, 0))
-            n_px += np.bincount(part.ravel(), minlength=len(n_px))
-            targets |= set(np.unique(object_targets(part, region)).tolist())
+    for _, _, part, region in ids.groups_with(complete):
+        if token.cancelled:
+            return None
+        background.add(np.where(part == BACKGROUND, part, 0))
+        n_px += np.bincount(part.ravel(), minlength=len(n_px))
+        targets |= set(np.unique(object_targets(part, region)).tolist())
     counts = background.counts
     n_px_of_objects = n_px[INSIDE:]
     if n_px_of_objects.any():
         n_objects = int(np.count_nonzero(n_px_of_objects))
         counts[INSIDE] = int(n_px_of_objects.sum()), n_objects
     values = tuple(sorted(targets - {0}))
-    return Counted(key, counts, "objects", values, complete.any())
+    is_complete = complete is not None and complete.any()
+    return Counted(key, counts, "objects", values, is_complete)
 
 
 class ClassList(QObject):
