@@ -66,6 +66,11 @@ class PatchSampler:
         they do not.
     planes_around
         Planes k on each side of a target that its patch shows.
+
+    Attributes
+    ----------
+    turn
+        How many patches were drawn, which tells whose turn it is.
     """
 
     def __init__(
@@ -95,12 +100,12 @@ class PatchSampler:
             for image in annotations.images
             for plane in {s.plane for s in image.strokes if s.fold == HELD_OUT_FOLD}
         }
-        self._turn = 0
+        self.turn = 0
 
     def draw(self) -> Patch:
         """Draw one patch around a pixel of the class whose turn it is."""
-        strokes = self._classes[self._turn % len(self._classes)]
-        self._turn += 1
+        strokes = self._classes[self.turn % len(self._classes)]
+        self.turn += 1
         image, stroke = strokes[self._rng.integers(len(strokes))]
         y, x = stroke.yx[self._rng.integers(stroke.n_px)]
         # the pixel that was drawn need not be the very centre

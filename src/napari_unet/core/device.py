@@ -20,6 +20,7 @@ __all__ = [
     "free_memory",
     "naming_what_ran_out",
     "out_of_memory_errors",
+    "seeded",
 ]
 
 out_of_memory_errors: tuple[type[Exception], ...] = (
@@ -115,6 +116,26 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
     ):
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Let torch's own random numbers follow a seed inside; outside nothing changes.
+
+    Parameters
+    ----------
+    device : torch.device
+        Whose numbers, beside those of the CPU.
+    seed : int
+        0 to 2**63 - 1.
+    """
+    kind = "cuda" if device.type == "cpu" else device.type
+    devices = [] if device.type == "cpu" else [device.index or 0]
+    if device.type == "cuda" and device.index is None:
+        devices = [torch.cuda.current_device()]
+    with torch.random.fork_rng(devices, device_type=kind):
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

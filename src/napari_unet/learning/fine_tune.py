@@ -29,8 +29,18 @@ def fine_tune(
     state.annotations.require_two_classes()
     yield from state.update()
     trainer = state.ensure_trainer()
-    team = current_team()
     clock.begin(trainer)
+    try:
+        yield from _train(state, trainer, clock, token)
+    finally:  # paused, stopped or failed
+        trainer.rest()
+
+
+def _train(
+    state: State, trainer: Trainer, clock: _Clock, token: CancelToken | None
+) -> Generator[JobEvent, None, None]:
+    """Do one step after the other, and let the gate judge now and then."""
+    team = current_team()
     while not team.decide(clock.is_over or (token is not None and token.cancelled)):
         if state.has_new_scales:
             return
@@ -56,6 +66,7 @@ def _take_annotations(
     annotations.require_two_classes()
     yield from state.update()
     state.hand_annotations_to(trainer)
+    yield from state.take_notices()
     yield AnnotationTaken(
         annotations.version, len(annotations.strokes), annotations.n_px
     )

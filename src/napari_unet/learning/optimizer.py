@@ -8,6 +8,7 @@ there is to keep.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,9 @@ from torch.optim.sgd import sgd
 from napari_unet.config import FineTuneConfig
 
 __all__ = ["SGD", "AdamW", "make_optimizer"]
+
+
+_MOMENTS = ("step", "mean", "square")
 
 
 @dataclass
@@ -60,6 +64,38 @@ class AdamW:
         """Forget all moments."""
         self._moments.clear()
 
+    def state(self) -> dict[str, Tensor]:
+        """Return the moments by name, such as ``"head.weight.mean"``; not copied."""
+        return {
+            f"{name}.{part}": getattr(self._moments[name], part)
+            for name, parameter in self._network.named_parameters()
+            if self._fits(name, parameter)
+            for part in _MOMENTS
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take the moments that `state` returned.
+
+        Raises
+        ------
+        ValueError
+            If they are not those of this network.
+        """
+        self._moments.clear()
+        rest = dict(state)
+        for name, parameter in self._network.named_parameters():
+            if f"{name}.mean" in rest:
+                shapes = dict.fromkeys(_MOMENTS, parameter.shape) | {"step": ()}
+                parts = {
+                    part: _like(rest.pop(f"{name}.{part}", None), shape, parameter)
+                    for part, shape in shapes.items()
+                }
+                if parts["step"] < 0 or bool((parts["square"] < 0).any()):
+                    raise ValueError(f"the moments of {name!r:.60} are negative")
+                parts["step"] = parts["step"].cpu()
+                self._moments[name] = _Moments(**parts)
+        _refuse_rest(rest)
+
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Change every parameter that has a gradient."""
@@ -88,12 +124,15 @@ class AdamW:
         )
 
     def _moments_of(self, name: str, parameter: Tensor) -> _Moments:
-        moments = self._moments.get(name)
-        if moments is None or moments.mean.shape != parameter.shape:
+        if not self._fits(name, parameter):
             zeros = torch.zeros_like(parameter)
-            moments = _Moments(torch.zeros(()), zeros, zeros.clone())
-            self._moments[name] = moments
-        return moments
+            self._moments[name] = _Moments(torch.zeros(()), zeros, zeros.clone())
+        return self._moments[name]
+
+    def _fits(self, name: str, parameter: Tensor) -> bool:
+        """Whether there are moments of this parameter."""
+        moments = self._moments.get(name)
+        return moments is not None and moments.mean.shape == parameter.shape
 
 
 class SGD:
@@ -125,6 +164,24 @@ class SGD:
         """Forget all velocities."""
         self._velocities.clear()
 
+    def state(self) -> dict[str, Tensor]:
+        """Return the velocities by the names of their parameters; not copied."""
+        return {
+            name: self._velocities[name]
+            for name, parameter in self._network.named_parameters()
+            if self._fits(name, parameter)
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take the velocities that `state` returned; ValueError as in `AdamW`."""
+        self._velocities.clear()
+        rest = dict(state)
+        for name, parameter in self._network.named_parameters():
+            if name in rest:
+                velocity = _like(rest.pop(name), parameter.shape, parameter)
+                self._velocities[name] = velocity
+        _refuse_rest(rest)
+
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Change every parameter that has a gradient."""
@@ -136,8 +193,7 @@ class SGD:
         if not moved:
             return
         for name, parameter in moved.items():
-            known = self._velocities.get(name)
-            if known is None or known.shape != parameter.shape:
+            if not self._fits(name, parameter):
                 self._velocities[name] = torch.zeros_like(parameter)
         sgd(
             list(moved.values()),
@@ -151,6 +207,11 @@ class SGD:
             maximize=False,
         )
 
+    def _fits(self, name: str, parameter: Tensor) -> bool:
+        """Whether there is a velocity of this parameter."""
+        known = self._velocities.get(name)
+        return known is not None and known.shape == parameter.shape
+
 
 def make_optimizer(
     network: nn.Module, config: FineTuneConfig, weight_decay: float
@@ -159,3 +220,17 @@ def make_optimizer(
     if config.optimizer == "sgd":
         return SGD(network, config.momentum, weight_decay)
     return AdamW(network, weight_decay)
+
+
+def _like(known: Tensor | None, shape: Sequence[int], parameter: Tensor) -> Tensor:
+    """Return a known tensor where and how the parameter lies in memory."""
+    if known is None or known.shape != tuple(shape):
+        raise ValueError(f"a moment is missing or not of shape {tuple(shape)}")
+    if known.ndim != parameter.ndim:
+        return known.to(parameter.device, copy=True)
+    return torch.empty_like(parameter, requires_grad=False).copy_(known)
+
+
+def _refuse_rest(rest: Mapping[str, Tensor]) -> None:
+    if rest:
+        raise ValueError(f"there is no parameter for {next(iter(rest))!r:.60}")

@@ -37,6 +37,13 @@ from napari_unet.learning.scoring import Tuned, Verdict
 from napari_unet.learning.state import State
 from napari_unet.learning.status import LearnedFrom
 from napari_unet.learning.trained_head import TrainedHead
+from napari_unet.learning.trainer_state import part_of
+from napari_unet.learning.training_file import (
+    TrainingFacts,
+    TrainingParts,
+    read_training,
+    training_of,
+)
 
 __all__ = ["Header", "Parts", "read_learner", "restore", "save_learner"]
 
@@ -57,6 +64,7 @@ class Parts:
     is_head_trained: bool
     forest: Forest
     chosen: str
+    training: TrainingParts | None = None
 
     def to(self, device: torch.device, cache: FeatureCache) -> Model:
         """Return the model on a device."""
@@ -83,8 +91,12 @@ def save_learner(
     class_names: dict[int, str],
     axes: str | None,
     path: str | os.PathLike[str],
+    with_training: bool = False,
 ) -> None:
-    """Write a model and its history; an older file stays if this fails."""
+    """Write a model and its history; an older file stays if this fails.
+
+    ``with_training`` adds what its training needs to go on exactly.
+    """
     model = state.model
     assert model is not None
     assert model.forest is not None
@@ -128,6 +140,9 @@ def save_learner(
         "prior": prior.facts() if prior else None,
         **_history(state),
     }
+    if with_training:
+        arrays, header["training"] = training_of(state)
+        tensors |= _prefixed("training", arrays)
     save_tensors(path, tensors, header)
 
 
@@ -161,6 +176,8 @@ def restore(state: State, header: Header, parts: Parts) -> None:
         header.n_px, header.n_strokes, header.n_objects, header.smallest_object_px
     )
     state.remembered_folds = dict(header.folds)
+    if parts.training is not None:
+        parts.training.put_into(state)
 
 
 class PriorFacts(BaseModel):
@@ -219,6 +236,8 @@ class Header(BaseModel):
     # older files do not say it
     smallest_object_px: Annotated[int, Field(ge=0)] | None = None
     folds: dict[str, Annotated[int, Field(ge=0)]]
+    # only in files that were saved with their training
+    training: TrainingFacts | None = None
 
     @property
     def has_tuned(self) -> bool:
@@ -285,7 +304,7 @@ def read_learner(path: str | os.PathLike[str]) -> tuple[Header, Parts]:
 
 def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Parts:
     config = header.start
-    unet = unet_from_tensors(config, _part(arrays, "start"), path)
+    unet = unet_from_tensors(config, part_of(arrays, "start"), path)
     prior = _prior(arrays, header, path)
     start = Network(unet, header.n_levels, header.n_scales, prior)
     heads = [_head(arrays, "head", start, header, header.temperatures[0], path)]
@@ -293,13 +312,13 @@ def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Part
     if header.tuned_n_scales is not None:
         tuned = start.at_scales(header.tuned_n_scales).with_weights(
             unet_from_tensors(
-                header.tuned_network or config, _part(arrays, "tuned"), path
+                header.tuned_network or config, part_of(arrays, "tuned"), path
             )
         )
         heads.append(
             _head(arrays, "tuned_head", tuned, header, header.temperatures[1], path)
         )
-    forest = Forest.from_arrays(_part(arrays, "forest"))
+    forest = Forest.from_arrays(part_of(arrays, "forest"))
     if (forest.n_classes, forest.n_features) != (
         len(header.values),
         count_filters(config.in_channels),
@@ -314,6 +333,18 @@ def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Part
         is_head_trained=header.is_tuned_head_trained,
         forest=forest,
         chosen=header.chosen,
+        training=_training(arrays, header, start, path),
+    )
+
+
+def _training(
+    arrays: Arrays, header: Header, start: Network, path: str | os.PathLike[str]
+) -> TrainingParts | None:
+    if header.training is None:
+        return None
+    mine = part_of(arrays, "training")
+    return read_training(
+        mine, header.training, header.values, start, header.config, path
     )
 
 
@@ -368,11 +399,6 @@ def _floats(array: NDArray[Any] | None) -> NDArray[np.float32]:
 def _frozen(unet: UNet, device: torch.device) -> UNet:
     unet = unet.to(device).eval().requires_grad_(False)
     return unet.to(memory_format=unet.memory_format)  # type: ignore[no-any-return, call-overload]
-
-
-def _part(arrays: Arrays, prefix: str) -> Arrays:
-    start = f"{prefix}."
-    return {n[len(start) :]: a for n, a in arrays.items() if n.startswith(start)}
 
 
 def _prefixed(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -39,11 +39,18 @@ from napari_unet.learning.scoring import Tuned, Verdict, advise, judge
 from napari_unet.learning.status import LearnedFrom
 from napari_unet.learning.training import Trainer
 
+if TYPE_CHECKING:
+    from napari_unet.learning.resumption import Resumption
+
 __all__ = ["State"]
 
 # fine-tuning from pretrained weights moves gently, or it forgets what they know
 _PRETRAINED_RATE = 1 / 3
 _SMALLEST_TILE_PX = 64
+_ANOTHER = (
+    "The images or strokes are not those that the training was saved with: it goes on "
+    "from where it was, with what is painted now."
+)
 _PRETRAINED_SCALES = 2
 T = TypeVar("T")
 
@@ -69,6 +76,11 @@ class State:
         Optimiser steps that a model file came with.
     has_new_scales
         Whether the network is to see other sizes of the image from the next fit on.
+    resumption
+        What a training was saved with, until its annotation is there again or it goes
+        on with another one.
+    max_tile_px
+        Largest side of a tile (px); smaller than set where memory ran out.
     remembered_folds
         Folds of strokes, by signature, that a model file came with or that were
         painted while there was a network.
@@ -83,7 +95,7 @@ class State:
         self.annotations = AnnotationSet(mode=config.annotation_mode)
         self.start: Network | None = None
         self.is_pretrained = False
-        self._max_tile_px = config.tiling.tile_px
+        self.max_tile_px = config.tiling.tile_px
         self._notices: list[Notice] = []
         self._doubts = Doubts()
         self.reset()
@@ -94,6 +106,7 @@ class State:
         self.model: Model | None = None
         self.tuned: Tuned | None = None
         self.trainer: Trainer | None = None
+        self.resumption: Resumption | None = None
         self.verdict = Verdict()
         self.judged_version = -1
         self.has_new_scales = False
@@ -122,7 +135,7 @@ class State:
         self.has_new_scales = False
         if self.start is not None:
             self.start = self.start.at_scales(self._n_scales_to_see)
-        self.tuned = self.trainer = None
+        self.tuned = self.trainer = self.resumption = None
         self.verdict = Verdict()
         self.first_step, self.seconds = 0, 0.0
 
@@ -164,13 +177,13 @@ class State:
     def tile_px(self) -> int:
         """Side of a tile (px): the setting or what fits, on the pooling grid."""
         grid: int = 2**self.config.depth
-        return max(self._max_tile_px // grid, 1) * grid
+        return max(self.max_tile_px // grid, 1) * grid
 
     @property
     def stream_tile_px(self) -> int:
         """Side of a tile (px) of an image that goes to disk, kept in no cache."""
         tiling = self.config.tiling
-        if self._max_tile_px < tiling.tile_px:  # memory has run out before
+        if self.max_tile_px < tiling.tile_px:  # memory has run out before
             return self.tile_px
         return max(tiling.stream_tile_px // self.tile_px, 1) * self.tile_px
 
@@ -190,16 +203,16 @@ class State:
             except out_of_memory_errors as error:
                 if isinstance(error, OutOfMemoryError):
                     raise
-                if self._max_tile_px <= _SMALLEST_TILE_PX:
+                if self.max_tile_px <= _SMALLEST_TILE_PX:
                     raise OutOfMemoryError(
-                        f"memory ran out with tiles of {self._max_tile_px} px: close "
+                        f"memory ran out with tiles of {self.max_tile_px} px: close "
                         "other programs or images, or choose fewer base channels"
                     ) from error
             self.cache.clear()
             if self.tuned is not None:
                 self.tuned.cache.clear()
             free_memory(self.device)
-            self._max_tile_px = max(self._max_tile_px // 2, _SMALLEST_TILE_PX)
+            self.max_tile_px = max(self.max_tile_px // 2, _SMALLEST_TILE_PX)
             if self._samples is not None:
                 self._samples = self._samples.in_tiles(self.tile_px)
                 # which tiles are scored changes with them
@@ -257,6 +270,10 @@ class State:
         if annotations.version == self.judged_version:
             return
         annotations.require_two_classes()
+        resumption = self.resumption
+        if resumption is not None and resumption.version == annotations.version:
+            yield from resumption.take_up(self, annotations)
+            return
         yield from self._doubts.news(annotations)
         if self.has_new_scales:
             self._change_scales()
@@ -271,6 +288,20 @@ class State:
         )
         yield from self.take_notices()
         yield scored
+
+    def take_up(
+        self, annotations: AnnotationSet, model: Model, verdict: Verdict
+    ) -> Scored:
+        """Have a model and a verdict of this annotation that were saved."""
+        self._samples = self._collect(annotations)
+        known = verdict.validation
+        if known is not None and len(known.mask) != len(self._samples.targets):
+            verdict = replace(verdict, validation=None, tuned_at_samples=None)
+        is_changed = self.model is not model
+        self.model, self.tuned, self.verdict = model, model.tuned, verdict
+        self.judged_version = annotations.version
+        self.resumption = None
+        return self._scored(is_changed)
 
     def complete(self) -> None:
         """Fit the forest, where it is still missing."""
@@ -322,6 +353,9 @@ class State:
             LearnedFrom.count(self.annotations),
             smallest_object_px=self.smallest_object_px,
         )
+        return self._scored(is_changed)
+
+    def _scored(self, is_changed: bool) -> Scored:
         return Scored(
             scores=dict(self.verdict.scores),
             chosen=self.verdict.chosen,
@@ -342,11 +376,7 @@ class State:
     def _fit(self, annotations: AnnotationSet) -> Model:
         """Fit what is shown first to the newest annotation."""
         start = self._start_network(annotations)
-        self._samples = samples = collect_samples(
-            annotations,
-            tile_px=self.tile_px,
-            max_px=self.config.instant.max_training_px,
-        )
+        self._samples = samples = self._collect(annotations)
         choice = self.choice
         chosen = self._provisional()
         if self.tuned is not None and chosen.startswith("fine-tuned"):
@@ -360,6 +390,13 @@ class State:
             tuned=self.tuned,
             chosen=chosen,
             cache=self.cache,
+        )
+
+    def _collect(self, annotations: AnnotationSet) -> Samples:
+        return collect_samples(
+            annotations,
+            tile_px=self.tile_px,
+            max_px=self.config.instant.max_training_px,
         )
 
     def _fit_forest(self) -> Forest:
@@ -398,6 +435,9 @@ class State:
 
     def hand_annotations_to(self, trainer: Trainer) -> None:
         """Let the network train on what is painted now, but not on held-out strokes."""
+        if self.resumption is not None:
+            self.resumption = None
+            self._notices.append(Notice(_ANOTHER, "caution"))
         assert self.start is not None
         assert self.verdict.choice is not None
         samples = self._samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,11 @@ from napari_unet.core.head import RidgeHead
 from napari_unet.core.hypercolumn import hypercolumn, project
 from napari_unet.core.unet import UNet
 from napari_unet.learning.candidates import Network
+from napari_unet.learning.trainer_state import set_generator
 
 __all__ = ["LinearHead", "OwnHead", "TrainedHead"]
+
+ClassValues = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,24 @@ class LinearHead(nn.Module):
         bias = torch.from_numpy(head.bias * np.float32(head.temperature))
         self.weight = nn.Parameter(weight.to(device) / self.scale[:, None])
         self.bias = nn.Parameter(bias.to(device))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the weights (F, K) and the bias (K,) as they are trained."""
+        return {"weight": self.weight, "bias": self.bias}
+
+    def restore(self, state: Mapping[str, torch.Tensor], values: ClassValues) -> None:
+        """Take what `state` returned, for classes ``values``.
+
+        Raises
+        ------
+        ValueError
+            If it is not of so many features and classes.
+        """
+        shapes = {"weight": (len(self.scale), len(values)), "bias": (len(values),)}
+        if {name: tuple(tensor.shape) for name, tensor in state.items()} != shapes:
+            raise ValueError("the head in training is not of its features and classes")
+        for name, tensor in state.items():
+            setattr(self, name, nn.Parameter(tensor.to(self.scale.device, copy=True)))
 
     def logits(self, unet: UNet, images: torch.Tensor) -> torch.Tensor:
         """Return (B, K, H', W'), on all the maps that the closed-form head sees."""
@@ -90,6 +112,26 @@ class OwnHead(nn.Module):
         bias = torch.from_numpy(head.bias * np.float32(head.temperature))
         self._put([(weight[:, :, None, None], bias)] * 2)
         self._values = trained.values
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the state of what draws new weights; the networks have the others."""
+        return {"generator": self._generator.get_state()}
+
+    def restore(self, state: Mapping[str, torch.Tensor], values: ClassValues) -> None:
+        """Take what `state` returned, with room for the weights of ``values``.
+
+        Raises
+        ------
+        ValueError
+            If it is no such state.
+        """
+        if state.keys() != {"generator"}:
+            raise ValueError("the head in training is of another kind")
+        set_generator(self._generator, state["generator"])
+        if values and len(values) != len(self._unets[0].head.weight):
+            weight = torch.zeros(len(values), self._n_channels, 1, 1)
+            self._put([(weight, torch.zeros(len(values)))] * 2)
+        self._values = values
 
     def start_from(self, head: RidgeHead, values: tuple[int, ...]) -> None:
         """Have an output for each of ``values``; known ones stay as they are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -12,7 +13,13 @@ from torch import nn
 from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.annotation.patches import PatchSampler
 from napari_unet.config import LearnerConfig
-from napari_unet.core.device import autocast, free_memory, out_of_memory_errors
+from napari_unet.core.device import (
+    autocast,
+    empty_cache,
+    free_memory,
+    out_of_memory_errors,
+    seeded,
+)
 from napari_unet.core.distributed import current_team
 from napari_unet.core.head import RidgeHead
 from napari_unet.core.losses import IGNORE_INDEX, sparse_loss
@@ -21,6 +28,14 @@ from napari_unet.learning.batches import Batch, make_sampler, weigh_classes
 from napari_unet.learning.candidates import Network
 from napari_unet.learning.optimizer import make_optimizer
 from napari_unet.learning.trained_head import LinearHead, OwnHead, TrainedHead
+from napari_unet.learning.trainer_state import (
+    RandomFacts,
+    TrainerFacts,
+    TrainerState,
+    load_weights,
+    part_of,
+    set_generator,
+)
 
 __all__ = ["Trainer"]
 
@@ -92,6 +107,7 @@ class Trainer:
         self._head_optimizer = make_optimizer(self._head, tuning, 0.0)
         self._sampler: PatchSampler | None = None
         self._annotations: AnnotationSet | None = None
+        self._heads: tuple[RidgeHead, RidgeHead] | None = None
 
     def take(
         self, annotations: AnnotationSet, head: RidgeHead, teacher_head: RidgeHead
@@ -109,17 +125,30 @@ class Trainer:
             The same on the teacher's features.
         """
         self._head.start_from(head, annotations.values)
-        self.values = annotations.values
-        self._annotations, self._heads = annotations, (head, teacher_head)
         self._team.share(self.unet)
         self._team.share(self._head)
+        if not self._is_short_of_memory:  # else a batch may lack some of the classes
+            least = 1 if self._is_paper else len(annotations.values)
+            self.batch_size = max(self.config.fine_tune.batch_size, least)
+        self.go_on(annotations, head, teacher_head)
+
+    def go_on(
+        self,
+        annotations: AnnotationSet,
+        head: RidgeHead,
+        teacher_head: RidgeHead,
+        turn: int = 0,
+    ) -> None:
+        """Go on with an annotation that was taken before the training was saved.
+
+        The parameters are those of `take`; ``turn`` is that of the patch sampler.
+        """
+        self.values = annotations.values
+        self._annotations, self._heads = annotations, (head, teacher_head)
         if self._teacher is not None:
             self._teacher_head = LinearHead(self._teacher, self.device)
             self._teacher_head.start_from(teacher_head, annotations.values)
         self.version = annotations.version
-        if not self._is_short_of_memory:  # else a batch may lack some of the classes
-            least = 1 if self._is_paper else len(annotations.values)
-            self.batch_size = max(self.config.fine_tune.batch_size, least)
         self._sampler = make_sampler(
             annotations,
             self.config,
@@ -128,6 +157,7 @@ class Trainer:
             self.network.n_scales,
             self._rng,
         )
+        self._sampler.turn = turn
         weights = weigh_classes(annotations, self.config.fine_tune.class_balance)
         self._class_weights = torch.from_numpy(weights).to(self.device)
 
@@ -205,7 +235,7 @@ class Trainer:
         images = batch.images
         if images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
-        with autocast(self.device):
+        with autocast(self.device), self._dropout():
             logits = self._head.logits(self.unet, images).float()
         weights: tuple[torch.Tensor, ...] = ()
         if config.class_balance == "frequency" or batch.borders is not None:
@@ -223,6 +253,67 @@ class Trainer:
         return loss + config.stay_weight * _distance(
             logits, known.softmax(dim=1), targets == IGNORE_INDEX
         )
+
+    def _dropout(self) -> AbstractContextManager[None]:
+        """Let dropout follow the seed, and not what else the program draws."""
+        if not self.unet.dropout.p:
+            return nullcontext()
+        seed = int(torch.randint(2**62, (), generator=self._generator))
+        return seeded(self.device, seed)
+
+    def state(self) -> TrainerState:
+        """Return all that another trainer needs to go on as this one would."""
+        facts = TrainerFacts(
+            values=self.values,
+            network=self.unet.config,
+            n_scales=self.network.n_scales,
+            learning_rate=self._learning_rate,
+            n_steps=self.n_steps,
+            n_bad_steps=self._n_bad,
+            batch_size=self.batch_size,
+            patch_px=self.patch_px,
+            is_short_of_memory=self._is_short_of_memory,
+            turn=self._sampler.turn if self._sampler is not None else 0,
+            rng=RandomFacts.of(self._rng),
+        )
+        parts = {
+            "unet": self.unet.state_dict(),
+            "average": self.average.state_dict(),
+            "head": self._head.state(),
+            "moments": self._optimizer.state(),
+            "head_moments": self._head_optimizer.state(),
+        }
+        tensors = {f"{p}.{n}": t for p, part in parts.items() for n, t in part.items()}
+        tensors["generator"] = self._generator.get_state()
+        return TrainerState(facts, tensors, self._heads)
+
+    def restore(self, state: TrainerState) -> None:
+        """Take what `state` returned, for the same settings and network.
+
+        Of several processes, all but the first draw patches of a new series.
+
+        Raises
+        ------
+        ValueError
+            If a part of it does not fit.
+        """
+        facts, tensors = state.facts, state.tensors
+        self._head.restore(part_of(tensors, "head"), facts.values)
+        load_weights(self.unet, part_of(tensors, "unet"))
+        load_weights(self.average, part_of(tensors, "average"))
+        self._optimizer.restore(part_of(tensors, "moments"))
+        self._head_optimizer.restore(part_of(tensors, "head_moments"))
+        self.values, self.n_steps = facts.values, facts.n_steps
+        self._n_bad = facts.n_bad_steps
+        self.batch_size, self.patch_px = facts.batch_size, facts.patch_px
+        self._is_short_of_memory = facts.is_short_of_memory
+        if self._team.rank:
+            seed = (self.config.seed, self._team.rank, facts.n_steps)
+            self._rng = np.random.default_rng(seed)
+            self._generator.manual_seed(int(self._rng.integers(2**62)))
+            return
+        facts.rng.put_into(self._rng)
+        set_generator(self._generator, tensors.get("generator"))
 
     def snapshot(self) -> Network:
         """Return a frozen copy of the averaged weights."""
@@ -247,6 +338,11 @@ class Trainer:
             for slow, fast in pairs:
                 slow.lerp_(fast, 1 - decay)
 
+    def rest(self) -> None:
+        """Give back what only a running training needs."""
+        self._zero_grad()
+        empty_cache(self.device)
+
     def _zero_grad(self) -> None:
         for optimizer in (self._optimizer, self._head_optimizer):
             optimizer.zero_grad()
@@ -260,6 +356,7 @@ class Trainer:
             self.unet.load_state_dict(self.average.state_dict())
         for optimizer in (self._optimizer, self._head_optimizer):
             optimizer.reset()
+        assert self._heads is not None
         self._head.start_from(self._heads[0], self.values)
         self._n_bad = 0
         raise TrainingError(
@@ -279,6 +376,7 @@ class Trainer:
                 "programs or images, or choose fewer base channels"
             ) from error
         self.patch_px = smaller
+        assert self._heads is not None
         self.take(self._annotations, *self._heads)
 
 
