@@ -92,6 +92,7 @@ def _print(header: Mapping[str, Any]) -> None:
         ("painted", _painted_text(header)),
         ("smallest", _smallest_text(header)),
         ("fine-tuned", _tuned_text(header)),
+        ("training", _training_text(header)),
         ("IoU", _scores_text(header)),
     ]
     for name, text in rows:
@@ -211,6 +212,11 @@ def _tuned_text(header: Mapping[str, Any]) -> str:
     text = f"{header['step']} steps"
     seconds = header.get("seconds")
     return f"{text} in {seconds_text(seconds)}" if seconds else text
+
+
+def _training_text(header: Mapping[str, Any]) -> str:
+    """Say whether training can go on exactly; '' for a model alone."""
+    return "goes on with train --resume" if header.get("training") else ""
 
 
 def _scores_text(header: Mapping[str, Any]) -> str:

@@ -38,6 +38,13 @@ from napari_unet.cli._options import (
     count,
     seconds,
 )
+from napari_unet.cli._resume import (
+    add_resume,
+    check_state,
+    load_state,
+    refuse_settings,
+    save_state,
+)
 from napari_unet.errors import ConfigError, FileError, NapariUnetError
 
 if TYPE_CHECKING:
@@ -93,13 +100,15 @@ def add_parser(commands: Any) -> None:
         help="compact (default): learns on a laptop; unet2015: the paper's, for GPUs",
     )
     add_dimensions(parser)
-    parser.add_argument(
+    beginning = parser.add_mutually_exclusive_group()
+    beginning.add_argument(
         "--start",
         default=None,
         metavar="bundled|scratch|FILE",
         help="start from the weights in the package (default), from random ones, or go "
         "on with a model file",
     )
+    add_resume(parser, beginning)
     parser.add_argument(
         "--seed", type=count, help="of every random choice (default: 0)"
     )
@@ -179,6 +188,7 @@ def _train(args: argparse.Namespace, team: Team) -> None:
         return
     if token.cancelled:
         complain("training was interrupted; what was learned so far is kept")
+    save_state(args, learner)
     learner.save(args.out)
     learner.check_collapse()
     if args.curves:
@@ -203,12 +213,15 @@ def _check_files(args: argparse.Namespace) -> None:
     outs = [path for path in (args.out, args.curves) if path is not None]
     read = [*args.image, *args.annotation, *complete_files(args)]
     inputs = list(read)
+    if args.resume is not None:
+        inputs.append(args.resume)
     if args.config is not None:
         inputs.append(args.config)
     if _is_file(args.start):
         inputs.append(Path(args.start))
     require_files(read)
     refuse_overwriting(outs, inputs)
+    check_state(args, outs, inputs)
     for path in outs:
         check_writable(path)
 
@@ -223,21 +236,10 @@ def _make_learner(args: argparse.Namespace) -> Learner:
     from napari_unet.learning import Learner, load
 
     start = args.start
+    if args.resume is not None:
+        return load_state(args)
     if _is_file(start):
-        fixed = {
-            "--annotation-mode": args.annotation_mode,
-            "--recipe": args.recipe,
-            "--architecture": args.architecture,
-            "--dimensions": args.dimensions,
-            "--config": args.config,
-            "--seed": args.seed,
-        }
-        for option, value in fixed.items():
-            if value is not None:
-                raise ConfigError(
-                    f"{option} cannot be given together with --start {start}: a model "
-                    "file brings its own settings"
-                )
+        refuse_settings(args, f"--start {start}", "a model file")
         with naming(Path(start)):
             return load(start, device=args.device or "auto")
     settings: dict[str, Any] = {}

@@ -119,21 +119,14 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Let torch's own random numbers follow a seed inside; outside nothing changes.
+def seeded(seed: int) -> Iterator[None]:
+    """Let torch's own random numbers, such as those of dropout, follow a seed inside.
 
-    Parameters
-    ----------
-    device : torch.device
-        Whose numbers, beside those of the CPU.
-    seed : int
-        0 to 2**63 - 1.
+    Outside, those of the CPU and of the CUDA device in use go on as if nothing was.
     """
-    kind = "cuda" if device.type == "cpu" else device.type
-    devices = [] if device.type == "cpu" else [device.index or 0]
-    if device.type == "cuda" and device.index is None:
-        devices = [torch.cuda.current_device()]
-    with torch.random.fork_rng(devices, device_type=kind):
+    is_used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = [torch.cuda.current_device()] if is_used else []
+    with torch.random.fork_rng(devices, device_type="cuda"):
         torch.manual_seed(seed)
         yield
 

@@ -129,6 +129,7 @@ class State:
         self.config = self.config.model_copy(update={"instant": instant})
         self.has_new_scales = True
         self.judged_version = -1
+        self.resumption = None
 
     def _change_scales(self) -> None:
         """Begin with the start weights again: heads of other features do not fit."""

@@ -258,8 +258,7 @@ class Trainer:
         """Let dropout follow the seed, and not what else the program draws."""
         if not self.unet.dropout.p:
             return nullcontext()
-        seed = int(torch.randint(2**62, (), generator=self._generator))
-        return seeded(self.device, seed)
+        return seeded(int(torch.randint(2**62, (), generator=self._generator)))
 
     def state(self) -> TrainerState:
         """Return all that another trainer needs to go on as this one would."""
@@ -290,7 +289,7 @@ class Trainer:
     def restore(self, state: TrainerState) -> None:
         """Take what `state` returned, for the same settings and network.
 
-        Of several processes, all but the first draw patches of a new series.
+        Of several processes, all but the first draw a new series of patches.
 
         Raises
         ------
@@ -308,8 +307,7 @@ class Trainer:
         self.batch_size, self.patch_px = facts.batch_size, facts.patch_px
         self._is_short_of_memory = facts.is_short_of_memory
         if self._team.rank:
-            seed = (self.config.seed, self._team.rank, facts.n_steps)
-            self._rng = np.random.default_rng(seed)
+            self._rng = np.random.default_rng((self._team.rank, facts.n_steps))
             self._generator.manual_seed(int(self._rng.integers(2**62)))
             return
         facts.rng.put_into(self._rng)

@@ -145,7 +145,7 @@ class TrainingParts:
         if self.trainer is not None:
             state.trainer = state.within_memory(lambda: self._make_trainer(state))
             state.first_step = facts.first_step
-        if facts.annotation is not None:
+        if facts.annotation is not None and not state.has_new_scales:
             assert state.model is not None
             state.resumption = Resumption(
                 facts.annotation.images,
