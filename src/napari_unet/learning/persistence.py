@@ -324,6 +324,10 @@ def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Part
         count_filters(config.in_channels),
     ):
         raise _misfit(path, "forest")
+    mine, facts = part_of(arrays, "training"), header.training
+    training = facts and read_training(
+        mine, facts, header.values, start, header.config, path
+    )
     return Parts(
         values=header.values,
         start=start,
@@ -333,18 +337,7 @@ def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Part
         is_head_trained=header.is_tuned_head_trained,
         forest=forest,
         chosen=header.chosen,
-        training=_training(arrays, header, start, path),
-    )
-
-
-def _training(
-    arrays: Arrays, header: Header, start: Network, path: str | os.PathLike[str]
-) -> TrainingParts | None:
-    if header.training is None:
-        return None
-    mine = part_of(arrays, "training")
-    return read_training(
-        mine, header.training, header.values, start, header.config, path
+        training=training,
     )
 
 

@@ -284,15 +284,13 @@ def _gate(
     shape = (mask.size, n_classes)
     if mask.dtype != np.bool_ or mask.ndim != 1:
         raise ValueError("the gate's mask is none")
-    instant, forest = (_shares(arrays.get(f"gate.{n}"), shape) for n in _SCORED)
+    instant = _shares(arrays.get("gate.instant"), shape)
+    forest = _shares(arrays.get("gate.forest"), shape)
     choice = HeadChoice(facts.ridge_factor, facts.n_scales)
     tuned = arrays.get("gate.tuned")
     return CrossValidation(mask, instant, forest, choice), (
         None if tuned is None else _shares(tuned, shape)
     )
-
-
-_SCORED = ("instant", "forest")
 
 
 def _taken(

@@ -12,6 +12,7 @@ from napari_unet.core.device import (
     free_memory,
     naming_what_ran_out,
     out_of_memory_errors,
+    seeded,
 )
 from napari_unet.errors import ConfigError, DeviceError, OutOfMemoryError
 
@@ -140,3 +141,16 @@ def test_on_a_real_gpu():
     with pytest.raises(out_of_memory_errors):
         torch.empty(2**50, dtype=torch.uint8, device=device)
     free_memory(device)
+
+
+def test_a_seed_counts_inside_only():
+    torch.manual_seed(1)
+    wanted = torch.rand(4)
+    torch.manual_seed(1)
+    with seeded(5):
+        first = torch.rand(3)
+    assert torch.equal(torch.rand(4), wanted)
+    with seeded(5):
+        assert torch.equal(torch.rand(3), first)
+    with seeded(6):
+        assert not torch.equal(torch.rand(3), first)
