@@ -132,7 +132,7 @@ def set_generator(generator: torch.Generator, state: torch.Tensor | None) -> Non
     ValueError
         If it is none.
     """
-    if state is None or state.dtype != torch.uint8:
+    if state is None or state.dtype != torch.uint8 or state.ndim != 1:
         raise ValueError("the state of a random generator is missing")
     try:
         generator.set_state(state)
