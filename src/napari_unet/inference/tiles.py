@@ -21,6 +21,10 @@ class Tile:
         """Height and width (px)."""
         return self.y1 - self.y0, self.x1 - self.x0
 
+    def grown(self, px: int) -> Tile:
+        """Return the rectangle with so many pixels more on each side."""
+        return Tile(self.y0 - px, self.y1 + px, self.x0 - px, self.x1 + px)
+
 
 def plan_tiles(
     plane_shape: tuple[int, int],

@@ -54,7 +54,9 @@ class ImageRegistry:
         ):
             known = ImageSource(name, stack)
             known.require_values()
-        return replace(known, anisotropy=anisotropy)
+        # else what was measured and made of it would be made again for each stroke
+        is_same = known.anisotropy == anisotropy
+        return known if is_same else replace(known, anisotropy=anisotropy)
 
     def remember(self, source: ImageSource) -> None:
         """Find this source again, under its key, from now on."""

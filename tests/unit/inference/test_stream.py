@@ -269,7 +269,7 @@ def test_memory_that_runs_out_in_reading_ahead(make_source, monkeypatch):
         raise MemoryError
 
     source = make_source((200, 130))
-    monkeypatch.setattr("napari_unet.inference.stream._Held.around", fails)
+    monkeypatch.setattr("napari_unet.inference.stream._Held.of", fails)
     store = Kept(source)
     list(stream_planes(Blur(), source, store))
     labels, _ = _expected(Blur(), source, store.tile_px)
