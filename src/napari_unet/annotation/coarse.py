@@ -107,14 +107,13 @@ def _coarsen(
     painted = _vote(_blocks(ids, factor))
     if not is_complete.any():
         return painted, np.zeros(painted.shape, bool)
-    is_implied = is_complete & (ids == 0)
-    voted = _vote(
-        _blocks(np.where(is_implied, ids.dtype.type(BACKGROUND), ids), factor)
-    )
+    background = ids.dtype.type(BACKGROUND)
+    filled = np.where(is_complete & (ids == 0), background, ids)
+    voted = _vote(_blocks(filled, factor))
     is_outvoted = (voted == BACKGROUND) & (painted > BACKGROUND)
     voted = np.where(is_outvoted & ~_is_near(voted, painted), painted, voted)
     # beyond the image, nothing is missing
-    is_whole = ~_blocks(~is_complete, factor).any(axis=-1)
+    is_whole = np.logical_not(_blocks(~is_complete, factor).any(axis=-1))
     # background that nobody painted is left for whoever fills what is complete
     is_filled = (voted == BACKGROUND) & (painted != BACKGROUND)
     return np.where(is_filled & (is_whole | (painted == 0)), 0, voted), is_whole

@@ -29,6 +29,7 @@ from napari_unet.cli._options import (
     add_axes,
     add_device,
     add_dimensions,
+    add_downsample,
     add_files,
     add_json,
     add_level,
@@ -93,6 +94,7 @@ def add_parser(commands: Any) -> None:
         help="compact (default): learns on a laptop; unet2015: the paper's, for GPUs",
     )
     add_dimensions(parser)
+    add_downsample(parser)
     parser.add_argument(
         "--start",
         default=None,
@@ -229,6 +231,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
             "--recipe": args.recipe,
             "--architecture": args.architecture,
             "--dimensions": args.dimensions,
+            "--downsample": args.downsample,
             "--config": args.config,
             "--seed": args.seed,
         }
@@ -251,6 +254,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
         "recipe": args.recipe,
         "architecture": args.architecture,
         "dimensions": args.dimensions,
+        "downsampling": args.downsample,
         "start": start,
         "seed": args.seed,
     }

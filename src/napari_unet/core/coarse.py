@@ -150,6 +150,8 @@ def _nearest_level(finer: PlaneStack, factor: int) -> tuple[PlaneStack, int]:
     part = factor
     while part > 1:
         for level in getattr(finer.image, "coarser", ()):
+            if len(level.shape) != len(shape):
+                continue
             sizes = zip(axes, shape, level.shape, strict=True)
             if all(_is_part(axis, n, own, part) for axis, n, own in sizes):
                 return PlaneStack(level, axes), part

@@ -110,10 +110,4 @@ def with_rim(tile: Tile, source: ImageSource) -> Tile:
     if source.stack.factor == 1:
         return tile
     height, width = source.stack.plane_shape
-    grown = tile.grown(_RIM_PX)
-    return Tile(
-        max(grown.y0, 0),
-        min(grown.y1, height),
-        max(grown.x0, 0),
-        min(grown.x1, width),
-    )
+    return tile.grown(_RIM_PX).common(Tile(0, height, 0, width))

@@ -113,7 +113,8 @@ def tiles_to_check(
 ) -> list[tuple[AnnotatedImage, int, Tile]]:
     """Return image, plane and full tile where most of each class is painted.
 
-    ``tile_px`` is a side of a tile of the image that the network sees. No more than ``max_tiles``, but at least one for each class.
+    ``tile_px`` is a side of a tile of the image that the network sees. No more than
+    ``max_tiles``, but at least one for each class.
     """
     images = {image.key: image for image in annotations.images}
     n_px: dict[int, Counter[tuple[str, int, int, int]]] = {}

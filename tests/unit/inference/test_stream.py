@@ -20,7 +20,6 @@ class Blur:
     values = (1, 2)
     generation = 3
     device = torch.device("cpu")
-    reach_px = 4
     planes_around = 0
 
     def __init__(self, looks_px=4, max_px=10**6):
@@ -29,6 +28,9 @@ class Blur:
 
     def planes_at_once(self, source, tile_px):
         return 1
+
+    def window(self, source, tile):
+        return source, tile.grown(4)
 
     def probabilities(self, source, plane, tile, n_planes=1):
         self.sources.append(source)
