@@ -32,7 +32,7 @@ def test_the_form_offers_what_there_is_and_says_when_to_use_it(case):
 
 
 def test_object_sizes_on_offer_are_those_of_the_image(case):
-    combo = case.dock.learn.object_size
+    combo = case.dock.layers.objects
     texts = lambda: [combo.itemText(i) for i in range(1, combo.count())]  # noqa: E731
     assert texts() == ["up to 50 px", "up to 200 px", "larger than 200 px"]
     case.state.set_config(LearnerConfig(downsampling=4))
