@@ -36,6 +36,7 @@ def test_object_sizes_on_offer_are_those_of_the_image(case):
     texts = lambda: [combo.itemText(i) for i in range(1, combo.count())]  # noqa: E731
     assert texts() == ["up to 50 px", "up to 200 px", "larger than 200 px"]
     case.state.set_config(LearnerConfig(downsampling=4))
+    case.dock.refresh()
     assert texts() == ["up to 200 px", "up to 800 px", "larger than 800 px"]
     combo.activated.emit(2)
     assert case.state.n_scales == 2
