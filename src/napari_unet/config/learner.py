@@ -106,7 +106,7 @@ class LearnerConfig(Settings):
         "anything is learned or predicted; labels fit the full image. 1: none "
         "(default). 2, 4 or 8 for slides and oversampled images, when objects are "
         "larger than 200 px or predicting takes too long: 2 takes a quarter of the "
-        "time, 4 an eighth. Not where details of so few pixels matter, as in thin walls.",
+        "time, 4 an eighth. Not where details of so few pixels matter, such as walls.",
     )
     dimensions: Literal["2d", "2.5d", "3d"] = Field(
         "2d",
