@@ -18,6 +18,7 @@ from napari_unet.annotation.advice import (
     advise_missing_class,
     advise_missing_objects,
 )
+from napari_unet.annotation.coarse import coarse_annotation
 from napari_unet.annotation.object_sizes import (
     ObjectSizes,
     object_sizes,
@@ -63,18 +64,30 @@ MAX_VALUE = 65_535
 class AnnotatedImage:
     """An image with its strokes.
 
-    ``annotation`` has the image's spatial shape: the targets, where objects are
+    ``source`` is the image as it is learned from, at `AnnotationSet.downsampling`, and
+    ``full`` as it was given.
+    ``annotation`` has the source's spatial shape: the targets, where objects are
     annotated. Then ``objects`` has their ids, as they were painted, and ``sizes`` how
     large they are; else both are None.
     ``has_complete`` tells whether a part of it is completely annotated.
     """
 
     source: ImageSource
+    full: ImageSource
     annotation: TiledLabels
     strokes: tuple[Stroke, ...]
     objects: TiledLabels | None = None
     sizes: ObjectSizes | None = None
     has_complete: bool = False
+    full_px: int | None = None
+    """Painted pixels of the full image; None: those of the strokes."""
+
+    @property
+    def n_px(self) -> int:
+        """Annotated pixels of the image as it was given."""
+        if self.full_px is not None:
+            return self.full_px
+        return sum(stroke.n_px for stroke in self.strokes)
 
     @property
     def key(self) -> str:
@@ -103,12 +116,14 @@ class AnnotationSet:
 
     ``mode`` tells what is annotated: ``"strokes"``, values are classes; ``"objects"``,
     values from 2 on are ids of objects, and the classes are those of
-    `napari_unet.annotation.objects`.
+    `napari_unet.annotation.objects`. ``downsampling`` is how many pixels along Y and X
+    become one before anything is learned; sizes and counts stay those of the image.
     """
 
     version: int = 0
     images: tuple[AnnotatedImage, ...] = ()
     mode: AnnotationMode = "strokes"
+    downsampling: int = 1
 
     @cached_property
     def strokes(self) -> tuple[tuple[AnnotatedImage, Stroke], ...]:
@@ -146,8 +161,8 @@ class AnnotationSet:
 
     @property
     def n_px(self) -> int:
-        """Annotated pixels in all."""
-        return sum(stroke.n_px for _, stroke in self.strokes)
+        """Annotated pixels in all, of the images as they were given."""
+        return sum(image.n_px for image in self.images)
 
     def with_image(
         self,
@@ -170,11 +185,18 @@ class AnnotationSet:
         """
         painted = TiledLabels.of(annotation)
         region = None if complete is None else TiledLabels.of(complete)
-        image = AnnotatedImage(source, painted, ())
+        sizes = full_px = None
+        if self.of_objects:
+            sizes = object_sizes(painted, region, source.stack.spatial_axes)
+        if self.downsampling > 1:
+            painted, region, full_px = coarse_annotation(
+                painted, region, self.downsampling
+            )
+        seen = source.coarsened(self.downsampling)
+        image = AnnotatedImage(seen, source, painted, (), sizes=sizes, full_px=full_px)
         if self.of_objects:
             targets = _by_group(painted, region, object_targets, np.uint8)
-            sizes = object_sizes(painted, region, source.stack.spatial_axes)
-            image = replace(image, annotation=targets, objects=painted, sizes=sizes)
+            image = replace(image, annotation=targets, objects=painted)
         elif region is not None:
             filled = _by_group(painted, region, _fill_background, painted.dtype)
             image = replace(image, annotation=filled)

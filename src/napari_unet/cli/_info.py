@@ -86,6 +86,7 @@ def _print(header: Mapping[str, Any]) -> None:
         ("pretrained", _pretrained_text(header)),
         ("uses", header.get("chosen")),
         ("sees", _sight_text(header)),
+        ("resolution", _resolution_text(header)),
         ("dimensions", _dimensions_text(header)),
         ("annotation", _mode_text(header)),
         ("classes", _classes_text(header)),
@@ -160,6 +161,12 @@ def _pretrained_text(header: Mapping[str, Any]) -> str:
     if ious:
         parts.append(f"(mean IoU in validation: {', '.join(ious)})")
     return " ".join(parts)
+
+
+def _resolution_text(header: Mapping[str, Any]) -> str:
+    """Say at which resolution images are seen; '' for the full one."""
+    factor = _mapping(header.get("config")).get("downsampling", 1)
+    return "" if factor == 1 else f"1/{factor} of the image's, along Y and X"
 
 
 def _dimensions_text(header: Mapping[str, Any]) -> str:

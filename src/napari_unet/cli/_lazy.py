@@ -30,6 +30,8 @@ class LazyArray:
         Which of its axes are looked at; the others have a length of 1. None: all.
     close
         Called when nobody looks at it any more.
+    coarser
+        The same image at lower resolutions, the finest first.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class LazyArray:
         array: Any,
         kept: Sequence[bool] | None = None,
         close: Callable[[], None] | None = None,
+        coarser: Sequence[LazyArray] = (),
     ) -> None:
         self._path, self._array = path, array
         self._kept = kept or [True] * len(array.shape)
         sizes = zip(array.shape, self._kept, strict=True)
         self.shape = tuple(int(n) for n, is_kept in sizes if is_kept)
         self.dtype = np.dtype(array.dtype)
+        self.coarser = tuple(coarser)
         if close is not None:
             weakref.finalize(self, close)
         # zarr reads chunks side by side, and each that fails after the first would

@@ -12,6 +12,7 @@ __all__ = [
     "add_axes",
     "add_device",
     "add_dimensions",
+    "add_downsample",
     "add_json",
     "add_level",
     "add_objects",
@@ -99,6 +100,18 @@ def add_dimensions(parser: argparse.ArgumentParser) -> None:
         help="what the network learns to see of stacks with a z axis: 2d (default), "
         "each plane by itself; 2.5d, also the next planes, as channels; 3d, the planes "
         "around, with kernels as the voxels' sizes in the file want them",
+    )
+
+
+def add_downsample(parser: argparse.ArgumentParser) -> None:
+    """Add ``--downsample``."""
+    parser.add_argument(
+        "--downsample",
+        type=int,
+        choices=(1, 2, 4, 8),
+        help="learn and predict at a fraction of the resolution: so many pixels along "
+        "Y and X become one, and labels fit the full image (default: 1); for slides "
+        "and oversampled images",
     )
 
 

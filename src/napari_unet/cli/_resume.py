@@ -49,6 +49,7 @@ def refuse_settings(args: argparse.Namespace, given: str, what: str) -> None:
         "--recipe": args.recipe,
         "--architecture": args.architecture,
         "--dimensions": args.dimensions,
+        "--downsample": args.downsample,
         "--config": args.config,
         "--seed": args.seed,
     }

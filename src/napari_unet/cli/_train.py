@@ -29,6 +29,7 @@ from napari_unet.cli._options import (
     add_axes,
     add_device,
     add_dimensions,
+    add_downsample,
     add_files,
     add_json,
     add_level,
@@ -100,6 +101,7 @@ def add_parser(commands: Any) -> None:
         help="compact (default): learns on a laptop; unet2015: the paper's, for GPUs",
     )
     add_dimensions(parser)
+    add_downsample(parser)
     beginning = parser.add_mutually_exclusive_group()
     beginning.add_argument(
         "--start",
@@ -253,6 +255,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
         "recipe": args.recipe,
         "architecture": args.architecture,
         "dimensions": args.dimensions,
+        "downsampling": args.downsample,
         "start": start,
         "seed": args.seed,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,22 @@ def read_zarr(
         if axis["name"].upper() in "ZYX" and axis["name"].upper() in steps
     }
     unit = unit_name(units.pop()) if len(units) == 1 else None
-    return LazyArray(path, array), axes, steps, unit
+    coarser = _coarser(path, node, datasets[level + 1 :], array.ndim)
+    return LazyArray(path, array, coarser=coarser), axes, steps, unit
+
+
+def _coarser(
+    path: Path, node: Any, datasets: Sequence[Mapping[str, Any]], ndim: int
+) -> list[LazyArray]:
+    """Return the levels below the one that is read, as far as they are there."""
+    import zarr
+
+    found = (node.get(dataset["path"]) for dataset in datasets)
+    return [
+        LazyArray(path, level)
+        for level in found
+        if isinstance(level, zarr.Array) and level.ndim == ndim
+    ]
 
 
 def _letters(names: Any) -> str | None:

@@ -87,6 +87,11 @@ class PlaneStack:
         If axes and shape do not fit, an axis is empty, or the dtype is not real.
     """
 
+    factor = 1
+    """Pixels of the image along Y and X for one of these; more when it is coarser."""
+    n_read = 1
+    """Pixels that are read along Y and X for one of these."""
+
     def __init__(
         self,
         image: Any,

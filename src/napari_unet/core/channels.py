@@ -29,6 +29,8 @@ class StackedChannels:
         (C, ..., Y, X).
     dtype
         A type that holds the values of all.
+    coarser
+        The coarser levels (`napari_unet.core.coarse.Pyramid`) that all of them have.
 
     Raises
     ------
@@ -46,6 +48,8 @@ class StackedChannels:
         self.arrays = tuple(arrays)
         self.shape = (len(self.arrays), *shapes[0])
         self.dtype = np.result_type(*(np.dtype(array.dtype) for array in arrays))
+        levels = zip(*(getattr(array, "coarser", ()) for array in arrays), strict=False)
+        self.coarser = tuple(StackedChannels(level) for level in levels)
 
     @property
     def ndim(self) -> int:

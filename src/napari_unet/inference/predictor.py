@@ -43,9 +43,11 @@ class Predictor(Protocol):
         """Where it computes."""
         ...
 
-    @property
-    def reach_px(self) -> int:
-        """How far around a tile it reads at most (px); what is beyond takes longer."""
+    def window(self, source: ImageSource, tile: Tile) -> tuple[ImageSource, Tile]:
+        """Return what is to be at hand for a tile; what is beyond takes longer.
+
+        The image that is read, which may be coarser, and a rectangle of it.
+        """
         ...
 
     def without_cache(self) -> Predictor:

@@ -132,7 +132,7 @@ def stream_planes(
     # of a network that sees the planes around, a plane is not all that is read
     is_plane_enough = not predictor.planes_around
     ahead = [(plane, tile) for plane, tile, _ in todo] if is_plane_enough else []
-    with _Threads(source, predictor.reach_px, store, ahead) as threads:
+    with _Threads(source, predictor, store, ahead) as threads:
         for plane, tile, n_planes in todo:
             if token is not None and token.cancelled:
                 return False
@@ -158,11 +158,11 @@ class _Threads:
     def __init__(
         self,
         source: ImageSource,
-        reach_px: int,
+        predictor: Predictor,
         store: TileStore,
         todo: Sequence[tuple[int, Tile]],
     ) -> None:
-        self._source, self._reach_px, self._store = source, reach_px, store
+        self._source, self._predictor, self._store = source, predictor, store
         self._todo = iter(todo)
         self._reader = ThreadPoolExecutor(1, "napari-unet-read")
         self._writer = ThreadPoolExecutor(1, "napari-unet-write")
@@ -195,9 +195,9 @@ class _Threads:
     def _read_ahead(self) -> None:
         following = next(self._todo, None)
         if following is not None:
-            self._ahead = self._reader.submit(
-                _Held.around, self._source, *following, self._reach_px
-            )
+            plane, tile = following
+            whole, window = self._predictor.window(self._source, tile)
+            self._ahead = self._reader.submit(_Held.of, whole, plane, window)
 
     def write(self, index: tuple[int, ...], tile: Tile, found: Prediction) -> None:
         """Let a tile be written; wait for, and raise what failed of, the one before."""
@@ -220,10 +220,8 @@ class _Held(ImageSource):
     pixels: NDArray[np.float32]
 
     @classmethod
-    def around(cls, whole: ImageSource, plane: int, tile: Tile, reach_px: int) -> _Held:
-        """Read a tile and what is around it, mirrored beyond the image's border."""
-        y0, y1 = tile.y0 - reach_px, tile.y1 + reach_px
-        x0, x1 = tile.x0 - reach_px, tile.x1 + reach_px
+    def of(cls, whole: ImageSource, plane: int, window: Tile) -> _Held:
+        """Read a rectangle, mirrored beyond the image's border."""
         return cls(
             whole.key,
             whole.stack,
@@ -231,8 +229,8 @@ class _Held(ImageSource):
             uid=whole.uid,
             whole=whole,
             plane=plane,
-            window=Tile(y0, y1, x0, x1),
-            pixels=whole.read(plane, y0, y1, x0, x1),
+            window=window,
+            pixels=whole.read(plane, window.y0, window.y1, window.x0, window.x1),
         )
 
     def read(

@@ -21,6 +21,19 @@ class Tile:
         """Height and width (px)."""
         return self.y1 - self.y0, self.x1 - self.x0
 
+    def grown(self, px: int) -> Tile:
+        """Return the rectangle with so many pixels more on each side."""
+        return Tile(self.y0 - px, self.y1 + px, self.x0 - px, self.x1 + px)
+
+    def common(self, other: Tile) -> Tile:
+        """Return what two rectangles have in common; where nothing, no rectangle."""
+        return Tile(
+            max(self.y0, other.y0),
+            min(self.y1, other.y1),
+            max(self.x0, other.x0),
+            min(self.x1, other.x1),
+        )
+
 
 def plan_tiles(
     plane_shape: tuple[int, int],

@@ -212,6 +212,10 @@ class RidgeCandidate:
         """How far around a tile it reads (px)."""
         return reach_px(self.network.unet, self.network.n_scales)
 
+    def window(self, source: ImageSource, tile: Tile) -> tuple[ImageSource, Tile]:
+        """Return the image, and the rectangle of it, that it reads."""
+        return source, tile.grown(self.reach_px)
+
     def without_cache(self) -> RidgeCandidate:
         """Return the same, which keeps no features: for tiles that are seen once."""
         return replace(self, cache=FeatureCache(0))
@@ -260,6 +264,10 @@ class ForestCandidate:
     def reach_px(self) -> int:
         """How far around a tile it reads (px)."""
         return REACH_PX
+
+    def window(self, source: ImageSource, tile: Tile) -> tuple[ImageSource, Tile]:
+        """Return the image, and the rectangle of it, that it reads."""
+        return source, tile.grown(self.reach_px)
 
     def without_cache(self) -> ForestCandidate:
         """Return the same, which keeps no features: for tiles that are seen once."""
@@ -312,6 +320,10 @@ class Blend:
     def reach_px(self) -> int:
         """How far around a tile it reads (px)."""
         return max(self.network.reach_px, self.forest.reach_px)
+
+    def window(self, source: ImageSource, tile: Tile) -> tuple[ImageSource, Tile]:
+        """Return the image, and the rectangle of it, that it reads."""
+        return source, tile.grown(self.reach_px)
 
     def without_cache(self) -> Blend:
         """Return the same, which keeps no features: for tiles that are seen once."""

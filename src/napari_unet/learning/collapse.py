@@ -111,9 +111,10 @@ def find_collapse(
 def tiles_to_check(
     annotations: AnnotationSet, tile_px: int, max_tiles: int
 ) -> list[tuple[AnnotatedImage, int, Tile]]:
-    """Return image, plane and tile where most of each class is painted.
+    """Return image, plane and full tile where most of each class is painted.
 
-    No more than ``max_tiles``, but at least one for each class.
+    ``tile_px`` is a side of a tile of the image that the network sees. No more than
+    ``max_tiles``, but at least one for each class.
     """
     images = {image.key: image for image in annotations.images}
     n_px: dict[int, Counter[tuple[str, int, int, int]]] = {}
@@ -123,11 +124,12 @@ def tiles_to_check(
         for (row, column), n in zip(cells.tolist(), counts.tolist(), strict=True):
             mine[image.key, stroke.plane, row, column] += n
     n_each = max(1, max_tiles // max(1, len(n_px)))
+    full_px = tile_px * annotations.downsampling
     places = {place for mine in n_px.values() for place, _ in mine.most_common(n_each)}
     return [
-        (images[key], plane, Tile(y, y + tile_px, x, x + tile_px))
+        (images[key], plane, Tile(y, y + full_px, x, x + full_px))
         for key, plane, row, column in sorted(places)
-        for y, x in [(row * tile_px, column * tile_px)]
+        for y, x in [(row * full_px, column * full_px)]
     ]
 
 
@@ -218,14 +220,25 @@ class _Tally:
         if place in self._places:
             return
         self._places.add(place)
-        height, width = tile.labels.shape
-        rows, columns = slice(tile.y, tile.y + height), slice(tile.x, tile.x + width)
-        plane = image.source.stack.plane_of(tile.index)
-        painted = image.shown(plane, (rows, columns))
-        self.n_predicted += _count(tile.labels)
+        stack = image.source.stack
+        labels = _middles(tile.labels, stack.factor)
+        y, x = tile.y // stack.factor, tile.x // stack.factor
+        rows, columns = slice(y, y + labels.shape[0]), slice(x, x + labels.shape[1])
+        painted = image.shown(stack.plane_of(tile.index), (rows, columns))
+        self.n_predicted += _count(labels)
         for value in np.unique(painted[painted > 0]).tolist():
-            for predicted, n in _count(tile.labels[painted == value]).items():
+            for predicted, n in _count(labels[painted == value]).items():
                 self.on_strokes[value, predicted] += n
+
+
+def _middles(
+    labels: NDArray[np.unsignedinteger], factor: int
+) -> NDArray[np.unsignedinteger]:
+    """Return the label in the middle of each block of a coarser annotation."""
+    rows, columns = (
+        np.minimum(np.arange(0, n, factor) + factor // 2, n - 1) for n in labels.shape
+    )
+    return labels[np.ix_(rows, columns)]
 
 
 def _count(labels: NDArray[np.unsignedinteger]) -> Counter[int]:

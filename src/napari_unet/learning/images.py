@@ -21,6 +21,11 @@ __all__ = ["ImageRegistry", "anisotropy_of", "check_channels", "check_sight"]
 class ImageRegistry:
     """Finds the source of an image, so that its features are computed once.
 
+    Parameters
+    ----------
+    downsampling
+        How much coarser images are learned from.
+
     Attributes
     ----------
     axes
@@ -28,7 +33,8 @@ class ImageRegistry:
         channels in images that have no annotation.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, downsampling: int = 1) -> None:
+        self._downsampling = downsampling
         self.axes: str | None = None
         self._sources: dict[str, ImageSource] = {}
 
@@ -53,8 +59,10 @@ class ImageRegistry:
             or (key is not None and known.stack.image is not stack.image)
         ):
             known = ImageSource(name, stack)
-            known.require_values()
-        return replace(known, anisotropy=anisotropy)
+            known.coarsened(self._downsampling).require_values()
+        # else what was measured and made of it would be made again for each stroke
+        is_same = known.anisotropy == anisotropy
+        return known if is_same else replace(known, anisotropy=anisotropy)
 
     def remember(self, source: ImageSource) -> None:
         """Find this source again, under its key, from now on."""

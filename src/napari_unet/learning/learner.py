@@ -68,7 +68,7 @@ class Learner:
         self.config = config or LearnerConfig()
         self.class_names: dict[int, str] = {}
         self._state = State(self.config)
-        self._images = ImageRegistry()
+        self._images = ImageRegistry(self.config.downsampling)
         self._collapse = CollapseWatch()
         self._lock = threading.Lock()
 

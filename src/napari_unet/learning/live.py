@@ -246,7 +246,7 @@ class _Loop:
             return
         if view.key not in self.images or self.inbox.has_annotations:
             return
-        self.objects.begin()
+        self.objects.begin(view)
         store = None if settings is None else self.objects.store
         try:
             for event in self._predict(view, store):

@@ -25,6 +25,9 @@ __all__ = ["FieldObjects", "whole_objects"]
 MAX_FIELD_PX = 2048 * 2048
 """A cut, some seconds at this size, cannot be broken off, and what is painted waits."""
 
+_FIELD_GRID_PX = 512
+"""No more is kept than what the field takes of this grid: tiles can be larger."""
+
 _TOO_LARGE = (
     "Too much is visible to find its objects as you look: zoom in, or predict the "
     "whole image."
@@ -41,22 +44,32 @@ class FieldObjects:
     def __init__(self) -> None:
         self._parts: dict[Tile, tuple[NDArray[Any], NDArray[np.float32]]] = {}
         self._n_px = 0
+        self._field: Tile | None = None  # what is seen, or a little more
         self._is_told = False  # that the field is too large
         self._next_id = 1
         self._before: tuple[str, tuple[int, ...], Tile, NDArray[Any]] | None = None
 
-    def begin(self) -> None:
+    def begin(self, view: ViewRequest) -> None:
         """Forget the tiles of an earlier field."""
         self._parts.clear()
         self._n_px = 0
+        grid = _FIELD_GRID_PX
+        self._field = Tile(
+            view.y0 // grid * grid,
+            -(-view.y1 // grid) * grid,
+            view.x0 // grid * grid,
+            -(-view.x1 // grid) * grid,
+        )
 
     def store(self, _plane: int, tile: Tile, found: Prediction) -> None:
         """Take one tile; none is kept of a field that is too large."""
-        self._n_px += tile.shape[0] * tile.shape[1]
+        part = tile if self._field is None else tile.common(self._field)
+        self._n_px += part.shape[0] * part.shape[1]
         if self._n_px > MAX_FIELD_PX:
             self._parts.clear()
         else:
-            self._parts[tile] = found.labels, found.evidence
+            where = _place(part, tile)
+            self._parts[part] = found.labels[where], found.evidence[where]
 
     def show(
         self,
@@ -129,12 +142,7 @@ class FieldObjects:
         old = np.zeros_like(labels)
         if self._before is not None:
             key, index, seen, ids = self._before
-            common = Tile(
-                max(field.y0, seen.y0),
-                min(field.y1, seen.y1),
-                max(field.x0, seen.x0),
-                min(field.x1, seen.x1),
-            )
+            common = field.common(seen)
             is_seen = common.y0 < common.y1 and common.x0 < common.x1
             if (key, index) == (view.key, view.index) and is_seen:
                 old = np.zeros(labels.shape, ids.dtype)

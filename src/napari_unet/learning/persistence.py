@@ -325,9 +325,9 @@ def _parts(arrays: Arrays, header: Header, path: str | os.PathLike[str]) -> Part
     ):
         raise _misfit(path, "forest")
     mine, facts = part_of(arrays, "training"), header.training
-    training = facts and read_training(
-        mine, facts, header.values, start, header.config, path
-    )
+    training = None
+    if facts is not None:
+        training = read_training(mine, facts, header.values, start, header.config, path)
     return Parts(
         values=header.values,
         start=start,

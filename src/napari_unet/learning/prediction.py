@@ -96,7 +96,7 @@ def predict_along_axes(
     values = state.annotations.shown(predictor.values)
     with naming_what_ran_out(_TOO_LARGE.format(shape=shape)):
         found = yield from predict_three_axes(
-            predictor, source, state.tile_px, state.annotations.of_objects, token
+            predictor, source, state.tiles.full_px, state.annotations.of_objects, token
         )
         if found is None:
             return Prediction(values, np.zeros((len(values), *shape), np.float32))
@@ -161,7 +161,7 @@ def check_collapse(state: State, watch: CollapseWatch, max_tiles: int) -> None:
     for image, plane, tile in tiles_to_check(
         state.annotations, state.tile_px, max_tiles
     ):
-        finish(_predict(state, watch, predictor, image.source, [plane], tile, None))
+        finish(_predict(state, watch, predictor, image.full, [plane], tile, None))
 
 
 def _predictor(state: State, candidate: str | None) -> Predictor:
@@ -170,7 +170,7 @@ def _predictor(state: State, candidate: str | None) -> Predictor:
     if candidate is not None:
         state.complete()
         assert state.model is not None
-    return state.model.predictor(candidate)
+    return state.predictor(candidate)
 
 
 def _predict(
@@ -189,7 +189,7 @@ def _predict(
         predictor,
         source,
         planes,
-        state.tile_px,
+        state.tiles.full_px,
         region=region,
         store=store,
         token=token,

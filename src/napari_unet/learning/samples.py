@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.annotation.annotations import AnnotatedImage, AnnotationSet
+from napari_unet.inference.enlarged import with_rim
 from napari_unet.inference.tiles import Tile
 from napari_unet.learning.candidates import FeatureCache, Network
 
@@ -186,6 +187,7 @@ def _tiles(
     for number, (row, column) in enumerate(cells):
         y, x = int(row) * tile_px, int(column) * tile_px
         tile = Tile(y, min(y + tile_px, height), x, min(x + tile_px, width))
+        tile = with_rim(tile, image.source)
         mine = owner.ravel() == number
         yield Group(image, plane, tile, rows[mine], yx[mine])
 

@@ -22,6 +22,8 @@ from napari_unet.core.device import (
 from napari_unet.core.inflate import widen
 from napari_unet.core.start import make_network, read_prior
 from napari_unet.errors import OutOfMemoryError
+from napari_unet.inference.enlarged import Enlarged
+from napari_unet.inference.predictor import Predictor
 from napari_unet.jobs import HeadFitted, JobEvent, Notice, Scored
 from napari_unet.learning.candidates import FeatureCache, Network
 from napari_unet.learning.doubts import Doubts, find_doubt
@@ -37,6 +39,7 @@ from napari_unet.learning.model import Model
 from napari_unet.learning.samples import Samples, collect_samples
 from napari_unet.learning.scoring import Tuned, Verdict, advise, judge
 from napari_unet.learning.status import LearnedFrom
+from napari_unet.learning.tile_sizes import TileSizes
 from napari_unet.learning.training import Trainer
 
 if TYPE_CHECKING:
@@ -46,7 +49,6 @@ __all__ = ["State"]
 
 # fine-tuning from pretrained weights moves gently, or it forgets what they know
 _PRETRAINED_RATE = 1 / 3
-_SMALLEST_TILE_PX = 64
 _ANOTHER = (
     "The images or strokes are not those that the training was saved with: it goes on "
     "from where it was, with what is painted now."
@@ -79,8 +81,6 @@ class State:
     resumption
         What a training was saved with, until its annotation is there again or it goes
         on with another one.
-    max_tile_px
-        Largest side of a tile (px); smaller than set where memory ran out.
     remembered_folds
         Folds of strokes, by signature, that a model file came with or that were
         painted while there was a network.
@@ -92,10 +92,12 @@ class State:
         self.n_threads = config.n_threads or default_threads()
         torch.set_num_threads(self.n_threads)
         self.cache = FeatureCache()
-        self.annotations = AnnotationSet(mode=config.annotation_mode)
+        self.annotations = AnnotationSet(
+            mode=config.annotation_mode, downsampling=config.downsampling
+        )
         self.start: Network | None = None
         self.is_pretrained = False
-        self.max_tile_px = config.tiling.tile_px
+        self.tiles = TileSizes(config)
         self._notices: list[Notice] = []
         self._doubts = Doubts()
         self.reset()
@@ -167,7 +169,7 @@ class State:
         if not self.n_scales or self.start is None:
             return 0
         reach: int = self.start.unet.reach_px << (self.n_scales - 1)
-        return reach
+        return reach * self.config.downsampling
 
     @property
     def n_levels(self) -> int:
@@ -176,17 +178,8 @@ class State:
 
     @property
     def tile_px(self) -> int:
-        """Side of a tile (px): the setting or what fits, on the pooling grid."""
-        grid: int = 2**self.config.depth
-        return max(self.max_tile_px // grid, 1) * grid
-
-    @property
-    def stream_tile_px(self) -> int:
-        """Side of a tile (px) of an image that goes to disk, kept in no cache."""
-        tiling = self.config.tiling
-        if self.max_tile_px < tiling.tile_px:  # memory has run out before
-            return self.tile_px
-        return max(tiling.stream_tile_px // self.tile_px, 1) * self.tile_px
+        """Side of a tile (px) of the image that the network sees."""
+        return self.tiles.px
 
     def within_memory(self, work: Callable[[], T]) -> T:
         """Do some work; where memory runs out, with an empty cache and half the tiles.
@@ -204,16 +197,11 @@ class State:
             except out_of_memory_errors as error:
                 if isinstance(error, OutOfMemoryError):
                     raise
-                if self.max_tile_px <= _SMALLEST_TILE_PX:
-                    raise OutOfMemoryError(
-                        f"memory ran out with tiles of {self.max_tile_px} px: close "
-                        "other programs or images, or choose fewer base channels"
-                    ) from error
+                self.tiles.halve(error)
             self.cache.clear()
             if self.tuned is not None:
                 self.tuned.cache.clear()
             free_memory(self.device)
-            self.max_tile_px = max(self.max_tile_px // 2, _SMALLEST_TILE_PX)
             if self._samples is not None:
                 self._samples = self._samples.in_tiles(self.tile_px)
                 # which tiles are scored changes with them
@@ -303,6 +291,13 @@ class State:
         self.judged_version = annotations.version
         self.resumption = None
         return self._scored(is_changed)
+
+    def predictor(self, candidate: str | None = None) -> Predictor:
+        """Return the chosen candidate, or the one of that name, for full images."""
+        assert self.model is not None
+        found = self.model.predictor(candidate)
+        factor = self.config.downsampling
+        return Enlarged(found, factor) if factor > 1 else found
 
     def complete(self) -> None:
         """Fit the forest, where it is still missing."""

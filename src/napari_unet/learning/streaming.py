@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.arrays import fingerprint
 from napari_unet.core.source import ImageSource
+from napari_unet.inference.enlarged import Enlarged
 from napari_unet.inference.predictor import Predictor
 from napari_unet.inference.stream import OpenStore, StreamPlan, stream_planes
 from napari_unet.jobs import CancelToken, JobEvent
@@ -32,10 +33,10 @@ def stream_image(
     The model stays what it was when the job began, whatever is painted meanwhile.
     """
     assert state.model is not None
-    predictor: Predictor = state.model.predictor()
-    tile_px = state.stream_tile_px
+    predictor = state.predictor()
+    tile_px = state.tiles.stream_px
     if predictor.planes_around:  # a slab takes as much memory as several planes
-        tile_px = state.tile_px
+        tile_px = state.tiles.full_px
     else:
         predictor = predictor.without_cache()
     of_objects = state.annotations.of_objects
@@ -67,7 +68,10 @@ def model_fingerprint(predictor: Predictor, of_objects: bool) -> str:
 
 def _arrays(predictor: Predictor) -> Iterator[NDArray[np.generic]]:
     """Yield every number that a candidate's predictions depend on."""
-    if isinstance(predictor, Blend):
+    if isinstance(predictor, Enlarged):
+        yield np.array([predictor.factor])
+        yield from _arrays(predictor.inner)
+    elif isinstance(predictor, Blend):
         yield np.array([predictor.share])
         yield from _arrays(predictor.network)
         yield from _arrays(predictor.forest)

@@ -81,7 +81,7 @@ def training_of(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
     facts = TrainingFacts(
         seconds=state.seconds,
         first_step=state.first_step,
-        max_tile_px=state.max_tile_px,
+        max_tile_px=state.tiles.max_px,
         trainer=None if known is None else known.facts,
         annotation=annotation,
     )
@@ -141,7 +141,7 @@ class TrainingParts:
         """
         facts = self.facts
         state.seconds = facts.seconds
-        state.max_tile_px = min(facts.max_tile_px, state.max_tile_px)
+        state.tiles.max_px = min(facts.max_tile_px, state.tiles.max_px)
         if self.trainer is not None:
             state.trainer = state.within_memory(lambda: self._make_trainer(state))
             state.first_step = facts.first_step

@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_unet.core.channels import StackedChannels
+from napari_unet.core.coarse import Pyramid
 from napari_unet.widgets._layers import image_array, label_shape, watch_data
 
 __all__ = ["Channels"]
@@ -27,7 +28,8 @@ class Channels:
         self._image, self._axes = image, axes
         self.layers: tuple[Image, ...] = ()
         """The others, in their order."""
-        self._stacked: StackedChannels | None = None
+        self._arrays: list[Any] = []  # of which `_pixels` are made
+        self._pixels: Any = None
         self._releases: list[Callable[[], None]] = []
 
     @property
@@ -36,14 +38,15 @@ class Channels:
 
         What is computed of an image is kept for that very array.
         """
-        own = image_array(self._image)
-        if not self.layers:
-            return own
-        arrays = [own, *map(image_array, self.layers)]
-        known = [] if self._stacked is None else list(self._stacked.arrays)
-        if list(map(id, known)) != list(map(id, arrays)):
-            self._stacked = StackedChannels(arrays)
-        return self._stacked
+        layers = (self._image, *self.layers)
+        arrays = [image_array(layer) for layer in layers]
+        if list(map(id, self._arrays)) != list(map(id, arrays)):
+            with_levels = [_with_levels(layer) for layer in layers]
+            self._arrays = arrays
+            self._pixels = (
+                StackedChannels(with_levels) if self.layers else with_levels[0]
+            )
+        return self._pixels
 
     @property
     def axes(self) -> str:
@@ -64,7 +67,6 @@ class Channels:
         ``on_replaced`` is called when one of them is given another array.
         """
         self.release()
-        self._stacked = None
         self.layers = tuple(layers)
         self._releases = [watch_data(layer, on_replaced) for layer in self.layers]
 
@@ -73,6 +75,11 @@ class Channels:
         for release in self._releases:
             release()
         self._releases = []
+
+
+def _with_levels(layer: Image) -> Any:
+    """Return a layer's pixels, which know of coarser levels where there are any."""
+    return Pyramid(layer.data) if layer.multiscale else image_array(layer)
 
 
 def _lie_alike(one: Image, other: Image) -> bool:

@@ -9,8 +9,10 @@ from napari_unet.widgets._state import ViewerState
 
 __all__ = ["OBJECT_SIZES", "ObjectSizeCombo"]
 
-OBJECT_SIZES = {1: "up to 50 px", 2: "up to 200 px", 3: "larger than 200 px"}
+OBJECT_SIZES = {1: "up to {} px", 2: "up to {} px", 3: "larger than {} px"}
 """What is offered, by how many sizes of the image the network then sees."""
+
+_LARGEST_PX = {1: 50, 2: 200, 3: 200}
 
 _AUTOMATIC = "automatic"
 _TIP = (
@@ -29,8 +31,8 @@ class ObjectSizeCombo(ElidingCombo):
         super().__init__(_TIP)
         self._state = state
         self.addItem(_AUTOMATIC, None)
-        for n_scales, text in OBJECT_SIZES.items():
-            self.addItem(text, n_scales)
+        for n_scales in OBJECT_SIZES:
+            self.addItem("", n_scales)
         self.activated.connect(self._choose)
 
     def refresh(self) -> None:
@@ -40,6 +42,10 @@ class ObjectSizeCombo(ElidingCombo):
         text = f"{_AUTOMATIC}: sees {reach_px} px" if reach_px else _AUTOMATIC
         with QSignalBlocker(self):
             self.setItemText(0, text)
+            factor = self._state.config.downsampling
+            for n, name in OBJECT_SIZES.items():
+                size_px = _LARGEST_PX[n] * factor
+                self.setItemText(self.findData(n), name.format(size_px))
             self.setCurrentIndex(self.findData(n_scales))
         self._tell()
 

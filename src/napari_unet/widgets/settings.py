@@ -18,6 +18,7 @@ __all__ = ["SettingsDock"]
 
 _GROUPS = {
     "Where and from what": ("device", "start", "seed"),
+    "Images": ("downsampling",),
     "Stacks": ("dimensions", "neighbour_planes", "levels_along_z"),
     "Training": ("fine_tune",),
     "Random changes of patches": ("augmentation",),

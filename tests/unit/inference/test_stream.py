@@ -20,7 +20,6 @@ class Blur:
     values = (1, 2)
     generation = 3
     device = torch.device("cpu")
-    reach_px = 4
     planes_around = 0
 
     def __init__(self, looks_px=4, max_px=10**6):
@@ -29,6 +28,9 @@ class Blur:
 
     def planes_at_once(self, source, tile_px):
         return 1
+
+    def window(self, source, tile):
+        return source, tile.grown(4)
 
     def probabilities(self, source, plane, tile, n_planes=1):
         self.sources.append(source)
@@ -269,7 +271,7 @@ def test_memory_that_runs_out_in_reading_ahead(make_source, monkeypatch):
         raise MemoryError
 
     source = make_source((200, 130))
-    monkeypatch.setattr("napari_unet.inference.stream._Held.around", fails)
+    monkeypatch.setattr("napari_unet.inference.stream._Held.of", fails)
     store = Kept(source)
     list(stream_planes(Blur(), source, store))
     labels, _ = _expected(Blur(), source, store.tile_px)

@@ -273,5 +273,5 @@ def test_the_loop_tells_what_painted_objects_say_of_sizes(config, image):
 def test_tiles_of_an_abandoned_field_do_not_count():
     field = FieldObjects()
     _store(field, Tile(0, 8, 0, 8), np.full((8, 8), 2, np.uint8))
-    field.begin()
+    field.begin(EVERYTHING)
     assert field.find(EVERYTHING, 1, SPLIT) is None

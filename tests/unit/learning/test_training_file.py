@@ -202,7 +202,7 @@ def test_reduced_batches_patches_and_tiles_stay_reduced(learner, scene, tmp_path
     finish(paint(learner, scene).fine_tune(steps=1))
     trainer, path = learner._state.trainer, tmp_path / "state.safetensors"
     trainer._is_short_of_memory, trainer.batch_size, trainer._n_bad = True, 1, 4
-    learner._state.max_tile_px = 16
+    learner._state.tiles.max_px = 16
     learner.save(path, with_training=True)
     resumed = paint(load(path), scene)._state
     assert (resumed.trainer.batch_size, resumed.trainer._n_bad) == (1, 4)
