@@ -128,6 +128,18 @@ class TiledLabels:
             )
         )
 
+    def filled_with(self, other: TiledLabels) -> TiledLabels:
+        """Return these values, and where they are 0 those of another of this shape."""
+        tiles = dict(self.tiles)
+        for place, tile in other.tiles.items():
+            mine = self.tiles.get(place)
+            if mine is None:
+                tiles[place] = tile.astype(self.dtype)
+            else:
+                tiles[place] = np.where(mine == 0, tile, mine).astype(self.dtype)
+            tiles[place].setflags(write=False)
+        return TiledLabels(self.shape, self.dtype, tiles)
+
     @cached_property
     def cells(self) -> Mapping[int, list[Cell]]:
         """By number of the plane, ascending: the tiles that it holds."""
