@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from napari_unet.annotation.tiled import (
 )
 from napari_unet.errors import AnnotationError
 
-__all__ = ["MAX_GAP", "interpolate_planes", "has_planes_to_fill"]
+__all__ = ["MAX_GAP", "has_planes_to_fill", "interpolate_planes"]
 
 MAX_GAP = 4
 """Planes from one painted plane to the next: what is painted on every fourth."""
@@ -106,9 +106,7 @@ def _stacks(painted: TiledLabels, axes: str) -> list[dict[int, int]]:
     leading = painted.shape[:-2]
     numbers = np.arange(np.prod(leading, dtype=int)).reshape(leading)
     along = np.moveaxis(numbers, axes.index("Z"), -1)
-    return [
-        dict(enumerate(planes)) for planes in along.reshape(-1, along.shape[-1]).tolist()
-    ]
+    return [dict(enumerate(row)) for row in along.reshape(-1, along.shape[-1]).tolist()]
 
 
 def _planes_of_values(
@@ -157,7 +155,7 @@ def _signed_distance(mask: NDArray[np.bool_]) -> Floats:
         return np.full(mask.shape, max(mask.shape), np.float32)
     inside = ndimage.distance_transform_edt(mask) - 0.5
     outside = ndimage.distance_transform_edt(~mask) - 0.5
-    return np.where(mask, inside, -outside).astype(np.float32)
+    return np.asarray(np.where(mask, inside, -outside), np.float32)
 
 
 class _Canvas:
@@ -168,30 +166,23 @@ class _Canvas:
 
     def lay(self, plane: int, box: Box, value: int, depth: Floats) -> None:
         """Lay a value where it is more than 0 px inside."""
-        found = np.argwhere(depth > 0)
-        if not len(found):
-            return
-        y, x = corner_of(box)
-        first, last = found.min(axis=0) + (y, x), found.max(axis=0) + (y, x)
-        for row in range(first[0] // TILE_PX, last[0] // TILE_PX + 1):
-            for column in range(first[1] // TILE_PX, last[1] // TILE_PX + 1):
-                place = plane, row, column
-                if place not in self._tiles:
-                    self._tiles[place] = (
-                        np.zeros((TILE_PX, TILE_PX), np.int64),
-                        np.zeros((TILE_PX, TILE_PX), np.float32),
-                    )
-                top, left = row * TILE_PX, column * TILE_PX
-                y0, x0 = max(y, top), max(x, left)
-                y1, x1 = (
-                    min(y + depth.shape[0], top + TILE_PX),
-                    min(x + depth.shape[1], left + TILE_PX),
-                )
-                there = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-                values, deepest = (tile[there] for tile in self._tiles[place])
-                part = depth[y0 - y : y1 - y, x0 - x : x1 - x]
-                is_deeper = part > deepest
-                values[is_deeper], deepest[is_deeper] = value, part[is_deeper]
+        rows, columns = (
+            _tiles_of(np.flatnonzero((depth > 0).any(axis=axis)), side.start)
+            for axis, side in ((1, box[0]), (0, box[1]))
+        )
+        for row, column in product(rows, columns):
+            place = plane, row, column
+            if place not in self._tiles:
+                shape = TILE_PX, TILE_PX
+                self._tiles[place] = np.zeros(shape, int), np.zeros(shape, np.float32)
+            here, there = zip(
+                _overlap(row * TILE_PX, box[0]),
+                _overlap(column * TILE_PX, box[1]),
+                strict=True,
+            )
+            values, deepest = (tile[there] for tile in self._tiles[place])
+            is_deeper = depth[here] > deepest
+            values[is_deeper], deepest[is_deeper] = value, depth[here][is_deeper]
 
     def beside(self, painted: TiledLabels) -> TiledLabels:
         """Return what was laid where nothing is painted."""
@@ -207,3 +198,19 @@ class _Canvas:
                 tile.setflags(write=False)
                 tiles[place] = tile
         return TiledLabels(painted.shape, painted.dtype, tiles)
+
+
+def _tiles_of(found: NDArray[np.intp], start: int) -> range:
+    """Return the tiles that pixels lie in, counted from ``start`` along one axis."""
+    if not len(found):
+        return range(0)
+    return range((start + found[0]) // TILE_PX, (start + found[-1]) // TILE_PX + 1)
+
+
+def _overlap(first: int, side: slice) -> tuple[slice, slice]:
+    """Return what a side and the tile at ``first`` share, as counted from both."""
+    start, stop = max(first, side.start), min(first + TILE_PX, side.stop)
+    return (
+        slice(start - side.start, stop - side.start),
+        slice(start - first, stop - first),
+    )

@@ -66,9 +66,9 @@ def plan_blocks(
         How far they see along each axis (px).
     """
     side, halo_px = settings.block_px, settings.block_halo_px
-    if len(shape) == 2:
-        sides, halo = [side, side], (halo_px, halo_px)
-    else:
+    sides = [side] * len(shape)
+    halo: tuple[int, ...] = (halo_px,) * len(shape)
+    if len(shape) > 2:
         side, halo_px = -(-side // _VOLUME_SHARE), -(-halo_px // _VOLUME_SHARE)
         # so far in planes, but always the next one
         n_planes = max(1, math.ceil(halo_px * min(sizes[1:]) / sizes[0]))

@@ -6,7 +6,6 @@ two objects of the same class are one if both blocks saw the same of it there.
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -236,9 +235,7 @@ class _Registry:
         is_kept = (roots == np.arange(n)) & (n_px >= max(min_size_px, 1))
         is_kept[0] = False
         numbers = np.cumsum(is_kept) * is_kept
-        values, counts = np.unique(
-            np.array(self._value)[is_kept], return_counts=True
-        )
+        values, counts = np.unique(np.array(self._value)[is_kept], return_counts=True)
         n_per_class = dict(zip(values.tolist(), counts.tolist(), strict=True))
         return numbers[roots].astype(np.uint32), n_per_class
 
