@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import pairwise, product
 from typing import Any
 
@@ -19,8 +19,14 @@ from napari_unet.annotation.tiled import (
     neighbour_groups,
 )
 from napari_unet.errors import AnnotationError
+from napari_unet.jobs import CancelToken, JobEvent, Progress, finish
 
-__all__ = ["MAX_GAP", "has_planes_to_fill", "interpolate_planes"]
+__all__ = [
+    "MAX_GAP",
+    "has_planes_to_fill",
+    "interpolate_job",
+    "interpolate_planes",
+]
 
 MAX_GAP = 4
 """Planes from one painted plane to the next: what is painted on every fourth."""
@@ -32,7 +38,11 @@ Floats = NDArray[np.float32]
 
 
 def interpolate_planes(
-    painted: TiledLabels | NDArray[Any], axes: str, *, max_gap: int = MAX_GAP
+    painted: TiledLabels | NDArray[Any],
+    axes: str,
+    *,
+    max_gap: int = MAX_GAP,
+    complete: TiledLabels | NDArray[np.bool_] | None = None,
 ) -> TiledLabels:
     """Return what can be painted between the painted planes of a stack.
 
@@ -51,6 +61,9 @@ def interpolate_planes(
     max_gap
         Planes from one plane that has a value to the next one, at most; where they are
         farther apart, nothing is added between.
+    complete
+        bool, shape of ``painted``: where it is complete, so that what is unlabelled is
+        background, and nothing is added. None: nowhere.
 
     Returns
     -------
@@ -68,20 +81,44 @@ def interpolate_planes(
     Raya and Udupa, Shape-based interpolation of multidimensional objects, 1990
     (doi:10.1109/42.52980).
     """
-    painted = TiledLabels.of(painted)
+    job = interpolate_job(
+        TiledLabels.of(painted), axes, max_gap=max_gap, complete=complete
+    )
+    return finish(job)
+
+
+def interpolate_job(
+    painted: TiledLabels,
+    axes: str,
+    *,
+    max_gap: int = MAX_GAP,
+    complete: TiledLabels | NDArray[np.bool_] | None = None,
+    token: CancelToken | None = None,
+) -> Generator[JobEvent, None, TiledLabels]:
+    """Do what `interpolate_planes` does as a job; when cancelled, nothing is added.
+
+    Yields `Progress` after each pair of planes of a value.
+    """
+    region = None if complete is None else TiledLabels.of(complete)
+    pairs = [
+        (stack, value, planes, low, high)
+        for stack in _stacks(painted, axes)
+        for value, planes in _planes_of_values(painted, stack).items()
+        for low, high in pairwise(sorted(planes))
+        if 1 < high - low <= max_gap
+    ]
     canvas = _Canvas()
-    for stack in _stacks(painted, axes):
-        for value, planes in _planes_of_values(painted, stack).items():
-            for low, high in pairwise(sorted(planes)):
-                if 1 < high - low <= max_gap:
-                    cells = planes[low] + planes[high]
-                    pair = stack[low], stack[high]
-                    for box, first, last in _shapes(painted, value, pair, cells):
-                        for z in range(low + 1, high):
-                            near = (z - low) / (high - low)
-                            depth = (1 - near) * first + near * last
-                            canvas.lay(stack[z], box, value, depth)
-    return canvas.beside(painted)
+    for done, (stack, value, planes, low, high) in enumerate(pairs, 1):
+        if token is not None and token.cancelled:
+            return TiledLabels(painted.shape, painted.dtype, {})
+        cells = planes[low] + planes[high]
+        pair = stack[low], stack[high]
+        for box, first, last in _shapes(painted, value, pair, cells):
+            for z in range(low + 1, high):
+                near = (z - low) / (high - low)
+                canvas.lay(stack[z], box, value, (1 - near) * first + near * last)
+        yield Progress(done, len(pairs), "interpolate")
+    return canvas.beside(painted, region)
 
 
 def has_planes_to_fill(painted: TiledLabels, axes: str) -> bool:
@@ -184,16 +221,17 @@ class _Canvas:
             is_deeper = depth[here] > deepest
             values[is_deeper], deepest[is_deeper] = value, depth[here][is_deeper]
 
-    def beside(self, painted: TiledLabels) -> TiledLabels:
-        """Return what was laid where nothing is painted."""
+    def beside(self, painted: TiledLabels, region: TiledLabels | None) -> TiledLabels:
+        """Return what was laid where nothing is painted, and outside of a region."""
         height, width = painted.shape[-2:]
         tiles = {}
         for place, (values, _) in self._tiles.items():
             _, row, column = place
             tile = values[: height - row * TILE_PX, : width - column * TILE_PX]
             tile = tile.astype(painted.dtype)
-            if place in painted.tiles:
-                tile[painted.tiles[place] != 0] = 0
+            for other in (painted, region):
+                if other is not None and place in other.tiles:
+                    tile[other.tiles[place] != 0] = 0
             if tile.any():
                 tile.setflags(write=False)
                 tiles[place] = tile

@@ -107,6 +107,11 @@ class TiledLabels:
         """The lowest value, at most 0."""
         return min([0, *(int(tile.min()) for tile in self.tiles.values())])
 
+    @cached_property
+    def n_px(self) -> int:
+        """How many values are not 0."""
+        return sum(int(np.count_nonzero(tile)) for tile in self.tiles.values())
+
     def astype(self, dtype: Any) -> TiledLabels:
         """Return the same values in another type."""
         if np.dtype(dtype) == self.dtype:

@@ -232,4 +232,6 @@ def _run_job(
                 bar.refresh()
             elif isinstance(event, Notice):
                 bar.clear()
-                complain(event.message)
+                # of several images, which one
+                which = "" if title.startswith("1/1 ") else f"{title.strip()}: "
+                complain(f"{which}{event.message}")
