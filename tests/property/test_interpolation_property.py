@@ -20,7 +20,7 @@ def planes(draw):
         noise = [ndimage.gaussian_filter(rng.random(shape), sigma) for _ in range(3)]
         painted[z] = np.argmax(noise, axis=0)
     if draw(st.booleans()):
-        painted[1:gap] = (rng.random((gap - 1, *shape)) > 0.9) * 7
+        painted[1] = (rng.random(shape) > 0.9) * 7
     return painted
 
 

@@ -79,7 +79,7 @@ class Between(QObject):
     def _on_found(self, found: TiledLabels) -> None:
         layer, entry = self._layer, self._book.current
         self._layer = None
-        if layer is None or entry is None or layer is not entry.annotation:
+        if entry is None or layer is not entry.annotation or layer is None:
             return
         where, values = _pixels(found)
         # what was painted meanwhile stays

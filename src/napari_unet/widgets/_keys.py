@@ -83,7 +83,7 @@ def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
     actions: dict[str, Callable[[Any], Any]] = {
         KEYS["next_class"]: lambda _viewer: state.brush.select_next(),
         KEYS["complete"]: lambda _viewer: state.book.complete_region(),
-        KEYS["between"]: lambda _viewer: state.between.fill(),
+        KEYS["between"]: lambda _viewer: state.fill_between(),
         KEYS["learn"]: lambda _viewer: state.toggle_learning(),
         KEYS["update"]: lambda _viewer: state.update_now(),
         KEYS["stop"]: lambda _viewer: state.stop(),

@@ -55,7 +55,7 @@ class PaintSection(QWidget):
             "Fill between planes", "layers", "flat", key=KEYS["between"]
         )
         fill(layout, self.class_table, self.object_table, self.between)
-        self.between.clicked.connect(lambda: state.between.fill())
+        self.between.clicked.connect(lambda: state.fill_between())
         self.objects.toggled.connect(
             lambda is_on: state.set_mode("objects" if is_on else "strokes")
         )

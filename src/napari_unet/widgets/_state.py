@@ -197,6 +197,11 @@ class ViewerState(QObject):
             self.live.send("refresh")
             self.renewed.emit()
 
+    def fill_between(self) -> None:
+        """Fill in what lies between the painted planes of the current stack."""
+        self.painting.take()
+        self.between.fill()
+
     def predict_all(self) -> None:
         """Predict the whole current image."""
         entry = self.book.current
