@@ -89,6 +89,7 @@ def test_buttons_show_their_keys(open_dock, blobs):
     learning, overlay = case.dock.learning, case.dock.overlay
     buttons = {
         "complete": case.dock.objects.complete,
+        "between": case.dock.paint.between,
         "learn": learning.learn,
         "update": learning.update_now,
         "stop": learning.stop,

@@ -107,6 +107,11 @@ class TiledLabels:
         """The lowest value, at most 0."""
         return min([0, *(int(tile.min()) for tile in self.tiles.values())])
 
+    @cached_property
+    def n_px(self) -> int:
+        """How many values are not 0."""
+        return sum(int(np.count_nonzero(tile)) for tile in self.tiles.values())
+
     def astype(self, dtype: Any) -> TiledLabels:
         """Return the same values in another type."""
         if np.dtype(dtype) == self.dtype:
@@ -127,6 +132,18 @@ class TiledLabels:
                 for place, tile in self.tiles.items()
             )
         )
+
+    def filled_with(self, other: TiledLabels) -> TiledLabels:
+        """Return these values, and where they are 0 those of another of this shape."""
+        tiles = dict(self.tiles)
+        for place, tile in other.tiles.items():
+            mine = self.tiles.get(place)
+            if mine is None:
+                tiles[place] = tile.astype(self.dtype)
+            else:
+                tiles[place] = np.where(mine == 0, tile, mine).astype(self.dtype)
+            tiles[place].setflags(write=False)
+        return TiledLabels(self.shape, self.dtype, tiles)
 
     @cached_property
     def cells(self) -> Mapping[int, list[Cell]]:

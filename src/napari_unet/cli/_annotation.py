@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli._console import complain, naming
+from napari_unet.cli._options import positive
 from napari_unet.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_unet.annotation.tiled import TiledLabels
     from napari_unet.learning import Learner
 
-__all__ = ["add_annotation_mode", "annotate", "complete_files"]
+__all__ = ["add_annotation_mode", "add_interpolate", "annotate", "complete_files"]
 
 _ALL = "all"
 
@@ -38,6 +40,21 @@ def add_annotation_mode(parser: argparse.ArgumentParser) -> None:
         "order of the images, in which it is not 0; what is 0 in the annotation is "
         "background there. 'all': everywhere. Objects are then read as Cellpose, "
         "StarDist and most data sets write them: 0 background, 1 and up the objects",
+    )
+
+
+def add_interpolate(parser: argparse.ArgumentParser) -> None:
+    """Add ``--interpolate``."""
+    parser.add_argument(
+        "--interpolate",
+        nargs="?",
+        type=positive,
+        const=0,
+        metavar="PLANES",
+        help="of stacks: also learn from what lies between painted planes that are at "
+        "most so many planes apart (default: 4), by the shapes in both; for whole "
+        "objects, thin strokes seldom overlap from plane to plane. Look at how right "
+        "it is in docs/stacks.md",
     )
 
 
@@ -83,7 +100,7 @@ def _annotate(
     from napari_unet.cli._read import read_image, read_labels
 
     image = read_image(image_path, args.axes, args.level)
-    annotation = read_labels(annotation_path, _level(args, annotation_path)).array
+    annotation: Any = read_labels(annotation_path, _level(args, annotation_path)).array
     complete: Any = None
     if mask_path is not None:
         with naming(mask_path):
@@ -100,6 +117,11 @@ def _annotate(
                 "1 is an object too and 0 the background, add --complete all"
             )
     axes = image.axes_for(annotation.shape)
+    if args.interpolate is not None:
+        with naming(annotation_path):
+            annotation = _interpolated(
+                args.interpolate, learner, annotation_path, annotation, axes, complete
+            )
     with naming(annotation_path, image_path), naming(image_path, kind=ImageError):
         learner.annotate(
             image.array,
@@ -109,6 +131,33 @@ def _annotate(
             complete=complete,
             scale=image.voxel_size(axes),
         )
+
+
+def _interpolated(
+    max_gap: int,
+    learner: Learner,
+    path: Path,
+    annotation: NDArray[np.integer[Any]],
+    axes: str | None,
+    complete: Any,
+) -> TiledLabels:
+    """Return an annotation with what lies between its planes."""
+    from napari_unet.annotation.annotations import check_annotation
+    from napari_unet.annotation.interpolation import MAX_GAP, interpolate_planes
+
+    if axes is None or len(axes.replace("C", "")) != annotation.ndim:
+        axes = "TZYX"[-annotation.ndim :]
+    painted = check_annotation(
+        annotation, annotation.shape, learner.config.annotation_mode
+    )
+    added = interpolate_planes(
+        painted,
+        axes.replace("C", ""),
+        max_gap=max_gap or MAX_GAP,
+        complete=complete,
+    )
+    complain(f"{path}: {added.n_px:,} px between painted planes are learned from too")
+    return painted.filled_with(added)
 
 
 def _level(args: argparse.Namespace, path: Path) -> int:

@@ -29,7 +29,8 @@ def add_instances(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="beside the labels, write a file ...-objects with an id for each object "
         "of class 2 and up; touching ones are cut apart, z stacks are volumes, time "
-        "points (T, see --axes) are looked at one by one",
+        "points (T, see --axes) are looked at one by one. In a store NAME.zarr, they "
+        "are the labels image NAME.zarr/labels/objects",
     )
     parser.add_argument(
         "--min-size",

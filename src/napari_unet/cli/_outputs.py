@@ -28,6 +28,11 @@ class Outputs:
         return [path for path in found if path is not None]
 
     @property
+    def files(self) -> list[Path]:
+        """Those of them that lie in no other: files, and whole stores."""
+        return [path for path in self.paths if self.labels not in path.parents]
+
+    @property
     def is_zarr(self) -> bool:
         """Whether they are OME-Zarr stores, that can be written tile by tile."""
         return self.labels.suffix.lower() == ".zarr"
@@ -49,11 +54,13 @@ def plan_outputs(
     *,
     with_probabilities: bool = False,
     with_objects: bool = False,
+    in_store: bool = True,
     folder_format: str | None = None,
 ) -> list[Outputs]:
     """Return what is made of each image.
 
-    ``folder_format`` is ``"tif"`` (None too) or ``"zarr"``: what a folder gets.
+    ``folder_format`` is ``"tif"`` (None too) or ``"zarr"``: what a folder gets. Objects
+    go into a store of labels, or, unless ``in_store``, into one beside it.
 
     Raises
     ------
@@ -81,7 +88,9 @@ def plan_outputs(
             f"two of the images would be written to {twice}: give them different "
             "names, or call the command for each"
         )
-    outputs = [_outputs(path, with_probabilities, with_objects) for path in paths]
+    outputs = [
+        _outputs(path, with_probabilities, with_objects, in_store) for path in paths
+    ]
     refuse_overwriting([p for each in outputs for p in each.paths], [*images, model])
     for path in paths:
         check_label_suffix(path)
@@ -104,12 +113,18 @@ def is_one_file(out: str, n_images: int) -> bool:
     return True
 
 
-def _outputs(labels: Path, with_probabilities: bool, with_objects: bool) -> Outputs:
+def _outputs(
+    labels: Path, with_probabilities: bool, with_objects: bool, in_store: bool
+) -> Outputs:
+    from napari_unet.export import objects_path
+
     stem = labels.stem.removesuffix("-labels")
     is_zarr = labels.suffix.lower() == ".zarr"
     suffix = labels.suffix if is_zarr else ".tif"
     probabilities = labels.with_name(f"{stem}-probabilities{suffix}")
     objects = labels.with_name(f"{stem}-objects{labels.suffix}")
+    if is_zarr and in_store:
+        objects = objects_path(labels)
     return Outputs(
         labels,
         probabilities if with_probabilities else None,

@@ -43,7 +43,8 @@ def add_parser(commands: Any) -> None:
         description="Label images with a model. One bad image of several does not stop "
         "the others: it is named on stderr, and the exit code is 3. Of a folder, every "
         "image that lies in it is labelled. With --out NAME.zarr (or --format zarr) "
-        "labels go to disk tile by tile: images may be larger than the memory.",
+        "labels go to disk tile by tile, and objects block by block: images may be "
+        "larger than the memory.",
         allow_abbrev=False,
     )
     parser.add_argument("--model", type=Path, required=True, metavar="MODEL")
@@ -105,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
         args.model,
         with_probabilities=args.probabilities,
         with_objects=args.instances,
+        in_store=not args.three_axes,
         folder_format=args.format,
     )
     if not is_one_file(args.out, len(images)):

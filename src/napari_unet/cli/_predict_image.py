@@ -41,14 +41,14 @@ def predict_image(
 
     started = time.monotonic()
     result: dict[str, Any] = {"image": image_path, "labels": outs.labels}
-    is_streamed = outs.is_zarr and settings is None and not args.three_axes
+    is_streamed = outs.is_zarr and not args.three_axes
     if args.resume and not is_streamed and outs.are_there:
         return {**result, "was_there": True}
     image = read_image(image_path, args.axes, args.level)
-    for path in outs.paths:
+    for path in outs.files:
         check_writable(path, resume=args.resume and is_streamed)
     if is_streamed:
-        result |= _stream(args, learner, image, outs, title, token)
+        result |= _stream(args, learner, image, outs, settings, title, token)
     else:
         result |= _predict(args, learner, image, outs, settings, title, token)
     return {**result, "seconds": time.monotonic() - started}
@@ -59,28 +59,32 @@ def _stream(
     learner: Learner,
     image: ReadImage,
     outs: Outputs,
+    settings: InstanceConfig | None,
     title: str,
     token: CancelToken,
 ) -> dict[str, Any]:
-    """Predict into OME-Zarr, tile by tile."""
-    from napari_unet.export import is_complete, open_store
-    from napari_unet.inference.stream import StreamPlan, TileStore
+    """Predict into OME-Zarr tile by tile, then cut objects block by block."""
+    from napari_unet.export import ZarrStore, is_complete, open_store
+    from napari_unet.inference.blockwise import cut_blocks
+    from napari_unet.inference.stream import StreamPlan
 
-    shape: tuple[int, ...] = ()
+    opened: list[ZarrStore] = []
+    result: dict[str, Any] = {}
     was_there = args.resume and is_complete(outs.labels)
 
-    def open_it(plan: StreamPlan) -> TileStore:
-        nonlocal shape
-        shape = plan.shape
-        return open_store(
+    def open_it(plan: StreamPlan) -> ZarrStore:
+        store = open_store(
             outs.labels,
             plan,
             scale=image.scale(plan.axes),
             unit=image.unit,
             class_names=learner.class_names,
             with_probabilities=args.probabilities,
+            with_objects=settings is not None,
             resume=args.resume,
         )
+        opened.append(store)
+        return store
 
     key = str(image.path)
     job = learner.stream_job(
@@ -88,16 +92,28 @@ def _stream(
     )
     try:
         _run_job(args, job, title, token)
+        objects = opened[0].objects
+        if settings is not None and objects is not None:
+            settings = settings.sized(learner.smallest_object_px)
+            cutting = cut_blocks(
+                objects,
+                scale=split_scale(image, objects.axes),
+                settings=settings,
+                token=token,
+            )
+            found = _run_job(args, cutting, title, token)
+            result["objects"] = outs.objects
+            result["n_objects"] = found.n_per_class
+            result["min_size_px"] = settings.min_size_px
     except KeyboardInterrupt:
-        if shape and not is_complete(outs.labels):
+        if opened and not is_complete(outs.labels):
             complain(f"{outs.labels} is unfinished: add --resume to go on with it")
         raise
     finally:
         learner.forget(key)
-    result: dict[str, Any] = {"shape": shape, "was_there": was_there}
     if outs.probabilities is not None:
         result["probabilities"] = outs.probabilities
-    return result
+    return {**result, "shape": opened[0].labels.layout.shape, "was_there": was_there}
 
 
 def _predict(
@@ -115,7 +131,7 @@ def _predict(
     from napari_unet.export import write_labels, write_probabilities
 
     in_full = args.probabilities or args.three_axes or settings is not None
-    _check_fits(image, learner, in_full, settings is not None)
+    _check_fits(args, image, learner, in_full)
     what: dict[str, Any] = {"axes": image.axes, "token": token}
     if in_full:
         size = image.voxel_size(image.axes)
@@ -161,7 +177,7 @@ def _predict(
 
 
 def _check_fits(
-    image: ReadImage, learner: Learner, in_full: bool, is_cut: bool
+    args: argparse.Namespace, image: ReadImage, learner: Learner, in_full: bool
 ) -> None:
     """Refuse an image whose results cannot fit into the memory.
 
@@ -176,16 +192,16 @@ def _check_fits(
     if total is None:
         return
     per_px = 2 + (4 * (len(learner.class_values) + 1) if in_full else 0)
-    per_px += _CUTTING_BYTES_PER_PX if is_cut else 0
+    per_px += _CUTTING_BYTES_PER_PX if args.instances else 0
     n_px = image.array.size // (learner.n_channels or 1)
     if n_px * per_px <= total:
         return
     advice = (
-        "leave out --instances, or cut the labels of parts of the image"
-        if is_cut
-        else "write OME-Zarr, which goes to disk tile by tile: --out NAME.zarr, or "
-        "--format zarr for a folder"
+        "write OME-Zarr, which goes to disk tile by tile: --out NAME.zarr, or --format "
+        "zarr for a folder"
     )
+    if args.three_axes:
+        advice += "; without --three-axes, which looks at a volume as a whole"
     raise ImageError(
         f"the results of an image of {n_px / 1e6:,.0f} million pixels take about "
         f"{n_px * per_px / 2**30:,.0f} GB of memory, and the {total / 2**30:,.0f} GB "
@@ -216,4 +232,6 @@ def _run_job(
                 bar.refresh()
             elif isinstance(event, Notice):
                 bar.clear()
-                complain(event.message)
+                # of several images, which one
+                which = "" if title.startswith("1/1 ") else f"{title.strip()}: "
+                complain(f"{which}{event.message}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli._annotation import (
     add_annotation_mode,
+    add_interpolate,
     annotate,
     complete_files,
 )
@@ -78,6 +79,7 @@ def add_parser(commands: Any) -> None:
         help="model file to write (.safetensors)",
     )
     add_annotation_mode(parser)
+    add_interpolate(parser)
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--seconds",

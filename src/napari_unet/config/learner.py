@@ -176,7 +176,8 @@ class LearnerConfig(Settings):
         """Return the settings of the network that is trained from a 2D one.
 
         ``anisotropy`` is that of the image as it is learned from; `voxel_anisotropy`,
-        that of the full image, wins over it.
+        that of the full image, wins over it. In 3D, the 2D network is left as it is
+        where planes are too far apart for any level of it.
         """
         sight: dict[str, Any] = {}
         if self.dimensions == "2.5d":
@@ -190,7 +191,10 @@ class LearnerConfig(Settings):
                 "z_levels": self.levels_along_z,
                 "pad_z": False,
             }
-        return start.model_copy(update=sight)
+        trained = start.model_copy(update=sight)
+        if self.dimensions == "3d" and max(trained.z_kernels()) == 1:
+            return start
+        return trained
 
     def unet_config(self, in_channels: int, n_classes: int) -> UNetConfig:
         """Return the network's settings for these channels and classes (at least 2)."""

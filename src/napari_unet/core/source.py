@@ -145,17 +145,26 @@ class ImageSource:
             )
         return self._coarser[factor]
 
-    def require_values(self) -> None:
-        """Raise an `ImageError` where every value is NaN or infinite.
+    @property
+    def why_empty(self) -> str:
+        """Say that every value is NaN or infinite, where that is so; else ''.
 
         Only real numbers can be; of large images a sample is looked at.
         """
         image = self.stack.image
-        if np.dtype(image.dtype).kind == "f" and not self.normaliser.has_values:
+        if np.dtype(image.dtype).kind != "f" or self.normaliser.has_values:
+            return ""
+        return (
+            f"the image of shape {tuple(image.shape)}, {image.dtype}, holds no "
+            "number: every value is NaN, infinite or beyond 3.4e38"
+        )
+
+    def require_values(self) -> None:
+        """Raise an `ImageError` where `why_empty` says why."""
+        if self.why_empty:
             raise ImageError(
-                f"the image of shape {tuple(image.shape)}, {image.dtype}, holds no "
-                "number: every value is NaN, infinite or beyond 3.4e38. Nothing can be "
-                "learned from it: check the file and how it was made"
+                f"{self.why_empty}. Nothing can be learned from it: check the file and "
+                "how it was made"
             )
 
     def read(

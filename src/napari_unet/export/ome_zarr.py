@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Layout",
+    "Pyramid",
     "create_levels",
     "fill_level",
     "image_label",
@@ -139,6 +140,29 @@ class Layout:
         if any(shift):
             place.append({"type": "translation", "translation": shift})
         return place
+
+
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """The arrays of a multiscale image, finest first."""
+
+    group: zarr.Group
+    layout: Layout
+    arrays: list[zarr.Array[Any]]
+
+    def fill(self) -> Iterator[None]:
+        """Fill the coarser levels, each from the one before."""
+        for lower, upper in pairwise(self.arrays):
+            yield from fill_level(lower, upper, self.layout)
+
+    @property
+    def n_blocks(self) -> int:
+        """How often `fill` yields."""
+        side = self.layout.block_px
+        return sum(
+            int(np.prod(leading, dtype=int)) * -(-height // side) * -(-width // side)
+            for *leading, height, width in self.layout.shapes[1:]
+        )
 
 
 def create_levels(

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.export.object_store import (
+    EVIDENCE,
+    ZarrObjects,
+    create_objects,
+    open_objects,
+)
 from napari_unet.export.ome_zarr import (
     Layout,
+    Pyramid,
     create_levels,
-    fill_level,
     image_label,
     levels_of,
 )
@@ -43,20 +49,29 @@ _PROGRESS = "progress"
 
 @dataclass(frozen=True, eq=False)
 class ZarrStore:
-    """Labels, and probabilities where they are wanted, of one image.
+    """Labels, and probabilities and objects where they are wanted, of one image.
 
     Made by `open_store`. The group of the labels also holds an array ``progress``, one
     number for each tile, until all is done: written after the tile, so that a tile
     which counts as done is whole whenever the program was killed. ``progress`` is None
-    where all was done before; ``done`` is what it says, in memory.
+    where all was done before; ``done`` is what it says, in memory. ``to_cut`` is what
+    objects are cut from and where they go, until they are there; see `objects`.
     """
 
     path: Path
     tile_px: int
-    labels: _Pyramid
-    probabilities: _Pyramid | None
+    labels: Pyramid
+    probabilities: Pyramid | None
     progress: zarr.Array[Any] | None
     done: NDArray[np.uint8]
+    to_cut: tuple[zarr.Array[Any], Pyramid] | None = None
+
+    @property
+    def objects(self) -> ZarrObjects | None:
+        """Where objects go; None if they are not wanted, or are there."""
+        if self.to_cut is None:
+            return None
+        return ZarrObjects(self.path, self.labels, *self.to_cut, self._complete)
 
     def is_done(self, index: tuple[int, ...], tile: Tile) -> bool:
         """Whether a tile of the plane at this leading index is in it already."""
@@ -80,17 +95,19 @@ class ZarrStore:
                 self.probabilities.arrays[0][where] = found.probabilities
             place: tuple[int | slice, ...] = (*index, rows, columns)
             self.labels.arrays[0][place] = found.labels
+            if self.to_cut is not None:
+                self.to_cut[0][place] = found.evidence
             self.progress[self._number(index, tile)] = 1
         self.done[self._number(index, tile)] = 1
 
     def finish(self) -> Iterator[tuple[int, int]]:
         """Fill the coarser levels, then call it complete; yields (done, total) blocks.
 
-        What was cut short begins anew: it takes little beside the prediction.
+        What was cut short begins anew: it takes little beside the prediction. Where
+        objects are wanted, it is complete when they are.
         """
         if self.progress is None:
             return
-        # the labels last: they say for both that all is done
         pyramids = [] if self.probabilities is None else [self.probabilities]
         pyramids += [self.labels]
         total = sum(pyramid.n_blocks for pyramid in pyramids)
@@ -102,39 +119,24 @@ class ZarrStore:
                     # the last block is reported when all is complete
                     if done < total:
                         yield done, total
-            for pyramid in pyramids:
-                record = pyramid.group.attrs[OURS]
-                assert isinstance(record, dict)
-                pyramid.group.attrs[OURS] = {**record, "is_complete": True}
-            del self.labels.group[_PROGRESS]
+            if self.to_cut is None:
+                self._complete()
         if total:
             yield total, total
 
+    def _complete(self) -> None:
+        """Note that all is done."""
+        found = [self.probabilities, self.to_cut[1] if self.to_cut else None]
+        # the labels last: they say for all that it is done
+        for pyramid in (*found, self.labels):
+            if pyramid is not None:
+                record = pyramid.group.attrs[OURS]
+                assert isinstance(record, dict)
+                pyramid.group.attrs[OURS] = {**record, "is_complete": True}
+        del self.labels.group[_PROGRESS]
+
     def _number(self, index: tuple[int, ...], tile: Tile) -> tuple[int, ...]:
         return (*index, tile.y0 // self.tile_px, tile.x0 // self.tile_px)
-
-
-@dataclass(frozen=True, eq=False)
-class _Pyramid:
-    """The arrays of a multiscale image, finest first."""
-
-    group: zarr.Group
-    layout: Layout
-    arrays: list[zarr.Array[Any]]
-
-    def fill(self) -> Iterator[None]:
-        """Fill the coarser levels, each from the one before."""
-        for lower, upper in zip(self.arrays, self.arrays[1:], strict=False):
-            yield from fill_level(lower, upper, self.layout)
-
-    @property
-    def n_blocks(self) -> int:
-        """How often `fill` yields."""
-        side = self.layout.block_px
-        return sum(
-            int(np.prod(leading, dtype=int)) * -(-height // side) * -(-width // side)
-            for *leading, height, width in self.layout.shapes[1:]
-        )
 
 
 def open_store(
@@ -145,6 +147,7 @@ def open_store(
     unit: str | None = None,
     class_names: Mapping[int, str] | None = None,
     with_probabilities: bool = False,
+    with_objects: bool = False,
     resume: bool = False,
 ) -> ZarrStore:
     """Make an OME-Zarr store for an image's labels, or go on with one.
@@ -165,6 +168,10 @@ def open_store(
         Names of label values.
     with_probabilities
         Whether probabilities are kept too.
+    with_objects
+        Whether objects are to be cut when all tiles are there: give what `objects` of
+        the store returns to `napari_unet.inference.blockwise.cut_blocks`. They go into
+        the same store, ``X.zarr/labels/objects``.
     resume
         Go on where an earlier run was stopped, if there is one.
 
@@ -178,6 +185,7 @@ def open_store(
     record = {
         **plan.made_by,
         "probabilities": "with" if with_probabilities else "without",
+        "objects": "with" if with_objects else "without",
     }
     paths = [path, probabilities_path(path)][: 1 + with_probabilities]
     tile_px = plan.tile_px
@@ -191,7 +199,9 @@ def open_store(
     for each, layout in zip(paths, layouts, strict=True):
         layout.check(each)
     with saying_what_failed(path):
-        store = _opened(paths, layouts) if old is not None else None
+        store = None
+        if old is not None:
+            store = _opened(paths, layouts, with_objects)
         if store is None:
             for each in paths:  # before any of them goes
                 check_room(each, resume)
@@ -222,7 +232,10 @@ def _created(
         mine = {**ours, "classes": names}
         group = zarr.create_group(path, zarr_format=3, attributes={OURS: mine})
         arrays = create_levels(group, layout, dtypes[number], metadata[number])
-        pyramids.append(_Pyramid(group, layout, arrays))
+        pyramids.append(Pyramid(group, layout, arrays))
+    to_cut = None
+    if record["objects"] == "with":
+        to_cut = create_objects(pyramids[0], ours)
     n_tiles = _n_tiles(layouts[0])
     # last: a store that has it has everything
     progress = pyramids[0].group.create_array(
@@ -232,10 +245,12 @@ def _created(
         dtype=np.uint8,
         fill_value=0,
     )
-    return _store(pyramids, paths[0], progress)
+    return _store(pyramids, paths[0], progress, to_cut)
 
 
-def _opened(paths: list[Path], layouts: list[Layout]) -> ZarrStore | None:
+def _opened(
+    paths: list[Path], layouts: list[Layout], with_objects: bool
+) -> ZarrStore | None:
     """Return the store to go on with; None where its making was cut short."""
     import zarr
 
@@ -249,20 +264,25 @@ def _opened(paths: list[Path], layouts: list[Layout]) -> ZarrStore | None:
         arrays = levels_of(group, layout)
         if arrays is None:
             return None
-        pyramids.append(_Pyramid(group, layout, arrays))
+        pyramids.append(Pyramid(group, layout, arrays))
     group = pyramids[0].group
     if is_complete(paths[0]):
-        if _PROGRESS in group:
-            del group[_PROGRESS]
-        return _store(pyramids, paths[0], None)
+        for name in (_PROGRESS, EVIDENCE):
+            if name in group:
+                del group[name]
+        return _store(pyramids, paths[0], None, None)
     progress = group.get(_PROGRESS)
-    if not isinstance(progress, zarr.Array):
+    to_cut = open_objects(pyramids[0]) if with_objects else None
+    if not isinstance(progress, zarr.Array) or (with_objects and to_cut is None):
         return None
-    return _store(pyramids, paths[0], progress)
+    return _store(pyramids, paths[0], progress, to_cut)
 
 
 def _store(
-    pyramids: list[_Pyramid], path: Path, progress: zarr.Array[Any] | None
+    pyramids: list[Pyramid],
+    path: Path,
+    progress: zarr.Array[Any] | None,
+    to_cut: tuple[zarr.Array[Any], Pyramid] | None,
 ) -> ZarrStore:
     labels = pyramids[0]
     probabilities = pyramids[1] if len(pyramids) > 1 else None
@@ -271,7 +291,7 @@ def _store(
     else:
         done = np.array(progress[...], np.uint8)
     tile_px = labels.layout.block_px
-    return ZarrStore(path, tile_px, labels, probabilities, progress, done)
+    return ZarrStore(path, tile_px, labels, probabilities, progress, done, to_cut)
 
 
 def _n_tiles(layout: Layout) -> tuple[int, ...]:

@@ -55,11 +55,11 @@ def check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> No
     """Raise `FileError` where a store was begun with something else."""
     for what, value in new.items():
         if old.get(what) != value:
-            begun = f"{old.get(what)} probabilities"
-            if what != "probabilities":
-                begun = f"another {what}"
+            begun = f"with another {what}"
+            if what in ("probabilities", "objects"):
+                begun = f"{old.get(what)} {what}"  # with or without
             raise FileError(
-                f"{path} was begun with {begun}, and cannot be gone on with; remove "
+                f"{path} was begun {begun}, and cannot be gone on with; remove "
                 "that folder, or choose another --out"
             )
 

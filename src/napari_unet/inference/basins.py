@@ -75,6 +75,8 @@ def cut_at_necks(
         return np.asarray(ids, np.int32)
     height = _heights(closed, evidence, sampling)
     height[~mask] = -1  # lower than any hill
+    if height.min() == height.max():  # a plain, in which no peak would be found
+        return mask.astype(np.int32)
     is_peak = local_maxima(  # type: ignore[no-untyped-call]
         height, connectivity=mask.ndim
     )

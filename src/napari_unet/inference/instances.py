@@ -17,10 +17,17 @@ from napari_unet.inference.basins import cut_at_necks
 from napari_unet.inference.holes import find_holes
 from napari_unet.jobs import CancelToken, JobEvent, Progress, finish
 
-__all__ = ["Instances", "checked_sampling", "split_job", "split_objects"]
+__all__ = [
+    "Instances",
+    "checked_sampling",
+    "objects_of_classes",
+    "split_job",
+    "split_objects",
+]
 
 _AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
 Index = tuple[int | slice, ...]
+Ends = tuple[tuple[bool, bool], ...]
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,8 @@ def split_job(
         if token is not None and token.cancelled:
             break
         own = None if evidence is None else evidence[index]
-        for value, where, ids in _objects(array[index], own, sizes, settings):
+        found = objects_of_classes(array[index], own, sizes, settings)
+        for value, where, ids in found:
             is_object = ids > 0
             moved[index][where][is_object] = ids[is_object] + (len(classes) - 1)
             classes += [value] * int(ids.max(initial=0))
@@ -179,13 +187,29 @@ def checked_sampling(scale: Sequence[float] | None, ndim: int) -> list[float]:
     return steps
 
 
-def _objects(
+def objects_of_classes(
     labels: NDArray[Any],
     evidence: NDArray[np.float32] | None,
     sizes: Sequence[float],
     settings: InstanceConfig,
+    ends: Ends = (),
 ) -> Iterator[tuple[int, Index, NDArray[np.int32]]]:
-    """Yield each class of a plane or volume: value, its rectangle, ids from 1 there."""
+    """Yield each class of a plane or volume: value, its rectangle, ids from 1 there.
+
+    Parameters
+    ----------
+    labels
+        Integers, shape (Y, X) or (Z, Y, X): 2 and up are classes with objects.
+    evidence
+        Same shape, 0..1: probability of the label and of no border; None: not known.
+    sizes
+        World units per pixel along each axis.
+    settings
+        What an object is.
+    ends
+        For each axis, whether the image goes on before and behind these labels: what
+        reaches there may be larger than what is seen of it. By default it does not.
+    """
     sampling = [size / min(sizes) for size in sizes]
     for value in np.unique(labels).tolist():
         if value < 2:
@@ -196,7 +220,8 @@ def _objects(
         inside = None if evidence is None else evidence[where]
         # specks of the class itself, which are left out, may lie in a hole of it
         fillable = (labels[where] < 2) | mask
-        yield value, where, _split(mask, inside, fillable, sampling, settings)
+        ids = _split(mask, inside, fillable, sampling, settings, ends)
+        yield value, where, ids
 
 
 def _split(
@@ -205,10 +230,11 @@ def _split(
     fillable: NDArray[np.bool_],
     sampling: Sequence[float],
     settings: InstanceConfig,
+    ends: Ends,
 ) -> NDArray[np.int32]:
     """Return ids from 1 of the objects of one class, 2D or 3D."""
     strength, min_size_px = settings.split_strength, settings.size_px()
-    mask = _without_specks(mask, min_size_px)
+    mask = _without_specks(mask, min_size_px, ends)
     holes = find_holes(mask) if settings.fill_holes else None
     closed = mask
     if holes is not None and holes.n:
@@ -219,10 +245,16 @@ def _split(
     return ids
 
 
-def _without_specks(mask: NDArray[np.bool_], min_size_px: int) -> NDArray[np.bool_]:
-    """Return the mask without its components of fewer pixels."""
+def _without_specks(
+    mask: NDArray[np.bool_], min_size_px: int, ends: Ends
+) -> NDArray[np.bool_]:
+    """Return the mask without its components of fewer pixels, where they end."""
     pieces = label(mask, connectivity=mask.ndim)  # type: ignore[no-untyped-call]
     is_kept = np.bincount(pieces.ravel()) >= min_size_px
+    for axis, (goes_on_before, goes_on_behind) in enumerate(ends):
+        for end, goes_on in ((0, goes_on_before), (-1, goes_on_behind)):
+            if goes_on:
+                is_kept[np.take(pieces, end, axis=axis)] = True
     is_kept[0] = False
     return np.asarray(is_kept[pieces])
 

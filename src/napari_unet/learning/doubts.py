@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from napari_unet.annotation.annotations import AnnotationSet
+from napari_unet.config import LearnerConfig
 from napari_unet.jobs import Notice
+from napari_unet.learning.images import anisotropy_learned
 
 __all__ = ["Doubts", "find_doubt"]
 
@@ -15,7 +17,7 @@ _SEVERAL_VALUES = 10
 """From here on, one mark for each value speaks for objects."""
 
 
-def find_doubt(annotations: AnnotationSet) -> str:
+def find_doubt(annotations: AnnotationSet, config: LearnerConfig) -> str:
     """Say what is suspicious about images or annotations, and what to do; else ''."""
     for image in annotations.images:
         if image.source.normaliser.is_flat:
@@ -25,6 +27,10 @@ def find_doubt(annotations: AnnotationSet) -> str:
                 "value everywhere, so nothing can tell classes apart in it: check that "
                 "it is the right image."
             )
+    return _find_numbered(annotations) or _find_far_planes(annotations, config)
+
+
+def _find_numbered(annotations: AnnotationSet) -> str:
     n_marks = Counter(stroke.value for _, stroke in annotations.strokes)
     n_values = len(n_marks)
     is_numbered = n_values >= _SEVERAL_VALUES and max(n_marks.values()) == 1
@@ -37,15 +43,29 @@ def find_doubt(annotations: AnnotationSet) -> str:
     return ""
 
 
+def _find_far_planes(annotations: AnnotationSet, config: LearnerConfig) -> str:
+    if config.dimensions != "3d" or not annotations.images:
+        return ""
+    start = config.unet_config(1, 2)
+    anisotropy = config.voxel_anisotropy or anisotropy_learned(annotations)
+    if config.trained_config(start, anisotropy) != start:
+        return ""
+    return (
+        f"Planes lie {anisotropy:.3g} pixels apart, and from {2 ** (config.depth + 1)} "
+        "on '3d' cannot see them together: each is learned by itself, as with '2d'; "
+        "choose '2.5d' to see the next planes all the same."
+    )
+
+
 class Doubts:
     """Tells each doubt once, when it arises."""
 
     def __init__(self) -> None:
         self._told = ""
 
-    def news(self, annotations: AnnotationSet) -> list[Notice]:
+    def news(self, annotations: AnnotationSet, config: LearnerConfig) -> list[Notice]:
         """Return what was not told yet."""
-        doubt = find_doubt(annotations)
+        doubt = find_doubt(annotations, config)
         is_new = doubt not in ("", self._told)
         self._told = doubt
         return [Notice(doubt, "caution")] if is_new else []

@@ -9,13 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.annotation.annotations import AnnotationSet
 from napari_unet.config import MAX_CHANNELS
 from napari_unet.core.arrays import PlaneStack, fingerprint
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import ImageError
 from napari_unet.inference.instances import checked_sampling
 
-__all__ = ["ImageRegistry", "anisotropy_of", "check_channels", "check_sight"]
+__all__ = [
+    "ImageRegistry",
+    "anisotropy_learned",
+    "anisotropy_of",
+    "check_channels",
+    "check_sight",
+]
 
 
 class ImageRegistry:
@@ -142,6 +149,12 @@ def anisotropy_of(axes: str, scale: Sequence[float] | None) -> float | None:
     steps = dict(zip(axes, checked_sampling(scale, len(axes)), strict=True))
     pixel = math.sqrt(steps["Y"] * steps["X"])
     return min(max(steps["Z"] / pixel, 1e-3), 1e3)
+
+
+def anisotropy_learned(annotations: AnnotationSet) -> float:
+    """Return the `anisotropy_of` the first annotated image where it is known, or 1."""
+    known = (image.source.anisotropy for image in annotations.images)
+    return next((found for found in known if found), 1.0)
 
 
 def check_sight(stack: PlaneStack, dimensions: str) -> None:

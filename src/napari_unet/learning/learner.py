@@ -21,7 +21,7 @@ from napari_unet.inference.predict import Store
 from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.stream import OpenStore
 from napari_unet.inference.tiles import Tile
-from napari_unet.jobs import CancelToken, JobEvent, finish
+from napari_unet.jobs import CancelToken, JobEvent, Notice, finish
 from napari_unet.learning.collapse import CollapseWatch
 from napari_unet.learning.fine_tune import fine_tune
 from napari_unet.learning.images import (
@@ -355,6 +355,12 @@ class Learner:
         assert state.model is not None
         source = self._images.find(image, key, axes, state.model.n_channels)
         check_sight(source.stack, self.config.dimensions)
+        if source.why_empty:
+            yield Notice(
+                f"{source.why_empty}. Its labels mean nothing: check the file and how "
+                "it was made",
+                "warning",
+            )
         return source
 
     def predict_instances(

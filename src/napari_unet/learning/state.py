@@ -28,6 +28,7 @@ from napari_unet.jobs import HeadFitted, JobEvent, Notice, Scored
 from napari_unet.learning.candidates import FeatureCache, Network
 from napari_unet.learning.doubts import Doubts, find_doubt
 from napari_unet.learning.forest import Forest
+from napari_unet.learning.images import anisotropy_learned
 from napari_unet.learning.instant import (
     HeadChoice,
     first_choice,
@@ -242,7 +243,7 @@ class State:
     def advice(self, names: Mapping[int, str], collapse: str = "") -> str:
         """Say what to paint next, ``collapse`` first of all; '' if nothing is amiss."""
         missing = self.annotations.advise_missing(names)
-        first = missing or find_doubt(self.annotations)
+        first = missing or find_doubt(self.annotations, self.config)
         if first or self._samples is None:
             return first
         return collapse or advise(
@@ -263,7 +264,7 @@ class State:
         if resumption is not None and resumption.version == annotations.version:
             yield from resumption.take_up(self, annotations)
             return
-        yield from self._doubts.news(annotations)
+        yield from self._doubts.news(annotations, self.config)
         if self.has_new_scales:
             self._change_scales()
         started = time.monotonic()
@@ -422,8 +423,7 @@ class State:
 
     def _to_train(self, start: Network) -> Network:
         """Return what training begins with: it may see the planes around."""
-        known = (image.source.anisotropy for image in self.annotations.images)
-        anisotropy = next((found for found in known if found), 1.0)
+        anisotropy = anisotropy_learned(self.annotations)
         config = self.config.trained_config(start.unet.config, anisotropy)
         if config == start.unet.config:
             return start

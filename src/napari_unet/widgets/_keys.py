@@ -21,6 +21,7 @@ KEYS = {
     "predict": "G",
     "export": "Shift+E",
     "new": "N",
+    "between": "I",  # as in interpolate
     "hide": "H",
     "outline": "W",
     "annotation": "J",
@@ -41,6 +42,7 @@ def key_help() -> list[tuple[str, str]]:
         (KEYS["next_class"], "paint the next class, or a new object"),
         (f"Ctrl+1 … {N_CLASS_KEYS}", "paint this class"),
         (KEYS["complete"], "draw a complete region, of objects"),
+        (KEYS["between"], "fill in between painted planes of a stack"),
         (KEYS["learn"], "learn / pause"),
         (KEYS["update"], "update the overlay now"),
         (KEYS["stop"], "stop learning and predicting"),
@@ -81,6 +83,7 @@ def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
     actions: dict[str, Callable[[Any], Any]] = {
         KEYS["next_class"]: lambda _viewer: state.brush.select_next(),
         KEYS["complete"]: lambda _viewer: state.book.complete_region(),
+        KEYS["between"]: lambda _viewer: state.fill_between(),
         KEYS["learn"]: lambda _viewer: state.toggle_learning(),
         KEYS["update"]: lambda _viewer: state.update_now(),
         KEYS["stop"]: lambda _viewer: state.stop(),

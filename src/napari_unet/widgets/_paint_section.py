@@ -6,6 +6,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QButtonGroup, QVBoxLayout, QWidget
 
 from napari_unet.widgets._class_table import ClassTable
+from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._object_table import ObjectTable
 from napari_unet.widgets._parts import Button, fill, row
 from napari_unet.widgets._state import ViewerState
@@ -19,6 +20,11 @@ _OBJECTS_TIP = (
     "learned too, and they are cut there. Strokes and objects have layers of their "
     "own; those of the other one are hidden meanwhile and come back. What Learn has "
     "trained begins again."
+)
+_BETWEEN_TIP = (
+    "What you painted whole in two planes, up to 4 apart, is filled in between, where "
+    "its shapes overlap. Nothing painted is changed, and Ctrl+Z takes all of it back. "
+    "Look it over: objects that bend or branch come out wrong."
 )
 
 
@@ -45,7 +51,11 @@ class PaintSection(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addLayout(head)
-        fill(layout, self.class_table, self.object_table)
+        self.between = Button(
+            "Fill between planes", "layers", "flat", key=KEYS["between"]
+        )
+        fill(layout, self.class_table, self.object_table, self.between)
+        self.between.clicked.connect(lambda: state.fill_between())
         self.objects.toggled.connect(
             lambda is_on: state.set_mode("objects" if is_on else "strokes")
         )
@@ -62,11 +72,15 @@ class PaintSection(QWidget):
             table.setVisible(is_shown)
             table.tools.setVisible(is_shown)
         shown.refresh()
+        self.between.setVisible(self._state.between.is_stack)
+        why_not = self._state.between.why_not
+        self.between.offer(not why_not, _BETWEEN_TIP, why_not)
         has_image = self._state.book.current is not None
         for button in (self.strokes, self.objects):
             button.setEnabled(has_image)
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
+        self.between.set_palette(palette)
         self.class_table.set_palette(palette)
         self.object_table.set_palette(palette)

@@ -18,6 +18,7 @@ from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import JobEvent, Notice, ObjectsFound, Scored, TilePredicted
 from napari_unet.session import Session
 from napari_unet.widgets._annotated import AnnotatedImage
+from napari_unet.widgets._between import Between
 from napari_unet.widgets._brush import Brush
 from napari_unet.widgets._classes import ClassList
 from napari_unet.widgets._images import ImageBook
@@ -75,6 +76,7 @@ class ViewerState(QObject):
         self.overlay = Overlay(self.viewer, self.book, self.classes, self)
         self.objects = ObjectsView(self.book, self.overlay, self)
         self.painting = Painting(self.book, self.classes, self)
+        self.between = Between(self.book, self)
         self.live = LiveLoop(make_job, self)
         self._connect()
         self._name_classes()
@@ -91,6 +93,8 @@ class ViewerState(QObject):
         self.painting.refused.connect(self.warn)
         self.painting.failed.connect(self._on_not_counted)
         self.painting.copied.connect(self._on_copied)
+        self.between.told.connect(self._on_told)
+        self.between.failed.connect(self._on_failed)
         self.overlay.viewed.connect(self.live.show)
         self.objects.wanted.connect(self.live.find_objects)
         self.objects.changed.connect(self.session.forget_objects)
@@ -121,6 +125,7 @@ class ViewerState(QObject):
         if self._n_open or self._release_keys is None:
             return
         self.painting.stop()
+        self.between.stop()
         has_ended = self.live.stop()
         self.session.stop()
         self.session.unsay()
@@ -192,6 +197,11 @@ class ViewerState(QObject):
             self.live.send("refresh")
             self.renewed.emit()
 
+    def fill_between(self) -> None:
+        """Fill in what lies between the painted planes of the current stack."""
+        self.painting.take()
+        self.between.fill()
+
     def predict_all(self) -> None:
         """Predict the whole current image."""
         entry = self.book.current
@@ -255,6 +265,10 @@ class ViewerState(QObject):
         """Say one sentence in the dock and as a notification."""
         self.session.say(sentence, "warning")
         notify(sentence)
+        self.renewed.emit()
+
+    def _on_told(self, sentence: str) -> None:
+        self.session.say(sentence)
         self.renewed.emit()
 
     # --- what the job and the layers report --------------------------------------

@@ -79,17 +79,51 @@ def test_objects_too(predict, folder, tmp_path):
     assert result.code == 0, result.err
     (entry,) = json.loads(result.out)
     found = load(folder / "model.safetensors").predict_instances(iio.imread(image))
-    np.testing.assert_array_equal(_level0(tmp_path / "o-objects.zarr"), found.labels)
+    np.testing.assert_array_equal(_level0(out / "labels/objects"), found.labels)
+    assert zarr.open_group(out / "labels/objects", mode="r")["0"].dtype == np.uint32
+    assert entry["objects"] == str(out / "labels/objects")
     assert entry["n_objects"] == {"2": found.n_objects}
-    assert is_complete(out)
+    yaozarrs.validate_zarr_store(str(out))
+    yaozarrs.validate_zarr_store(str(out / "labels/objects"))
+    # nothing is left of what was needed on the way
+    names = {path.name for path in out.iterdir()}
+    assert names == {"zarr.json", "0", "labels"}
+    assert list(tmp_path.iterdir()) == [out]
     again = predict(image, out, "--instances", "--resume")
     assert again.out == f"{image} -> {out}, which was there\n"
+
+
+def test_objects_that_were_cut_short_are_cut_again(
+    predict, folder, tmp_path, monkeypatch
+):
+    from napari_unet.inference import blockwise
+
+    image, out = folder / "image.png", tmp_path / "o.zarr"
+
+    def fails(*_args):
+        raise FileError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(blockwise, "_cut", fails)
+        assert predict(image, out, "--instances").code == 2
+    assert not is_complete(out)
+    tiles = [(out / "0" / "c" / "0" / "0").stat().st_mtime_ns]
+    result = predict(image, out, "--instances")
+    assert "add --resume" in result.sentence()
+    result = predict(image, out, "--resume")
+    assert "was begun with objects" in result.sentence()
+    assert predict(image, out, "--instances", "--resume").code == 0
+    assert is_complete(out)
+    assert [(out / "0" / "c" / "0" / "0").stat().st_mtime_ns] == tiles
+    found = load(folder / "model.safetensors").predict_instances(iio.imread(image))
+    np.testing.assert_array_equal(_level0(out / "labels/objects"), found.labels)
 
 
 @pytest.mark.parametrize(
     ("args", "suffix", "text"),
     [
-        (("--instances",), ".zarr", "leave out --instances"),
+        (("--instances",), ".tif", "write OME-Zarr"),
+        (("--three-axes",), ".zarr", "without --three-axes"),
         (("--probabilities",), ".tif", "write OME-Zarr"),
     ],
 )

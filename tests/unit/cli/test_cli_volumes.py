@@ -1,5 +1,7 @@
 """Stacks on the command line: ``train --dimensions``, and ``predict`` after it."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -127,3 +129,36 @@ def test_the_paper_s_recipe_is_of_planes(cli, stack, tmp_path):
     )
     assert result.code == 2
     assert "the paper's recipe trains on planes" in result.sentence()
+
+
+@pytest.mark.parametrize(("options", "n_px"), [((), 96), (("--complete", "all"), 0)])
+def test_what_lies_between_painted_planes_is_learned_from_too(
+    cli, folder, stack, tmp_path, options, n_px
+):
+    model = tmp_path / "m.safetensors"
+    result = _train(cli, folder, stack, model, "--interpolate", *options, "--json")
+    assert result.code == 0, result.err
+    assert f"strokes.tif: {n_px} px between painted planes" in result.err
+    painted = int((tifffile.imread(stack / "strokes.tif") > 0).sum())
+    if n_px:
+        assert json.loads(result.out)["n_px"] == painted + n_px
+    result = _train(cli, folder, stack, model, "--interpolate", "1")
+    assert "0 px between painted planes" in result.err
+    flat = ("--image", folder / "image.png", "--annotation", folder / "strokes.png")
+    result = cli("train", *flat, "--out", model, "--steps", 1, "--interpolate")
+    assert result.code == 2
+    assert "strokes.png: between planes" in result.sentence()
+
+
+def test_an_empty_image_is_predicted_with_a_sentence(cli, folder, tmp_path):
+    empty = tmp_path / "e.tif"
+    tifffile.imwrite(empty, np.full((48, 64), np.nan, np.float32))
+    model = folder / "model.safetensors"
+    out = tmp_path / "o.tif"
+    result = cli("predict", "--model", model, "--image", empty, "--out", out)
+    assert result.code == 0
+    assert "holds no number" in result.sentence()
+    images = ("--image", empty, folder / "image.png")
+    result = cli("predict", "--model", model, *images, "--out", tmp_path / "all")
+    assert result.code == 0
+    assert "e.tif: the image of shape (48, 64)" in result.sentence()

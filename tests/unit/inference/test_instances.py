@@ -411,3 +411,10 @@ def test_a_border_cuts_where_there_is_no_background_at_all():
     border[14:16] = border[:, 19:21] = 0.9
     assert split_objects(labels).n_objects == 1
     assert split_objects(labels, border=border).n_objects == 4
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (3, 6, 8)])
+def test_an_image_that_is_one_object_all_over_is_one(shape):
+    labels = np.full(shape, 2, np.uint8)
+    instances = split_objects(labels, np.ones(shape, np.float32))
+    assert (instances.labels == 1).all()

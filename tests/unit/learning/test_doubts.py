@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet.jobs import HeadFitted, Notice
+from napari_unet.learning import Learner, load
 
 
 def cautions(events):
@@ -57,3 +58,33 @@ def test_numbers_of_objects_are_suspected(learner, image, annotation, is_suspect
     n_values = len(np.unique(annotation)) - 1
     said = f"The {n_values} values of the annotation look like numbers of objects"
     assert (said in learner.status.advice) == is_suspected
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "distance", "is_told"),
+    [("3d", 40, True), ("3d", 3, False), ("2.5d", 40, False), ("2d", 40, False)],
+)
+def test_planes_too_far_apart_for_3d_are_told_and_learned_one_by_one(
+    config, image, strokes, tmp_path, dimensions, distance, is_told
+):
+    learner = Learner(config.model_copy(update={"dimensions": dimensions}))
+    stack, marks = np.stack([image] * 3), np.stack([strokes, 0 * strokes, strokes])
+    learner.annotate(stack, marks, scale=(distance, 1, 1))
+    told = cautions(learner.fine_tune(steps=1))
+    sentence = "Planes lie 40 pixels apart, and from 8 on '3d' cannot see them"
+    assert [sentence in text for text in told] == [True] * is_told
+    assert (sentence in learner.status.advice) == is_told
+    trained = learner._state.tuned.network.unet.config
+    assert (trained.ndim == 3) == (dimensions == "3d" and not is_told)
+    path = tmp_path / "m.safetensors"
+    learner.save(path)
+    np.testing.assert_array_equal(load(path).predict(stack), learner.predict(stack))
+
+
+def test_an_image_without_a_number_is_predicted_with_a_warning(learner, image, strokes):
+    learner.annotate(image, strokes)
+    job = learner.predict_job(np.full(image.shape, np.nan, np.float32))
+    told = [event for event in job if isinstance(event, Notice)]
+    assert [notice.level for notice in told] == ["warning"]
+    assert "holds no number" in told[0].message
+    assert not [e for e in learner.predict_job(image) if isinstance(e, Notice)]
