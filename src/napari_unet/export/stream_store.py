@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from napari_unet.export.ome_zarr import (
     image_label,
     levels_of,
 )
+from napari_unet.export.tile_writer import ZarrWriter
 from napari_unet.export.zarr_record import (
     OURS,
     check_room,
@@ -70,18 +72,32 @@ class ZarrStore:
         FileError
             If the disk is full, or the store was taken away.
         """
+        self._own_writer.write(index, tile, found)
+        self.mark(index, tile)
+
+    def writer(self) -> ZarrWriter:
+        """Return what writes tiles in other processes, which see the same path."""
+        return replace(self._own_writer, path=self.path.absolute())
+
+    def mark(self, index: tuple[int, ...], tile: Tile) -> None:
+        """Note that a tile is done.
+
+        Raises
+        ------
+        FileError
+            See `write`.
+        """
         assert self.progress is not None
-        rows, columns = slice(tile.y0, tile.y1), slice(tile.x0, tile.x1)
         with saying_what_failed(self.path):
-            if self.probabilities is not None:
-                n_times = int("T" in self.probabilities.layout.axes)
-                where: tuple[int | slice, ...] = (*index[:n_times], slice(None))
-                where = (*where, *index[n_times:], rows, columns)
-                self.probabilities.arrays[0][where] = found.probabilities
-            place: tuple[int | slice, ...] = (*index, rows, columns)
-            self.labels.arrays[0][place] = found.labels
             self.progress[self._number(index, tile)] = 1
         self.done[self._number(index, tile)] = 1
+
+    @cached_property
+    def _own_writer(self) -> ZarrWriter:
+        axes, record = self.labels.layout.axes, self.labels.group.attrs[OURS]
+        assert isinstance(record, dict)
+        making = {k: value for k, value in record.items() if k != "is_complete"}
+        return ZarrWriter(self.path, axes, self.probabilities is not None, making)
 
     def finish(self) -> Iterator[tuple[int, int]]:
         """Fill the coarser levels, then call it complete; yields (done, total) blocks.
@@ -96,6 +112,8 @@ class ZarrStore:
         total = sum(pyramid.n_blocks for pyramid in pyramids)
         done = 0
         with saying_what_failed(self.path):
+            for pyramid in pyramids:
+                _remove_leftovers(pyramid.path)  # of workers that were killed
             for pyramid in pyramids:
                 for _ in pyramid.fill():
                     done += 1
@@ -118,6 +136,7 @@ class ZarrStore:
 class _Pyramid:
     """The arrays of a multiscale image, finest first."""
 
+    path: Path
     group: zarr.Group
     layout: Layout
     arrays: list[zarr.Array[Any]]
@@ -222,7 +241,7 @@ def _created(
         mine = {**ours, "classes": names}
         group = zarr.create_group(path, zarr_format=3, attributes={OURS: mine})
         arrays = create_levels(group, layout, dtypes[number], metadata[number])
-        pyramids.append(_Pyramid(group, layout, arrays))
+        pyramids.append(_Pyramid(path, group, layout, arrays))
     n_tiles = _n_tiles(layouts[0])
     # last: a store that has it has everything
     progress = pyramids[0].group.create_array(
@@ -243,13 +262,12 @@ def _opened(paths: list[Path], layouts: list[Layout]) -> ZarrStore | None:
     for path, layout in zip(paths, layouts, strict=True):
         if read_record(path) is None:
             return None
-        for leftover in path.rglob("*.partial"):  # of a write that was killed
-            leftover.unlink()
+        _remove_leftovers(path)
         group = zarr.open_group(path, mode="r+")
         arrays = levels_of(group, layout)
         if arrays is None:
             return None
-        pyramids.append(_Pyramid(group, layout, arrays))
+        pyramids.append(_Pyramid(path, group, layout, arrays))
     group = pyramids[0].group
     if is_complete(paths[0]):
         if _PROGRESS in group:
@@ -272,6 +290,12 @@ def _store(
         done = np.array(progress[...], np.uint8)
     tile_px = labels.layout.block_px
     return ZarrStore(path, tile_px, labels, probabilities, progress, done)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what is left of writes that were killed."""
+    for leftover in path.rglob("*.partial"):
+        leftover.unlink(missing_ok=True)
 
 
 def _n_tiles(layout: Layout) -> tuple[int, ...]:
