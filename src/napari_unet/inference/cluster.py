@@ -401,7 +401,7 @@ def _local_cluster(n_workers: int | None) -> Iterator[Any]:
         threads_per_worker=max(n_cores // n_workers, 1),
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # 8787, the default, may be taken
         memory_limit=None,  # when it runs out, smaller tiles are tried
         silence_logs=logging.CRITICAL,
     )

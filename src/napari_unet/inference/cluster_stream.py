@@ -94,11 +94,15 @@ def stream_on_cluster(
         )
         with cluster.run(work, token) as run:
             run.check_workers(token)
-            yield Notice(f"Computing on {run.n_workers:,} workers.", "device")
-            for slab_tile in _written(run, todo, pixels, token):
-                for plane, _ in slab_tile.planes:
-                    store.mark(source.stack.index(plane), slab_tile.tile)
-                n_left -= len(slab_tile.planes)
+            workers = "worker" if run.n_workers == 1 else "workers"
+            yield Notice(f"Computing on {run.n_workers:,} {workers}.", "device")
+            for found in _written(run, todo, pixels, token):
+                if isinstance(found, Notice):
+                    yield found
+                    continue
+                for plane, _ in found.planes:
+                    store.mark(source.stack.index(plane), found.tile)
+                n_left -= len(found.planes)
                 yield Progress(total - n_left, total, "predict")
     if n_left:
         return False
@@ -111,9 +115,9 @@ def _written(
     todo: list[SlabTile],
     pixels: Callable[[SlabTile], SentPixels | None],
     token: CancelToken | None,
-) -> Iterator[SlabTile]:
+) -> Iterator[SlabTile | Notice]:
     """Keep the workers busy; yield what they wrote, until all is there or cancelled."""
-    waiting = deque(todo)
+    waiting, are_lost = deque(todo), False
     while waiting or run.n_pending:
         if token is not None and token.cancelled:
             return
@@ -123,3 +127,7 @@ def _written(
         written, lost = run.wait()
         waiting.extendleft(lost)
         yield from written
+        if are_lost != (run.n_workers == 0):
+            are_lost = not are_lost
+            text = "All workers are lost: waiting for others."
+            yield Notice(text if are_lost else "There are workers again.", "warning")

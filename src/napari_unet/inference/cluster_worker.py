@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Worker, WorkerPlugin
 
-from napari_unet.errors import ClusterError, NapariUnetError
+from napari_unet.errors import ClusterError, FileError, NapariUnetError
 
 if TYPE_CHECKING:
     import torch
@@ -207,6 +207,8 @@ def _saying_what_is_shared() -> Iterator[None]:
         yield
     except NapariUnetError as error:
         raise type(error)(f"{error}; {_SHARED}") from error
+    except OSError as error:
+        raise FileError(f"the image cannot be opened ({error}); {_SHARED}") from error
 
 
 def _device(work: Work, number: Any) -> torch.device:
