@@ -117,7 +117,7 @@ class Cluster:
 
         self._wait_for_a_worker(token)
         run = ClusterRun(self, f"napari-unet-{uuid.uuid4().hex[:12]}")
-        plugin = TilePlugin(dumps(work), __version__)
+        plugin = TilePlugin(dumps(work), __version__, self.is_local)
         try:
             with self._saying_what_is_missing():
                 self.ask(self.client.register_plugin, plugin, run.name)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import pickle
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
@@ -75,10 +76,12 @@ class TilePlugin(WorkerPlugin):  # type: ignore[misc]
         A pickled `Work`.
     version
         Of the package where it was pickled.
+    is_local
+        Whether the worker was started for this program, by `connect`.
     """
 
-    def __init__(self, work: bytes, version: str) -> None:
-        self._pickled, self._version = work, version
+    def __init__(self, work: bytes, version: str, is_local: bool = False) -> None:
+        self._pickled, self._version, self._is_local = work, version, is_local
 
     def setup(self, worker: Worker) -> None:
         """Take note of the worker; nothing that takes long."""
@@ -86,6 +89,10 @@ class TilePlugin(WorkerPlugin):  # type: ignore[misc]
         self._n_threads = worker.state.nthreads
         self._computing, self._writing, self._opening = Lock(), Lock(), Lock()
         self._has_ended = False
+        if self._is_local:
+            # Ctrl-C reaches every process of a terminal: this program sees to it
+            with suppress(ValueError):  # not on the main thread
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def teardown(self, worker: Worker) -> None:
         """See that nothing is written any more once this has returned."""
