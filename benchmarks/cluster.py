@@ -2,7 +2,7 @@
 
 Zarr to OME-Zarr, as `napari-unet predict`, with the model that three strokes per class
 of the sample give; each process has one thread. The workers are those of
-``--scheduler local``; one tile is predicted beforehand, because a cluster is there
+``--scheduler local``; four tiles are predicted beforehand, because a cluster is there
 already when it is used, and its workers have loaded torch. One more run of two workers
 has one of them killed (``kill -9``) after a quarter of the tiles. All labels are
 compared.
@@ -68,8 +68,9 @@ def measure(args: argparse.Namespace) -> dict[str, list[float]]:
         for name in (ALONE, TWO, KILLED):
             config = ClusterConfig(address="local:2", answer_s=300)
             with nullcontext() if name == ALONE else connect(config) as cluster:
-                if cluster is not None:
-                    case.run(case.image[:64, :64], cluster)
+                if cluster is not None:  # two tiles for each worker
+                    side_px = 2 * case.tile_px
+                    case.run(case.image[:side_px, :side_px], cluster)
                 kill = partial(_kill_one, cluster) if name == KILLED else None
                 cpu_s = _cpu_s(cluster)
                 spent, labels = case.run(case.image, cluster, kill)
@@ -109,6 +110,7 @@ class Case:
         tiling = {"stream_tile_px": args.tile} if args.tile else {}
         config = LearnerConfig(device="cpu", n_threads=1, tiling=tiling)
         self.learner = Learner(config)
+        self.tile_px = config.tiling.stream_tile_px
         sample = load_sample("nuclei")
         strokes = simulate_strokes(sample.truth, 3, seed=0)
         self.learner.annotate(sample.image, strokes)
