@@ -8,7 +8,6 @@ sentences.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import re
 import time
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import ClusterConfig
 from napari_unet.errors import ClusterError
+from napari_unet.inference.local_cluster import local_cluster
 from napari_unet.jobs import CancelToken
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ _LOCAL = re.compile(r"local(?::(\d+))?")
 _LARGE = "distributed.admin.large-graph-warning-threshold"
 _PAUSE_S = 0.5  # how often the token is asked, and workers are counted
 _CLOSING_S = 20
-# of a worker with the default tile (`tiling.stream_tile_px`), with the forest
-_WORKER_BYTES = 2 * 2**30
 
 
 @contextmanager
@@ -66,7 +64,7 @@ def connect(config: ClusterConfig) -> Iterator[Cluster]:
         target: dict[str, Any] = {"address": config.address}
         if local:
             n_workers = int(local[1]) if local[1] else None
-            target = {"address": stack.enter_context(_local_cluster(n_workers))}
+            target = {"address": stack.enter_context(local_cluster(n_workers))}
         elif _is_file(config.address):
             target = {"scheduler_file": config.address}
         try:
@@ -377,38 +375,6 @@ def _is_file(address: str) -> bool:
             f"scheduler --scheduler-file {address}`"
         )
     return False
-
-
-@contextmanager
-def _local_cluster(n_workers: int | None) -> Iterator[Any]:
-    """Start worker processes: one for each of several GPUs, else as many as fit."""
-    import torch
-    from distributed import LocalCluster
-
-    from napari_unet.core.memory import total_memory_bytes
-
-    n_cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        n_cores = len(os.sched_getaffinity(0))
-    n_gpus = torch.cuda.device_count()
-    if n_workers is None:
-        memory = total_memory_bytes() or _WORKER_BYTES
-        n_workers = n_gpus or max(min(n_cores, memory // _WORKER_BYTES), 1)
-    if n_workers < 1:
-        raise ClusterError("'local:0' has no worker: write local:1 or more")
-    cluster = LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=max(n_cores // n_workers, 1),
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",  # 8787, the default, may be taken
-        memory_limit=None,  # when it runs out, smaller tiles are tried
-        silence_logs=logging.CRITICAL,
-    )
-    try:
-        yield cluster
-    finally:
-        cluster.close(timeout=_CLOSING_S)
 
 
 @contextmanager
