@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "AnnotationError",
     "CheckpointError",
+    "ClusterError",
     "ConfigError",
     "DeviceError",
     "FileError",
@@ -42,6 +43,10 @@ class CheckpointError(NapariUnetError, ValueError):
 
 class FileError(NapariUnetError, OSError):
     """A file cannot be read or written (missing, unreadable, disk full)."""
+
+
+class ClusterError(NapariUnetError, ConnectionError):
+    """A cluster cannot be reached, or its workers cannot do their part."""
 
 
 class DeviceError(NapariUnetError, RuntimeError):

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from napari_unet.cli._cluster import check_scheduler, open_cluster
 from napari_unet.cli._console import (
     cancel_on_interrupt,
     complain,
@@ -82,6 +83,14 @@ def add_parser(commands: Any) -> None:
         help="predict a volume's planes along z, y and x, and take the mean of their "
         "probabilities: three times the work, for voxels that are about cubes",
     )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="predict on a dask.distributed cluster, into OME-Zarr: the address of its "
+        "scheduler (tcp://host:8786), its scheduler file, or local:N for N processes "
+        "of this machine (local: one for each GPU, or as many as its cores and memory "
+        "are enough for); its workers must find image and --out under the same path",
+    )
     add_instances(parser)
     add_axes(parser)
     add_level(parser)
@@ -109,19 +118,20 @@ def run(args: argparse.Namespace) -> int:
         in_store=not args.three_axes,
         folder_format=args.format,
     )
+    check_scheduler(args, outputs)
     if not is_one_file(args.out, len(images)):
         make_folder(Path(args.out))
     with naming(args.model):
         learner = load(args.model, device=args.device or "auto")
     results: list[dict[str, Any]] = []
     n_failed = 0
-    with cancel_on_interrupt() as token:
+    with open_cluster(args) as cluster, cancel_on_interrupt() as token:
         for number, (image, outs) in enumerate(zip(images, outputs, strict=True), 1):
             title = f"{number}/{len(images)} {image.name} "
             try:
                 with naming(image, outs.labels):
                     result = predict_image(
-                        args, learner, image, outs, settings, title, token
+                        args, learner, image, outs, settings, title, token, cluster
                     )
             except NapariUnetError as error:
                 if len(images) == 1:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_unet.cli._outputs import Outputs
     from napari_unet.cli._read import ReadImage
     from napari_unet.config import InstanceConfig
+    from napari_unet.inference.cluster import Cluster
     from napari_unet.jobs import CancelToken, JobEvent
     from napari_unet.learning import Learner
 
@@ -34,6 +35,7 @@ def predict_image(
     settings: InstanceConfig | None,
     title: str,
     token: CancelToken,
+    cluster: Cluster | None = None,
 ) -> dict[str, Any]:
     """Predict one image, write its files, and return what was done."""
     from napari_unet.cli._read import read_image
@@ -48,7 +50,7 @@ def predict_image(
     for path in outs.files:
         check_writable(path, resume=args.resume and is_streamed)
     if is_streamed:
-        result |= _stream(args, learner, image, outs, settings, title, token)
+        result |= _stream(args, learner, image, outs, settings, title, token, cluster)
     else:
         result |= _predict(args, learner, image, outs, settings, title, token)
     return {**result, "seconds": time.monotonic() - started}
@@ -62,8 +64,10 @@ def _stream(
     settings: InstanceConfig | None,
     title: str,
     token: CancelToken,
+    cluster: Cluster | None,
 ) -> dict[str, Any]:
     """Predict into OME-Zarr tile by tile, then cut objects block by block."""
+    from napari_unet.cli._cluster import elsewhere
     from napari_unet.export import ZarrStore, is_complete, open_store
     from napari_unet.inference.blockwise import cut_blocks
     from napari_unet.inference.stream import StreamPlan
@@ -88,7 +92,13 @@ def _stream(
 
     key = str(image.path)
     job = learner.stream_job(
-        image.array, open_it, key=key, axes=image.axes, token=token
+        image.array,
+        open_it,
+        key=key,
+        axes=image.axes,
+        token=token,
+        cluster=cluster,
+        open_image=elsewhere(image, args.level),
     )
     try:
         _run_job(args, job, title, token)

@@ -4,6 +4,7 @@ One model serves the form in the dock (title, tooltip, range), the command line'
 ``--config`` file and the JSON in a checkpoint's header.
 """
 
+from napari_unet.config.cluster import ClusterConfig
 from napari_unet.config.instant import InstantConfig
 from napari_unet.config.learner import (
     SCHEMA_VERSION,
@@ -20,6 +21,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "AnnotationMode",
     "AugmentationConfig",
+    "ClusterConfig",
     "FineTuneConfig",
     "InstanceConfig",
     "InstantConfig",

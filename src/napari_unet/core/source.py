@@ -105,7 +105,8 @@ class ImageSource:
 
     ``uid`` names these very pixels in caches: the same key may get another image later.
     ``anisotropy`` is the distance of two planes over the size of a pixel, where known.
-    ``normalised_as`` is whose normalisation it has; None: its own.
+    ``normalised_as`` is whose normalisation it has; None: its own. ``coarser`` has what
+    `coarsened` made, by factor.
     """
 
     key: str
@@ -113,7 +114,7 @@ class ImageSource:
     anisotropy: float | None = None
     uid: int = field(default_factory=lambda: next(_uids))
     normalised_as: ImageSource | None = None
-    _coarser: dict[int, ImageSource] = field(
+    coarser: dict[int, ImageSource] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -134,16 +135,16 @@ class ImageSource:
         """
         if factor == self.stack.factor:
             return self
-        if factor not in self._coarser:
+        if factor not in self.coarser:
             like = self.normalised_as and self.normalised_as.coarsened(factor)
-            self._coarser[factor] = ImageSource(
+            self.coarser[factor] = ImageSource(
                 self.key,
                 CoarseStack(self.stack, factor),
                 # where it is unknown, voxels are taken for cubes
                 anisotropy=(self.anisotropy or 1.0) / factor,
                 normalised_as=like,
             )
-        return self._coarser[factor]
+        return self.coarser[factor]
 
     @property
     def why_empty(self) -> str:

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.errors import FileError
 from napari_unet.export.picture import class_colour
@@ -28,7 +29,10 @@ from napari_unet.export.zarr_record import (
 )
 
 if TYPE_CHECKING:
+    # it brings torch, and opening a dock must not wait for it
     import zarr
+
+    from napari_unet.inference.tiles import Tile
 
 __all__ = [
     "Layout",
@@ -149,6 +153,22 @@ class Pyramid:
     group: zarr.Group
     layout: Layout
     arrays: list[zarr.Array[Any]]
+
+    def write_coarser(
+        self, index: tuple[int, ...], tile: Tile, labels: NDArray[Any]
+    ) -> None:
+        """Write labels (h, w) into every level but the finest: every second pixel.
+
+        A tile alone tells its part of all of them, to the pixel.
+        """
+        for level, array in enumerate(self.arrays[1:], start=1):
+            step = 2**level
+            y, x = -(-tile.y0 // step), -(-tile.x0 // step)
+            part = labels[y * step - tile.y0 :: step, x * step - tile.x0 :: step]
+            if part.size:
+                height, width = part.shape
+                place: tuple[int | slice, ...] = (*index, slice(y, y + height))
+                array[(*place, slice(x, x + width))] = part
 
     def fill(self) -> Iterator[None]:
         """Fill the coarser levels, each from the one before."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from napari_unet.export.ome_zarr import (
     image_label,
     levels_of,
 )
+from napari_unet.export.tile_writer import ZarrWriter
 from napari_unet.export.zarr_record import (
     OURS,
     check_room,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["ZarrStore", "open_store"]
 
 _PROGRESS = "progress"
+_IN_EVERY_LEVEL, _IN_THE_FINEST = 1, 2  # how far a tile is written; 0: not
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,8 @@ class ZarrStore:
 
     Made by `open_store`. The group of the labels also holds an array ``progress``, one
     number for each tile, until all is done: written after the tile, so that a tile
-    which counts as done is whole whenever the program was killed. ``progress`` is None
+    which counts as done is whole whenever the program was killed; it tells in which
+    levels it is. ``progress`` is None
     where all was done before; ``done`` is what it says, in memory. ``to_cut`` is what
     objects are cut from and where they go, until they are there; see `objects`.
     """
@@ -73,6 +77,16 @@ class ZarrStore:
             return None
         return ZarrObjects(self.path, self.labels, *self.to_cut, self._complete)
 
+    @property
+    def n_tiles(self) -> int:
+        """How many tiles make up the image."""
+        return self.done.size
+
+    @property
+    def n_done(self) -> int:
+        """How many of them are in the store."""
+        return int(np.count_nonzero(self.done))
+
     def is_done(self, index: tuple[int, ...], tile: Tile) -> bool:
         """Whether a tile of the plane at this leading index is in it already."""
         return bool(self.done[self._number(index, tile)])
@@ -85,34 +99,61 @@ class ZarrStore:
         FileError
             If the disk is full, or the store was taken away.
         """
-        assert self.progress is not None
-        rows, columns = slice(tile.y0, tile.y1), slice(tile.x0, tile.x1)
+        self._own_writer.write(index, tile, found)
         with saying_what_failed(self.path):
-            if self.probabilities is not None:
-                n_times = int("T" in self.probabilities.layout.axes)
-                where: tuple[int | slice, ...] = (*index[:n_times], slice(None))
-                where = (*where, *index[n_times:], rows, columns)
-                self.probabilities.arrays[0][where] = found.probabilities
-            place: tuple[int | slice, ...] = (*index, rows, columns)
-            self.labels.arrays[0][place] = found.labels
-            if self.to_cut is not None:
-                self.to_cut[0][place] = found.evidence
-            self.progress[self._number(index, tile)] = 1
-        self.done[self._number(index, tile)] = 1
+            self.labels.write_coarser(index, tile, found.labels)
+        self._note(index, tile, _IN_EVERY_LEVEL)
+
+    def writer(self) -> ZarrWriter:
+        """Return what writes tiles in other processes, which see the same path."""
+        return replace(self._own_writer, path=self.path.absolute())
+
+    def mark(self, index: tuple[int, ...], tile: Tile) -> None:
+        """Note that a tile is done which a `writer` wrote, into the finest level.
+
+        Raises
+        ------
+        FileError
+            See `write`.
+        """
+        self._note(index, tile, _IN_THE_FINEST)
+
+    def _note(self, index: tuple[int, ...], tile: Tile, how: int) -> None:
+        assert self.progress is not None
+        with saying_what_failed(self.path):
+            self.progress[self._number(index, tile)] = how
+        self.done[self._number(index, tile)] = how
+
+    @cached_property
+    def _own_writer(self) -> ZarrWriter:
+        axes, record = self.labels.layout.axes, self.labels.group.attrs[OURS]
+        assert isinstance(record, dict)
+        return ZarrWriter(
+            self.path,
+            axes,
+            has_probabilities=self.probabilities is not None,
+            has_evidence=self.to_cut is not None,
+            record={k: value for k, value in record.items() if k != "is_complete"},
+        )
 
     def finish(self) -> Iterator[tuple[int, int]]:
-        """Fill the coarser levels, then call it complete; yields (done, total) blocks.
+        """Fill coarser levels, then call it complete; yields (done, total) blocks.
 
-        What was cut short begins anew: it takes little beside the prediction. Where
-        objects are wanted, it is complete when they are.
+        Those of probabilities, and of labels that other processes wrote: the others are
+        there since their tiles came. What was cut short begins anew: it takes little
+        beside the prediction. Where objects are wanted, it is complete when they are.
         """
         if self.progress is None:
             return
         pyramids = [] if self.probabilities is None else [self.probabilities]
-        pyramids += [self.labels]
+        if (self.done == _IN_THE_FINEST).any():
+            pyramids.append(self.labels)
         total = sum(pyramid.n_blocks for pyramid in pyramids)
         done = 0
         with saying_what_failed(self.path):
+            _remove_leftovers(self.path)  # of workers that were killed
+            if self.probabilities is not None:
+                _remove_leftovers(probabilities_path(self.path))
             for pyramid in pyramids:
                 for _ in pyramid.fill():
                     done += 1
@@ -149,6 +190,7 @@ def open_store(
     with_probabilities: bool = False,
     with_objects: bool = False,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> ZarrStore:
     """Make an OME-Zarr store for an image's labels, or go on with one.
 
@@ -174,13 +216,16 @@ def open_store(
         the same store, ``X.zarr/labels/objects``.
     resume
         Go on where an earlier run was stopped, if there is one.
+    overwrite
+        Remove a store of ours that is there, finished or not, and begin anew.
 
     Raises
     ------
+    StoreTakenError
+        If a store to go on with is one of another model, image or kind.
     FileError
-        If the path holds something else, an unfinished store that is not to be gone on
-        with, or one of another model, image or kind; if it cannot be written; if
-        OME-Zarr cannot hold these axes.
+        If the path holds something else, or an unfinished store that is not to be gone
+        on with; if it cannot be written; if OME-Zarr cannot hold these axes.
     """
     record = {
         **plan.made_by,
@@ -189,7 +234,7 @@ def open_store(
     }
     paths = [path, probabilities_path(path)][: 1 + with_probabilities]
     tile_px = plan.tile_px
-    old = read_record(path) if resume else None
+    old = read_record(path) if resume and not overwrite else None
     if old is not None:
         check_same(path, old, record)
         tile_px = int(old["tile_px"])
@@ -204,9 +249,9 @@ def open_store(
             store = _opened(paths, layouts, with_objects)
         if store is None:
             for each in paths:  # before any of them goes
-                check_room(each, resume)
+                check_room(each, resume or overwrite)
             for each in paths:
-                make_room(each, resume)
+                make_room(each, resume or overwrite)
             store = _created(paths, layouts, plan, record, class_names or {})
     return store
 
@@ -258,8 +303,7 @@ def _opened(
     for path, layout in zip(paths, layouts, strict=True):
         if read_record(path) is None:
             return None
-        for leftover in path.rglob("*.partial"):  # of a write that was killed
-            leftover.unlink()
+        _remove_leftovers(path)
         group = zarr.open_group(path, mode="r+")
         arrays = levels_of(group, layout)
         if arrays is None:
@@ -292,6 +336,12 @@ def _store(
         done = np.array(progress[...], np.uint8)
     tile_px = labels.layout.block_px
     return ZarrStore(path, tile_px, labels, probabilities, progress, done, to_cut)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what is left of writes that were killed."""
+    for leftover in path.rglob("*.partial"):
+        leftover.unlink(missing_ok=True)
 
 
 def _n_tiles(layout: Layout) -> tuple[int, ...]:

@@ -68,6 +68,10 @@ class Enlarged:
         """Return the same, which keeps no features: for tiles that are seen once."""
         return Enlarged(self.inner.without_cache(), self.factor)
 
+    def on(self, device: torch.device) -> Enlarged:
+        """Return the same on another device, with weights and a cache of its own."""
+        return Enlarged(self.inner.on(device), self.factor)
+
     def planes_at_once(self, source: ImageSource, tile_px: int) -> int:
         """Return how many planes are best asked for one after the other."""
         coarse = source.coarsened(self.factor)

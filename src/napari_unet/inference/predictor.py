@@ -54,6 +54,10 @@ class Predictor(Protocol):
         """Return the same, which keeps no features: for tiles that are seen once."""
         ...
 
+    def on(self, device: torch.device) -> Predictor:
+        """Return the same on another device, with weights and a cache of its own."""
+        ...
+
     @property
     def planes_around(self) -> int:
         """How many planes above and below a plane it looks at."""

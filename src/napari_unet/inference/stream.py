@@ -18,7 +18,16 @@ from napari_unet.inference.predictor import Frugal, Predictor
 from napari_unet.inference.tiles import Tile, plan_tiles
 from napari_unet.jobs import CancelToken, JobEvent, Notice, Progress
 
-__all__ = ["OpenStore", "StreamPlan", "TileStore", "stream_planes"]
+__all__ = [
+    "OpenStore",
+    "SlabTile",
+    "StreamPlan",
+    "TileStore",
+    "TileWriter",
+    "finish_store",
+    "stream_planes",
+    "tiles_to_do",
+]
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,18 @@ class StreamPlan:
     made_by: Mapping[str, str]
 
 
+class TileWriter(Protocol):
+    """Writes tiles of a store that is there; can be pickled, for other processes."""
+
+    def check(self) -> None:
+        """Raise a `FileError` where the store cannot be seen from here."""
+        ...
+
+    def write(self, index: tuple[int, ...], tile: Tile, found: Prediction) -> None:
+        """Write a tile (h, w)."""
+        ...
+
+
 class TileStore(Protocol):
     """Where tiles go. One thread at a time calls it, not always the same."""
 
@@ -61,12 +82,57 @@ class TileStore(Protocol):
         """Keep a tile (h, w), and that it is done."""
         ...
 
+    def writer(self) -> TileWriter:
+        """Return what writes tiles elsewhere; `mark` then says that they are done."""
+        ...
+
+    def mark(self, index: tuple[int, ...], tile: Tile) -> None:
+        """Note that a tile is done, which was written elsewhere."""
+        ...
+
     def finish(self) -> Iterator[tuple[int, int]]:
         """Do what remains when every tile is there; yields (done, total) parts."""
         ...
 
 
 OpenStore = Callable[[StreamPlan], TileStore]
+
+
+@dataclass(frozen=True)
+class SlabTile:
+    """One tile of planes above each other, which are best computed in one place.
+
+    Attributes
+    ----------
+    tile
+        The rectangle.
+    planes
+        The planes that are to be done, lowest first, each with how many planes from
+        there on, itself included, belong together.
+    """
+
+    tile: Tile
+    planes: tuple[tuple[int, int], ...]
+
+
+def tiles_to_do(
+    predictor: Predictor, source: ImageSource, store: TileStore
+) -> tuple[list[SlabTile], int]:
+    """Return what is not in the store yet, in rows, and how many tiles there are."""
+    stack = source.stack
+    tiles = sorted(plan_tiles(stack.plane_shape, store.tile_px))
+    at_once = predictor.planes_at_once(source, store.tile_px)
+    todo = []
+    for slab in slabs_of(stack, range(stack.n_planes), at_once):
+        for tile in tiles:
+            planes = tuple(
+                (plane, len(slab) - number)
+                for number, plane in enumerate(slab)
+                if not store.is_done(stack.index(plane), tile)
+            )
+            if planes:
+                todo.append(SlabTile(tile, planes))
+    return todo, stack.n_planes * len(tiles)
 
 
 def stream_planes(
@@ -115,16 +181,8 @@ def stream_planes(
         If the store cannot be written to, a tile later at the latest.
     """
     stack = source.stack
-    tiles = sorted(plan_tiles(stack.plane_shape, store.tile_px))
-    total = stack.n_planes * len(tiles)
-    at_once = predictor.planes_at_once(source, store.tile_px)
-    todo = [
-        (plane, tile, len(slab) - number)
-        for slab in slabs_of(stack, range(stack.n_planes), at_once)
-        for tile in tiles
-        for number, plane in enumerate(slab)
-        if not store.is_done(stack.index(plane), tile)
-    ]
+    slab_tiles, total = tiles_to_do(predictor, source, store)
+    todo = [(plane, each.tile, n) for each in slab_tiles for plane, n in each.planes]
     done = total - len(todo)
     if done:
         yield Notice(f"{done:,} of {total:,} tiles were there already.")
@@ -145,6 +203,14 @@ def stream_planes(
             yield tile_event(predictor, source, plane, tile, labels, done == total)
             yield Progress(done, total, "predict")
         threads.flush()
+    is_done = yield from finish_store(store, token)
+    return is_done
+
+
+def finish_store(
+    store: TileStore, token: CancelToken | None
+) -> Generator[JobEvent, None, bool]:
+    """Do what remains when every tile is there; return False when cancelled."""
     for n_parts, n_all in store.finish():
         yield Progress(n_parts, n_all, "pyramid")
         if token is not None and token.cancelled and n_parts < n_all:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -46,6 +47,9 @@ class FeatureCache:
         self.max_bytes = max_bytes
         self.n_bytes = 0
         self._items: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+
+    def __reduce__(self) -> tuple[type[FeatureCache], tuple[int]]:
+        return FeatureCache, (self.max_bytes,)  # to other processes it goes empty
 
     def get(
         self, key: Hashable, make: Callable[[], Any], size: Callable[[Any], int]
@@ -149,6 +153,11 @@ class Network:
         """Where the weights are."""
         return next(self.unet.parameters()).device
 
+    def on(self, device: torch.device) -> Network:
+        """Return a copy of the weights on a device."""
+        unet = deepcopy(self.unet).to(device)
+        return self.with_weights(unet.to(memory_format=unet.memory_format))  # type: ignore[call-overload]
+
     @property
     def n_features(self) -> int:
         """Features of a pixel: of all maps, and the image's channels."""
@@ -220,6 +229,11 @@ class RidgeCandidate:
         """Return the same, which keeps no features: for tiles that are seen once."""
         return replace(self, cache=FeatureCache(0))
 
+    def on(self, device: torch.device) -> RidgeCandidate:
+        """Return the same on another device, with weights and a cache of its own."""
+        cache = FeatureCache(self.cache.max_bytes)
+        return replace(self, network=self.network.on(device), cache=cache)
+
     @property
     def planes_around(self) -> int:
         """How many planes above and below a plane the network looks at."""
@@ -272,6 +286,10 @@ class ForestCandidate:
     def without_cache(self) -> ForestCandidate:
         """Return the same, which keeps no features: for tiles that are seen once."""
         return replace(self, cache=FeatureCache(0))
+
+    def on(self, device: torch.device) -> ForestCandidate:
+        """Return the same with a cache of its own; it always computes on the CPU."""
+        return replace(self, cache=FeatureCache(self.cache.max_bytes))
 
     @property
     def planes_around(self) -> int:
@@ -328,6 +346,11 @@ class Blend:
     def without_cache(self) -> Blend:
         """Return the same, which keeps no features: for tiles that are seen once."""
         network, forest = self.network.without_cache(), self.forest.without_cache()
+        return replace(self, network=network, forest=forest)
+
+    def on(self, device: torch.device) -> Blend:
+        """Return the same on another device, with weights and caches of its own."""
+        network, forest = self.network.on(device), self.forest.on(device)
         return replace(self, network=network, forest=forest)
 
     @property

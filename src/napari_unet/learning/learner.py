@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from napari_unet.errors import ConfigError
 from napari_unet.inference.instances import Instances, checked_sampling
 from napari_unet.inference.predict import Store
 from napari_unet.inference.prediction import Prediction
+from napari_unet.inference.remote_image import OpenImage
 from napari_unet.inference.stream import OpenStore
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken, JobEvent, Notice, finish
@@ -43,6 +44,9 @@ from napari_unet.learning.state import State
 from napari_unet.learning.status import LearnerStatus, status_of
 from napari_unet.learning.streaming import stream_image
 from napari_unet.learning.three_axes import check_three_axes
+
+if TYPE_CHECKING:
+    from napari_unet.inference.cluster import Cluster
 
 __all__ = ["Learner", "LearnerStatus"]
 
@@ -464,6 +468,8 @@ class Learner:
         key: str | None = None,
         axes: str | None = None,
         token: CancelToken | None = None,
+        cluster: Cluster | None = None,
+        open_image: OpenImage | None = None,
     ) -> Generator[JobEvent, None, bool]:
         """Predict as a job, straight into a store: for images larger than memory.
 
@@ -471,10 +477,15 @@ class Learner:
         where the tiles go, such as `napari_unet.export.open_store` makes it; what is in
         it already is left out. The events are those of `predict_job`. Returns whether
         all is done: False when cancelled.
+
+        With a ``cluster`` (`napari_unet.inference.cluster.connect`) its workers
+        predict the same tiles, on the device of the settings, and write them; the only
+        events are progress and notices. ``open_image`` opens the image on a worker;
+        without it the pixels of each tile are sent.
         """
         source = yield from self._source_to_predict(image, key, axes)
         done = yield from stream_image(
-            self._state, self._collapse, source, open_store, token
+            self._state, self._collapse, source, open_store, token, cluster, open_image
         )
         return done
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,15 @@ from napari_unet.core.arrays import fingerprint
 from napari_unet.core.source import ImageSource
 from napari_unet.inference.enlarged import Enlarged
 from napari_unet.inference.predictor import Predictor
+from napari_unet.inference.remote_image import OpenImage
 from napari_unet.inference.stream import OpenStore, StreamPlan, stream_planes
 from napari_unet.jobs import CancelToken, JobEvent
 from napari_unet.learning.candidates import Blend, ForestCandidate, RidgeCandidate
 from napari_unet.learning.collapse import CollapseWatch
 from napari_unet.learning.state import State
+
+if TYPE_CHECKING:
+    from napari_unet.inference.cluster import Cluster
 
 __all__ = ["model_fingerprint", "stream_image"]
 
@@ -27,10 +32,13 @@ def stream_image(
     source: ImageSource,
     open_store: OpenStore,
     token: CancelToken | None,
+    cluster: Cluster | None = None,
+    open_image: OpenImage | None = None,
 ) -> Generator[JobEvent, None, bool]:
     """Predict an image into the store that is opened for it; return whether it ended.
 
-    The model stays what it was when the job began, whatever is painted meanwhile.
+    The model stays what it was when the job began, whatever is painted meanwhile. On a
+    cluster, labels do not come here, and nothing is learned about a collapse.
     """
     assert state.model is not None
     predictor = state.predictor()
@@ -51,6 +59,20 @@ def stream_image(
         },
     )
     store = open_store(plan)
+    if cluster is not None:
+        from napari_unet.inference.cluster_stream import stream_on_cluster
+
+        done = yield from stream_on_cluster(
+            predictor,
+            source,
+            store,
+            cluster,
+            open_image=open_image,
+            device=state.config.device,
+            token=token,
+            of_objects=of_objects,
+        )
+        return done
     job = stream_planes(predictor, source, store, token=token, of_objects=of_objects)
     done = yield from watch.follow(job, state.annotations, plan.values)
     return done

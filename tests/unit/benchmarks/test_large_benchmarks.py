@@ -57,3 +57,13 @@ def test_a_band_leaves_out_the_lower_rows():
     band = Band(store, 20)
     tiles = [SimpleNamespace(y0=y) for y in (0, 5, 10, 20)]
     assert [band.is_done(0, tile) for tile in tiles] == [False, True, False, True]
+
+
+def test_the_cluster_benchmark_says_how_many_times_as_fast():
+    from cluster import ALONE, TWO, report
+
+    text = "\n".join(report({ALONE: [20.0, 19.0], TWO: [11.0, 21.0]}, 4096))
+    assert "| two workers | 11.0 | 21.0 | 1.82 |" in text
+    assert "Two workers are 1.82 times as fast; goal 1.7: met." in text
+    text = "\n".join(report({ALONE: [20.0, 19.0], TWO: [15.0, 21.0]}, 4096))
+    assert "1.33 times as fast; goal 1.7: NOT met." in text
