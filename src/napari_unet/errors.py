@@ -16,6 +16,7 @@ __all__ = [
     "ImageError",
     "NapariUnetError",
     "OutOfMemoryError",
+    "StoreTakenError",
     "TrainingError",
 ]
 
@@ -42,6 +43,10 @@ class CheckpointError(NapariUnetError, ValueError):
 
 class FileError(NapariUnetError, OSError):
     """A file cannot be read or written (missing, unreadable, disk full)."""
+
+
+class StoreTakenError(FileError):
+    """A store holds labels of another model or image, and is left as it is."""
 
 
 class DeviceError(NapariUnetError, RuntimeError):

@@ -58,6 +58,16 @@ class ZarrStore:
     progress: zarr.Array[Any] | None
     done: NDArray[np.uint8]
 
+    @property
+    def n_tiles(self) -> int:
+        """How many tiles make up the image."""
+        return self.done.size
+
+    @property
+    def n_done(self) -> int:
+        """How many of them are in the store."""
+        return int(np.count_nonzero(self.done))
+
     def is_done(self, index: tuple[int, ...], tile: Tile) -> bool:
         """Whether a tile of the plane at this leading index is in it already."""
         return bool(self.done[self._number(index, tile)])
@@ -78,31 +88,28 @@ class ZarrStore:
                 where: tuple[int | slice, ...] = (*index[:n_times], slice(None))
                 where = (*where, *index[n_times:], rows, columns)
                 self.probabilities.arrays[0][where] = found.probabilities
-            place: tuple[int | slice, ...] = (*index, rows, columns)
-            self.labels.arrays[0][place] = found.labels
+            self.labels.write(index, tile, found.labels)
             self.progress[self._number(index, tile)] = 1
         self.done[self._number(index, tile)] = 1
 
     def finish(self) -> Iterator[tuple[int, int]]:
-        """Fill the coarser levels, then call it complete; yields (done, total) blocks.
+        """Fill coarser levels, then call it complete; yields (done, total) blocks.
 
-        What was cut short begins anew: it takes little beside the prediction.
+        Those of probabilities: labels have theirs since each tile came. What was cut
+        short begins anew: it takes little beside the prediction.
         """
         if self.progress is None:
             return
-        # the labels last: they say for both that all is done
-        pyramids = [] if self.probabilities is None else [self.probabilities]
-        pyramids += [self.labels]
-        total = sum(pyramid.n_blocks for pyramid in pyramids)
-        done = 0
+        maps = self.probabilities
+        total = 0 if maps is None else maps.n_blocks
         with saying_what_failed(self.path):
-            for pyramid in pyramids:
-                for _ in pyramid.fill():
-                    done += 1
+            if maps is not None:
+                for done, _ in enumerate(maps.fill(), start=1):
                     # the last block is reported when all is complete
                     if done < total:
                         yield done, total
-            for pyramid in pyramids:
+            # the labels last: they say for both that all is done
+            for pyramid in (*([] if maps is None else [maps]), self.labels):
                 record = pyramid.group.attrs[OURS]
                 assert isinstance(record, dict)
                 pyramid.group.attrs[OURS] = {**record, "is_complete": True}
@@ -121,6 +128,22 @@ class _Pyramid:
     group: zarr.Group
     layout: Layout
     arrays: list[zarr.Array[Any]]
+
+    def write(self, index: tuple[int, ...], tile: Tile, labels: NDArray[Any]) -> None:
+        """Write labels (h, w) into every level, of which each takes every second pixel.
+
+        A tile alone tells its part of all of them, to the pixel.
+        """
+        for level, array in enumerate(self.arrays):
+            step = 2**level
+            y, x = -(-tile.y0 // step), -(-tile.x0 // step)
+            part = labels[y * step - tile.y0 :: step, x * step - tile.x0 :: step]
+            if part.size:
+                rows, columns = (
+                    slice(start, start + n)
+                    for start, n in zip((y, x), part.shape, strict=True)
+                )
+                array[(*index, rows, columns)] = part
 
     def fill(self) -> Iterator[None]:
         """Fill the coarser levels, each from the one before."""
@@ -146,6 +169,7 @@ def open_store(
     class_names: Mapping[int, str] | None = None,
     with_probabilities: bool = False,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> ZarrStore:
     """Make an OME-Zarr store for an image's labels, or go on with one.
 
@@ -167,13 +191,16 @@ def open_store(
         Whether probabilities are kept too.
     resume
         Go on where an earlier run was stopped, if there is one.
+    overwrite
+        Remove a store of ours that is there, finished or not, and begin anew.
 
     Raises
     ------
+    StoreTakenError
+        If a store to go on with is one of another model, image or kind.
     FileError
-        If the path holds something else, an unfinished store that is not to be gone on
-        with, or one of another model, image or kind; if it cannot be written; if
-        OME-Zarr cannot hold these axes.
+        If the path holds something else, or an unfinished store that is not to be gone
+        on with; if it cannot be written; if OME-Zarr cannot hold these axes.
     """
     record = {
         **plan.made_by,
@@ -181,7 +208,7 @@ def open_store(
     }
     paths = [path, probabilities_path(path)][: 1 + with_probabilities]
     tile_px = plan.tile_px
-    old = read_record(path) if resume else None
+    old = read_record(path) if resume and not overwrite else None
     if old is not None:
         check_same(path, old, record)
         tile_px = int(old["tile_px"])
@@ -194,9 +221,9 @@ def open_store(
         store = _opened(paths, layouts) if old is not None else None
         if store is None:
             for each in paths:  # before any of them goes
-                check_room(each, resume)
+                check_room(each, resume or overwrite)
             for each in paths:
-                make_room(each, resume)
+                make_room(each, resume or overwrite)
             store = _created(paths, layouts, plan, record, class_names or {})
     return store
 
