@@ -264,10 +264,12 @@ class StoreOpened(JobEvent):
     """A store takes the labels of a whole image from here on.
 
     ``levels`` are its arrays, finest first, that can be read while they grow; a level
-    is every second pixel of the one before.
+    is every second pixel of the one before. ``opener`` is what was given to open it:
+    an answer to an earlier wish is known by it.
     """
 
     key: str
+    opener: Any
     levels: Any
     n_done: int
     """Tiles that were in it already."""
@@ -295,6 +297,7 @@ class StoreTaken(JobEvent):
     """The store that was named is another model's or image's; nothing was written."""
 
     key: str
+    opener: Any
 
 
 @dataclass(frozen=True)
@@ -302,6 +305,8 @@ class WholeEnded(JobEvent):
     """Nothing more of a whole image is to come: done, stopped, failed, or refused."""
 
     is_done: bool = False
+    opener: Any = None
+    """As in `StoreOpened`; None: it was not to go into a store."""
 
 
 def finish(job: Generator[JobEvent, None, T]) -> T:

@@ -139,11 +139,8 @@ class _Pyramid:
             y, x = -(-tile.y0 // step), -(-tile.x0 // step)
             part = labels[y * step - tile.y0 :: step, x * step - tile.x0 :: step]
             if part.size:
-                rows, columns = (
-                    slice(start, start + n)
-                    for start, n in zip((y, x), part.shape, strict=True)
-                )
-                array[(*index, rows, columns)] = part
+                height, width = part.shape
+                array[(*index, slice(y, y + height), slice(x, x + width))] = part
 
     def fill(self) -> Iterator[None]:
         """Fill the coarser levels, each from the one before."""

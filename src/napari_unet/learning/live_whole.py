@@ -68,7 +68,7 @@ class WholePrediction:
                 if self._job is not None:  # its strokes or its model went away
                     yield Notice(_STOPPED)
                 self.drop()
-                yield WholeEnded()
+                yield WholeEnded(opener=wish.open_store)
                 yield Notice(why_not, "advice")
                 return
             self.drop()
@@ -85,10 +85,10 @@ class WholePrediction:
 
     def stop(self, sentence: str = "") -> _Job:
         """End what is under way, if anything, and say so."""
-        if self._job is not None:
+        if self._job is not None and self._wish is not None:
             self.drop()
             yield Notice(sentence or _STOPPED)
-            yield WholeEnded()
+            yield WholeEnded(opener=self._wish.open_store)
 
     def drop(self) -> None:
         """End what is under way, with the threads that a store has."""
@@ -124,10 +124,10 @@ def _predicted(
         seconds = time.monotonic() - started
         yield Notice(f"{what} in {seconds:.1f} s." if is_done else _STOPPED)
     except StoreTakenError:
-        yield StoreTaken(key)
+        yield StoreTaken(key, wish.open_store)
     except NapariUnetError as error:
         yield Notice(str(error), "warning")
-    yield WholeEnded(is_done)
+    yield WholeEnded(is_done, wish.open_store)
 
 
 def _stored(
@@ -152,7 +152,7 @@ def _stored(
         for event in job:
             if stores and not is_announced:
                 is_announced = True
-                yield _opened(key, stores[0])
+                yield _opened(key, open_store, stores[0])
             if not isinstance(event, TilePredicted):
                 yield event
                 continue
@@ -162,11 +162,12 @@ def _stored(
             place = event.index, event.y, event.x, height, width
             behind = TileStored(key, *place, event.generation)
     if not is_announced:  # all was done before
-        yield _opened(key, stores[0])
+        yield _opened(key, open_store, stores[0])
     if behind is not None:
         yield behind
     return is_done
 
 
-def _opened(key: str, store: Any) -> StoreOpened:
-    return StoreOpened(key, store.labels.arrays, store.n_done, store.n_tiles)
+def _opened(key: str, opener: Any, store: Any) -> StoreOpened:
+    levels = store.labels.arrays
+    return StoreOpened(key, opener, levels, store.n_done, store.n_tiles)
