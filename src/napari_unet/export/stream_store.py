@@ -140,7 +140,8 @@ class _Pyramid:
             part = labels[y * step - tile.y0 :: step, x * step - tile.x0 :: step]
             if part.size:
                 height, width = part.shape
-                array[(*index, slice(y, y + height), slice(x, x + width))] = part
+                place: tuple[int | slice, ...] = (*index, slice(y, y + height))
+                array[(*place, slice(x, x + width))] = part
 
     def fill(self) -> Iterator[None]:
         """Fill the coarser levels, each from the one before."""

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 MAX_IN_MEMORY_PX = 64 * 2**20
-"""Four minutes of work on two cores (3.5 s for 2**20 px): too much to lose in a crash."""
+"""Minutes of work where there is no GPU: too much to lose in a crash."""
 
 _OBJECT_BYTES_PER_PX = 64  # cutting takes so much, see `cli/_predict_image.py`
 _SHARE_OF_MEMORY = 0.25

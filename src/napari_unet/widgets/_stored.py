@@ -314,19 +314,20 @@ class StoredImages(QObject):
 
     def _on_removed(self, event: Any) -> None:
         """Go on without a layer that was removed; what grows in it waits."""
+        layer = event.value
         for entry in self._book:
             stored = self._images.get(entry.key)
-            if stored is not None and entry.prediction in (None, event.value):
+            if stored is not None and entry.prediction in (None, layer):
                 stored.live.clear()
                 self._redraw_soon()
-            if entry.stored is not event.value:
+            if entry.stored is None or entry.stored is not layer:
                 continue
             entry.drop_stored()
             if stored is not None and stored.phase == "running":
                 stored.phase = "paused"
                 self.unwanted.emit()
                 self.warned.emit(
-                    f"'{event.value.name}' was removed, so its prediction waits: "
+                    f"'{layer.name}' was removed, so its prediction waits: "
                     f"{stored.path} keeps the finished part, and Go on shows it again."
                 )
             self.changed.emit()
