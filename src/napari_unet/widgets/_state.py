@@ -235,6 +235,7 @@ class ViewerState(QObject):
 
     def _predict_all(self, key: str, scale: Any, opener: Any = None) -> None:
         """Tell the job to predict an image, and show that it was told."""
+        self.session.unsay()
         self.whole.begin()
         self.live.send("predict_all", key, scale, opener)
         self.renewed.emit()
