@@ -141,8 +141,8 @@ def predict_slide(viewer: Any, dock: Any, folder: Path, args: Any) -> None:
     entry = dock.state.book.current
     dock.state.stored.place(entry, folder / "slide-labels.zarr")
     dock.overlay.predict.click()
-    # a row of tiles, and two of the next
-    wait_until(lambda: dock.state.stored.of(entry).n_done >= 18, 900)
+    # a row of tiles, and one of the next
+    wait_until(lambda: dock.state.stored.of(entry).n_done >= 17, 900)
     wait(1.5)
     shoot(viewer, args.out, "large", ["dark"])
 

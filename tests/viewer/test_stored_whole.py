@@ -10,7 +10,7 @@ import zarr
 from conftest import paint_both
 
 from napari_unet.config import LearnerConfig
-from napari_unet.export import is_complete
+from napari_unet.export import ZarrStore, is_complete
 from napari_unet.jobs import TilePredicted, TileStored
 from napari_unet.learning.inbox import Inbox
 from napari_unet.widgets._stored_layer import LiveTiles, StoredLevel
@@ -18,8 +18,7 @@ from napari_unet.widgets.export import ExportDock
 from napari_unet.widgets.segmentation import SegmentationDock
 
 TILE_PX = 128
-SIDE_PX = 640
-N_TILES = 25
+SHAPE = (520, 128)  # five tiles, two levels
 
 
 def _job():
@@ -32,7 +31,7 @@ def _job():
         base_channels=4,
         depth=1,
         instant={"n_trees": 3},
-        tiling={"tile_px": 64, "stream_tile_px": TILE_PX},
+        tiling={"tile_px": TILE_PX, "stream_tile_px": TILE_PX},
     )
     inbox.set_config = lambda _config: None  # of the dock: the usual ones
 
@@ -52,19 +51,52 @@ def _no_reader_or_writer_is_left():
     assert not [name for name in names if name.startswith("napari-unet")]
 
 
+class Gate:
+    """Lets so many tiles be written, and the next ones when it is opened."""
+
+    def __init__(self):
+        self._condition = threading.Condition()
+        self._n_left = None
+
+    def leave(self, n_tiles):
+        """Let so many pass; None: all."""
+        with self._condition:
+            self._n_left = n_tiles
+            self._condition.notify_all()
+
+    def pass_one(self):
+        with self._condition:
+            self._condition.wait_for(lambda: self._n_left != 0, timeout=100)
+            if self._n_left is not None:
+                self._n_left -= 1
+
+
 @pytest.fixture
-def case(make_napari_viewer, qtbot, tmp_path, monkeypatch):
+def gate(monkeypatch):
+    gate, write = Gate(), ZarrStore.write
+
+    def written(*args):
+        gate.pass_one()
+        write(*args)
+
+    monkeypatch.setattr(ZarrStore, "write", written)
+    yield gate
+    gate.leave(None)
+
+
+@pytest.fixture
+def case(make_napari_viewer, qtbot, tmp_path, monkeypatch, gate):
     """A viewer with an image that counts as large, painted, with a first overlay."""
     monkeypatch.setattr(
-        "napari_unet.widgets._store_place.MAX_IN_MEMORY_PX", SIDE_PX**2 - 1
+        "napari_unet.widgets._store_place.MAX_IN_MEMORY_PX", np.prod(SHAPE) - 1
     )
     monkeypatch.setattr("napari_unet.widgets._stored.REDRAW_MS", 20)
     monkeypatch.setenv("HOME", str(tmp_path))
     viewer = make_napari_viewer()
     dock = SegmentationDock(viewer, make_job=_job)
     viewer.window.add_dock_widget(dock)
-    dock.viewer = viewer
-    image = np.random.default_rng(0).integers(0, 60, (SIDE_PX, SIDE_PX))
+    dock.viewer, dock.gate = viewer, gate
+    image = np.random.default_rng(0).integers(0, 60, SHAPE)
     image[20:50, 20:50] += 150
     image[400:, :] += 150
     viewer.add_image(
@@ -77,6 +109,7 @@ def case(make_napari_viewer, qtbot, tmp_path, monkeypatch):
     )
     dock.refresh()
     yield dock
+    gate.leave(None)
     dock.state.suspend()
 
 
@@ -85,14 +118,22 @@ def _stored(dock):
 
 
 def _wait_for(dock, qtbot, phase):
+    dock.gate.leave(None)
     qtbot.waitUntil(lambda: _stored(dock).phase == phase, timeout=60000)
 
 
 def _begin(dock, qtbot, n_tiles=1):
-    """Press the button, and wait until so many tiles are stored."""
+    """Press the button, and wait until so many tiles are stored: no more will be."""
+    dock.gate.leave(n_tiles)
     dock.refresh()
     dock.overlay.predict.click()
-    qtbot.waitUntil(lambda: _stored(dock).n_done >= n_tiles, timeout=60000)
+    qtbot.waitUntil(
+        lambda: (
+            dock.state.book.current.stored is not None
+            and _stored(dock).n_done >= n_tiles
+        ),
+        timeout=60000,
+    )
 
 
 def test_a_large_image_goes_to_disk_and_is_shown(case, qtbot, tmp_path):
@@ -133,6 +174,7 @@ def test_pause_go_on_and_export(case, qtbot):
     dock = case
     _begin(dock, qtbot, 2)
     dock.overlay.predict.click()
+    dock.gate.leave(None)
     assert _stored(dock).phase == "paused"
     dock.refresh()
     assert "Paused: slide-labels.zarr holds" in dock.overlay.store.text.text()
@@ -151,11 +193,13 @@ def test_pause_go_on_and_export(case, qtbot):
 def test_another_model_is_asked_about(case, qtbot, tmp_path):
     dock = case
     _begin(dock, qtbot)
+    dock.refresh()
     dock.learning.stop.click()
+    dock.gate.leave(None)
     dock.refresh()
     assert not dock.learning.stop.isEnabled()
     generation = dock.state.session.generation
-    dock.layer.paint((300, 300), 1)
+    dock.layer.paint((300, 60), 1)
     qtbot.waitUntil(lambda: dock.state.session.generation > generation, timeout=60000)
     dock.refresh()
     dock.overlay.predict.click()
@@ -182,6 +226,7 @@ def test_a_removed_layer_pauses_it(case, qtbot):
     dock = case
     _begin(dock, qtbot)
     dock.viewer.layers.remove(dock.state.book.current.stored)
+    dock.gate.leave(None)
     assert _stored(dock).phase == "paused"
     assert "was removed" in dock.state.session.message
     _begin(dock, qtbot)
@@ -193,6 +238,7 @@ def test_a_removed_image_ends_it(case, qtbot):
     dock = case
     _begin(dock, qtbot)
     dock.viewer.layers.remove(dock.state.book.current.image)
+    dock.gate.leave(None)
     assert dock.state.stored.running is None
     assert "keeps the finished part" in dock.state.session.message
     dock.refresh()
@@ -200,6 +246,7 @@ def test_a_removed_image_ends_it(case, qtbot):
 
 def test_a_viewer_that_closes_leaves_no_thread(case, qtbot):
     _begin(case, qtbot)
+    case.gate.leave(1)
     case.viewer.close()
 
 
