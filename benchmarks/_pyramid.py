@@ -94,10 +94,10 @@ def _measure(folder: Path, side_px: int, seconds: float) -> dict[str, dict[str, 
     places = np.nonzero(strokes)
     annotation.data_setitem(places, strokes[places])
     results["start, torch imported"] = gaps.during(
-        90, until=lambda: bool(state.session.shown)
+        600, until=lambda: bool(state.session.shown)
     )
     assert state.session.shown, "no overlay came"
-    gaps.during(30, until=lambda: not state.session.is_updating)
+    gaps.during(300, until=lambda: not state.session.is_updating)
     painter = Latency(viewer)
 
     def paint(phase: str) -> None:
@@ -108,7 +108,7 @@ def _measure(folder: Path, side_px: int, seconds: float) -> dict[str, dict[str, 
 
     paint("painting alone")
     state.learn(True)
-    gaps.during(90, until=lambda: state.session.step > 0)
+    gaps.during(300, until=lambda: state.session.step > 0)
     results["fine-tuning"] = gaps.during(seconds)
     paint("fine-tuning and painting")
     state.learn(False)
@@ -118,7 +118,7 @@ def _measure(folder: Path, side_px: int, seconds: float) -> dict[str, dict[str, 
     state.stored.place(entry, folder / "labels.zarr")
     state.predict_all()
     results["whole image begins"] = gaps.during(
-        180, until=lambda: entry.stored is not None
+        600, until=lambda: entry.stored is not None
     )
     assert entry.stored is not None, "no tile came"
     results["predicting whole"] = gaps.during(max(seconds, 20))
