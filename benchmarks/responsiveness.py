@@ -172,16 +172,34 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="per phase")
+    parser.add_argument(
+        "--pyramid",
+        type=int,
+        metavar="PX",
+        help="with a zarr pyramid of this side instead of the sample, and its whole "
+        "prediction into a store",
+    )
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
-    results = measure(args.seconds)
-    print("| phase | ticks | p50 ms | p99 ms | max ms | gaps > 50 ms |")
-    print("|---|---|---|---|---|---|")
+    if args.pyramid is None:
+        results = measure(args.seconds)
+    else:
+        from _pyramid import measure_pyramid
+
+        results = measure_pyramid(args.pyramid, args.seconds)
+    has_strokes = any("paint_p50_ms" in row for row in results.values())
+    head = ["phase", "ticks", "p50 ms", "p99 ms", "max ms", "gaps > 50 ms"]
+    head += ["stroke seen after, p50 / p99 ms"] * has_strokes
+    print(f"| {' | '.join(head)} |")
+    print("|---" * len(head) + "|")
     for phase, row in results.items():
-        print(
-            f"| {phase} | {row['n']:.0f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | "
-            f"{row['max_ms']:.0f} | {row['over_50_ms']:.0f} |"
-        )
+        cells = [phase, f"{row['n']:.0f}", f"{row['p50_ms']:.1f}"]
+        cells += [f"{row['p99_ms']:.1f}", f"{row['max_ms']:.0f}"]
+        cells += [f"{row['over_50_ms']:.0f}"]
+        if has_strokes:
+            seen = [f"{row[n]:.0f}" for n in row if n.startswith("paint_")]
+            cells.append(" / ".join(seen))
+        print(f"| {' | '.join(cells)} |")
     if args.out:
         args.out.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -5,14 +5,18 @@ while, and saves the window at 1280 x 800 in the dark and in the light theme::
 
     xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py
     python docs/make_screenshots.py --image cells.tif --annotation truth.tif
+    python docs/make_screenshots.py --large
 
 Without ``--image`` it takes the sample. With an image of your own, ``--annotation``
 names a class map (1 background, 2 and up the classes) along which it paints.
+``--large`` only makes the picture of a slide of 16384 px a side, with the sample over
+and over in its first corner, whose whole prediction is under way.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +27,7 @@ from numpy.typing import NDArray
 
 STROKES_PER_CLASS = 4
 WINDOW_PX = (1280, 800)
+SLIDE_PX = 16384
 
 
 def main() -> int:
@@ -37,6 +42,11 @@ def main() -> int:
     viewer.window.resize(*WINDOW_PX)
     dock = open_dock(viewer, "Interactive segmentation")
     wait(0.5)
+    if args.large:
+        with tempfile.TemporaryDirectory() as folder:
+            predict_slide(viewer, dock, Path(folder), args)
+            viewer.close()
+        return 0
     shoot(viewer, args.out, "start", args.themes)
     image, truth, names = load(args)
     viewer.add_image(image, name=args.name, rgb=image.ndim == 3)
@@ -84,6 +94,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--annotation", type=Path, help="its class map")
     parser.add_argument("--sample", default="nuclei", help="sample, without --image")
     parser.add_argument("--seconds", type=float, default=30.0, help="of learning")
+    parser.add_argument("--large", action="store_true", help="the slide, only that")
     parser.add_argument("--themes", nargs="+", default=["dark", "light"])
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "images", help="folder"
@@ -107,6 +118,50 @@ def load(args: argparse.Namespace) -> tuple[Any, NDArray[Any], dict[int, str]]:
 
     sample = load_sample(args.sample)
     return sample.image, sample.truth, sample.class_names
+
+
+def predict_slide(viewer: Any, dock: Any, folder: Path, args: Any) -> None:
+    """Predict a large slide into a store, and save what that looks like half way."""
+    image, truth, names = load(args)
+    viewer.add_image(make_slide(folder, image), name="slide", multiscale=True)
+    dock.state.classes.rename_all(names)
+    wait(0.5)
+    dock.layers.new.click()
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 256, 256), 1.2
+    wait(2.0)
+    for value in sorted(int(v) for v in np.unique(truth) if v):
+        dock.state.brush.select(value)
+        for stroke in strokes_of(truth == value):
+            drag(viewer, stroke)
+            wait(0.2)
+    wait_until(lambda: dock.state.session.overlay_time_s is not None, 120)
+    wait_until(lambda: not dock.state.session.is_updating, 60)
+    dock.overlay.live.click()  # or all that is in sight is predicted before
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 1500, 1350), 0.2
+    entry = dock.state.book.current
+    dock.state.stored.place(entry, folder / "slide-labels.zarr")
+    dock.overlay.predict.click()
+    # a row of tiles, and one of the next
+    wait_until(lambda: dock.state.stored.of(entry).n_done >= 17, 900)
+    wait(1.5)
+    shoot(viewer, args.out, "large", ["dark"])
+
+
+def make_slide(folder: Path, tile: NDArray[Any]) -> list[Any]:
+    """Return the levels of a sparse zarr pyramid, tiled with an image in its corner."""
+    import zarr
+
+    group = zarr.create_group(folder / "slide.zarr")
+    filled, levels = np.tile(tile, (8, 8)), []
+    for level in range(6):
+        side_px = SLIDE_PX // 2**level
+        array = group.create_array(
+            str(level), shape=(side_px, side_px), chunks=(512, 512), dtype=tile.dtype
+        )
+        part = filled[:: 2**level, :: 2**level]
+        array[: part.shape[0], : part.shape[1]] = part
+        levels.append(array)
+    return levels
 
 
 def strokes_of(area: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:

@@ -17,6 +17,7 @@ __all__ = [
     "ImageError",
     "NapariUnetError",
     "OutOfMemoryError",
+    "StoreTakenError",
     "TrainingError",
 ]
 
@@ -47,6 +48,10 @@ class FileError(NapariUnetError, OSError):
 
 class ClusterError(NapariUnetError, ConnectionError):
     """A cluster cannot be reached, or its workers cannot do their part."""
+
+
+class StoreTakenError(FileError):
+    """A store holds labels of another model or image, and is left as it is."""
 
 
 class DeviceError(NapariUnetError, RuntimeError):

@@ -28,7 +28,10 @@ __all__ = [
     "Scored",
     "SettingsRefused",
     "StepDone",
+    "StoreOpened",
+    "StoreTaken",
     "TilePredicted",
+    "TileStored",
     "WholeEnded",
     "finish",
     "held_out_text",
@@ -257,8 +260,53 @@ class ObjectsFound(JobEvent):
 
 
 @dataclass(frozen=True)
+class StoreOpened(JobEvent):
+    """A store takes the labels of a whole image from here on.
+
+    ``levels`` are its arrays, finest first, that can be read while they grow; a level
+    is every second pixel of the one before. ``opener`` is what was given to open it:
+    an answer to an earlier wish is known by it.
+    """
+
+    key: str
+    opener: Any
+    levels: Any
+    n_done: int
+    """Tiles that were in it already."""
+    n_tiles: int
+
+
+@dataclass(frozen=True)
+class TileStored(JobEvent):
+    """A rectangle (px) of one plane is in the store of a whole image.
+
+    ``generation`` is the number of the model, as in `TilePredicted`.
+    """
+
+    key: str
+    index: tuple[int, ...]
+    y: int
+    x: int
+    height: int
+    width: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class StoreTaken(JobEvent):
+    """The store that was named is another model's or image's; nothing was written."""
+
+    key: str
+    opener: Any
+
+
+@dataclass(frozen=True)
 class WholeEnded(JobEvent):
     """Nothing more of a whole image is to come: done, stopped, failed, or refused."""
+
+    is_done: bool = False
+    opener: Any = None
+    """As in `StoreOpened`; None: it was not to go into a store."""
 
 
 def finish(job: Generator[JobEvent, None, T]) -> T:

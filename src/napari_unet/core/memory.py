@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["keep_freed_memory", "total_memory_bytes"]
+__all__ = ["available_memory_bytes", "keep_freed_memory", "total_memory_bytes"]
 
 # of glibc's mallopt: no mappings of their own for large arrays, 2 GB of free memory
 # that is kept, and 64 MB more than asked for whenever memory is asked for
@@ -33,6 +33,20 @@ def total_memory_bytes() -> int | None:
         with suppress(OSError, ValueError):  # "max": none
             known.append(int(Path(limit).read_text()))
     return min(known) if known else None
+
+
+def available_memory_bytes() -> int | None:
+    """Return how much memory can be had now without swapping; None if not told.
+
+    Where the system does not say what is free, all that there is.
+    """
+    total = total_memory_bytes()
+    with suppress(OSError, ValueError, StopIteration):
+        with open("/proc/meminfo") as file:
+            line = next(line for line in file if line.startswith("MemAvailable:"))
+        free = int(line.split()[1]) * 1024
+        return free if total is None else min(free, total)
+    return total
 
 
 def keep_freed_memory() -> None:

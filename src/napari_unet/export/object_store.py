@@ -119,7 +119,7 @@ def create_objects(
         shape=layout.shape,
         dtype=np.float32,
         fill_value=0,
-        **layout.storage,
+        **layout.storage(0),
     )
     return evidence, Pyramid(group, layout, arrays)
 

@@ -106,13 +106,17 @@ class Layout:
             shapes.append((*leading, height, width))
         return shapes
 
-    @property
-    def storage(self) -> dict[str, Any]:
-        """Chunks of at most 512 px a side; of large images, many in one file."""
+    def storage(self, level: int) -> dict[str, Any]:
+        """Chunks of at most 512 px a side; of large images, many in one file.
+
+        A coarser level of labels has a file for each chunk: it grows by parts of them,
+        and who reads it meanwhile must not find one half old and half new.
+        """
         leading = (1,) * (len(self.shape) - 2)
         is_divided = self.block_px % _CHUNK_PX == 0
         chunk = _CHUNK_PX if is_divided else self.block_px
         is_large = min(self.shape[-2:]) > self.block_px > chunk
+        is_large = is_large and (level == 0 or self.is_mean)
         shards = (*leading, self.block_px, self.block_px) if is_large else None
         return {"chunks": (*leading, chunk, chunk), "shards": shards}
 
@@ -200,7 +204,7 @@ def create_levels(
             dimension_names=list(layout.axes.lower()),
             fill_value=0,
             overwrite=True,
-            **layout.storage,
+            **layout.storage(level),
         )
         for level, shape in enumerate(layout.shapes)
     ]

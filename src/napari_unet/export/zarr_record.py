@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.core.atomic import file_error
-from napari_unet.errors import FileError
+from napari_unet.errors import FileError, StoreTakenError
 
 __all__ = [
     "OURS",
@@ -33,14 +34,13 @@ def probabilities_path(path: Path) -> Path:
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """Return what a store says about its making; None where there is none of ours."""
-    import zarr
+    """Return what a store says about its making; None where there is none of ours.
 
-    if not (path / "zarr.json").is_file():
-        return None
+    Without zarr, whose import takes half a second that a window would stand still.
+    """
     try:
-        record = zarr.open_group(path, mode="r").attrs.get(OURS)
-    except Exception:  # an array, or damaged: whatever it is, it is not ours
+        record = json.loads((path / "zarr.json").read_bytes())["attributes"][OURS]
+    except (OSError, ValueError, LookupError, TypeError):  # whatever it is, not ours
         return None
     return record if isinstance(record, dict) and "tile_px" in record else None
 
@@ -52,13 +52,13 @@ def is_complete(path: Path) -> bool:
 
 
 def check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raise `FileError` where a store was begun with something else."""
+    """Raise `StoreTakenError` where a store was begun with something else."""
     for what, value in new.items():
         if old.get(what) != value:
             begun = f"with another {what}"
             if what in ("probabilities", "objects"):
                 begun = f"{old.get(what)} {what}"  # with or without
-            raise FileError(
+            raise StoreTakenError(
                 f"{path} was begun {begun}, and cannot be gone on with; remove "
                 "that folder, or choose another --out"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,10 +46,15 @@ class Annotated:
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """The wish for every plane of an image."""
+    """The wish for every plane of an image.
+
+    ``open_store`` is an `napari_unet.inference.stream.OpenStore`: labels go there
+    instead of into events.
+    """
 
     key: str
     scale: Sequence[float] | None
+    open_store: Callable[[Any], Any] | None
     token: CancelToken
 
 
@@ -79,7 +84,7 @@ class Inbox:
         self._view_number = 0
         self._objects: InstanceConfig | None = None
         self._objects_number = 0
-        self._whole: tuple[str, Sequence[float] | None] | None = None
+        self._whole: Whole | None = None
         self._whole_token: CancelToken | None = None
         self._is_learning = False
         self._is_closed = False
@@ -135,16 +140,23 @@ class Inbox:
             self._objects_number += 1
             self._wake()
 
-    def predict_all(self, key: str, scale: Sequence[float] | None = None) -> None:
+    def predict_all(
+        self,
+        key: str,
+        scale: Sequence[float] | None = None,
+        open_store: Callable[[Any], Any] | None = None,
+    ) -> None:
         """Predict every plane of an image; the newest wish counts.
 
         ``scale`` is world units per pixel along each axis of its labels: objects of a
-        coarse z stack need it. None: all the same.
+        coarse z stack need it. None: all the same. ``open_store`` is as in `Whole`;
+        classes go there, and no objects are looked for.
         """
         with self._condition:
             if self._whole_token is not None:
                 self._whole_token.cancel()
-            self._whole, self._whole_token = (key, scale), CancelToken()
+            self._whole_token = CancelToken()
+            self._whole = Whole(key, scale, open_store, self._whole_token)
             self._wake()
 
     def cancel_prediction(self) -> None:
@@ -258,6 +270,4 @@ class Inbox:
         """Take the wish for a whole image, if there is a new one."""
         with self._condition:
             wish, self._whole = self._whole, None
-            if wish is None:
-                return None
-            return Whole(*wish, self._whole_token or CancelToken())
+            return wish

@@ -7,7 +7,6 @@ the annotation, the visible field and the buttons' wishes, and never waits for i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -24,9 +23,9 @@ from napari_unet.jobs import (
     Progress,
     Scored,
     SettingsRefused,
-    WholeEnded,
 )
-from napari_unet.learning.inbox import Annotated, Inbox, Mail, ViewRequest, Whole
+from napari_unet.learning.inbox import Annotated, Inbox, Mail, ViewRequest
+from napari_unet.learning.live_whole import WholePrediction
 from napari_unet.learning.preload import preload_torch, resting_collector
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ _START_OVER = (
     "Start over, in the dock's menu, forgets what was learned and begins with this one."
 )
 _NOTHING = (-1, -1, -1)
-_STOPPED = "Stopped predicting; the finished part stays."
 
 
 def live(
@@ -82,9 +80,7 @@ class _Loop:
         self.told = ""  # the newest advice
         self.training: Generator[JobEvent, None, LearnerStatus] | None = None
         self.training_token = CancelToken()
-        self.whole: Generator[JobEvent, None, None] | None = None
-        self.whole_wish: Whole | None = None
-        self.whole_generation = 0
+        self.whole = WholePrediction()
 
     def run(self) -> Generator[JobEvent, None, None]:
         while not self._is_over:
@@ -93,12 +89,14 @@ class _Loop:
             yield from self._update()
             yield from self._show()
             yield from self._predict_whole()
-            if self.whole is None:  # who waits for an image does not wait for training
+            is_whole = self.whole.is_running
+            if not is_whole:  # who waits for an image does not wait for training
                 yield from self._train()
-            if self.training is None and self.whole is None:
+            if self.training is None and not is_whole:
                 yield from self._show()  # the last score may have changed what is shown
                 self.inbox.wait(number, self.token)
         self._drop_training()
+        self.whole.drop()
 
     @property
     def _is_over(self) -> bool:
@@ -161,13 +159,9 @@ class _Loop:
             learner = old if same == old.config else type(old)(same)
         if learner is not old:
             self._drop_training()
-            if self.whole is not None:
-                self.whole.close()
-                self.whole = None
-                # of another mode, the overlay keeps nothing
-                is_same_mode = mode == old.config.annotation_mode
-                yield Notice(_STOPPED if is_same_mode else "Stopped predicting.")
-                yield WholeEnded()
+            # of another mode, the overlay keeps nothing
+            is_same_mode = mode == old.config.annotation_mode
+            yield from self.whole.stop("" if is_same_mode else "Stopped predicting.")
             learner.class_names = old.class_names
             old.reset()
             self.learner = learner
@@ -285,51 +279,15 @@ class _Loop:
     def _predict_whole(self) -> Generator[JobEvent, None, None]:
         """Go on with the whole image by one tile, if one is wanted."""
         wish = self.inbox.take_whole()
-        is_older = self.whole_generation != self.learner.generation
-        if wish is None and self.whole is not None and is_older:
-            wish = self.whole_wish  # half by an older model is a patchwork: begin anew
-        if wish is not None:
-            if self.learner.generation == 0 or wish.key not in self.images:
-                if self.whole is not None:  # its strokes or its model went away
-                    self.whole = None
-                    yield Notice(_STOPPED)
-                yield WholeEnded()
-                text = self._advice_text or "Paint on this image first."
-                yield Notice(text, "advice")
-                return
-            self.whole, self.whole_wish = self._whole_image(wish), wish
-            self.whole_generation = self.learner.generation
-        if self.whole is None:
+        if wish is None and not self.whole.is_running:
             return
-        for event in self.whole:
-            yield event
-            if isinstance(event, Progress):
-                return
-        self.whole = None
-
-    def _whole_image(self, wish: Whole) -> Generator[JobEvent, None, None]:
-        from napari_unet.learning.live_objects import whole_objects
-
-        started = time.monotonic()
-        learner, key, item = self.learner, wish.key, self.images[wish.key]
+        why_not = self._advice_text or "Paint on this image first."
         settings, _ = self.inbox.objects
-        if settings is None:
-            what = "Predicted the whole image"
-            job = learner.predict_tiles(
-                item.image, key=key, axes=item.axes, token=wish.token
-            )
-        else:
-            what = "Found the objects of the whole image"
-            job = whole_objects(learner, key, item, wish.scale, settings, wish.token)
-        try:
-            if (yield from job):
-                yield Notice(f"{what} in {time.monotonic() - started:.1f} s.")
-            else:
-                yield Notice(_STOPPED)
+        yield from self.whole.advance(
+            self.learner, self.images, wish, settings, why_not
+        )
+        if not self.whole.is_running:
             yield from self._new_advice()
-        except NapariUnetError as error:
-            yield Notice(str(error), "warning")
-        yield WholeEnded()
 
     def _train(self) -> Generator[JobEvent, None, None]:
         """Do one step of fine-tuning, or start or stop it."""

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from numpy.typing import NDArray
 
 from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
@@ -16,31 +15,25 @@ from napari_unet.jobs import ObjectsFound, TilePredicted
 from napari_unet.widgets._channels import Channels
 from napari_unet.widgets._classes import ClassList
 from napari_unet.widgets._layers import (
+    OverlayStyle,
     add_below,
     follow,
     image_array,
+    is_inside,
     label_shape,
     make_labels,
     misfit,
     object_colormap,
+    put_data,
     role_of,
     watch_data,
 )
 from napari_unet.widgets._regions import Regions
 from napari_unet.widgets._snapshot import snapshot
 
-__all__ = ["AnnotatedImage", "OverlayStyle"]
+__all__ = ["AnnotatedImage"]
 
 _OUTLINE_PX = 2
-
-
-class OverlayStyle:
-    """How predictions are drawn; one style for all of a viewer's images."""
-
-    def __init__(self) -> None:
-        self.opacity = 0.5
-        self.is_outline = False
-        self.has_background = False
 
 
 class AnnotatedImage:
@@ -77,6 +70,8 @@ class AnnotatedImage:
         self.prediction: Labels | None = None
         self.objects: Labels | None = None
         """Objects with ids, once they were asked for."""
+        self.stored: Labels | None = None
+        """Classes of the whole image, in a store on disk."""
         self.has_all_objects = False
         """Whether they are those of the whole image and of what is predicted."""
         self._numbered_by: int | None = None
@@ -181,7 +176,7 @@ class AnnotatedImage:
         self.outdate()
         for layer in self.predicted:
             if isinstance(layer.data, np.ndarray):
-                _put(layer, np.zeros_like(layer.data))
+                put_data(layer, np.zeros_like(layer.data))
         return self._kept.pop(mode, None)
 
     def make_annotation(self, layers: Any) -> Labels:
@@ -228,8 +223,9 @@ class AnnotatedImage:
 
     @property
     def predicted(self) -> list[Labels]:
-        """The layers that the program writes into."""
-        return [i for i in (self.prediction, self.objects) if i is not None]
+        """The layers that show what was predicted."""
+        ours = (self.stored, self.prediction, self.objects)
+        return [layer for layer in ours if layer is not None]
 
     def make_objects(self, layers: Any, style: OverlayStyle) -> None:
         """Add the layer of objects below the annotation, once."""
@@ -248,6 +244,23 @@ class AnnotatedImage:
         self._releases["objects"] = follow(layer, self.image, self.axes)
         self.restyle(style)
 
+    def show_stored(self, layers: Any, layer: Labels) -> None:
+        """Add the layer of a store below other labels; hide one that was before."""
+        if self.stored is not None:
+            self.stored.visible = False
+            self.drop_stored()
+        self.stored = layer
+        if self._look is not None:
+            self._dress(layer)
+            self.restyle(self._look[1])
+        add_below(layers, layer, self.prediction or self.annotation)
+        self._releases["stored"] = follow(layer, self.image, self.axes)
+
+    def drop_stored(self) -> None:
+        """Let go of the layer of a store."""
+        self._release("stored")
+        self.stored = None
+
     def drop_objects(self) -> None:
         """Let go of a layer of objects that was removed from the viewer."""
         self._release("objects")
@@ -259,24 +272,19 @@ class AnnotatedImage:
         layer = self.objects
         if layer is None or not isinstance(layer.data, np.ndarray):
             return False
-        labels, n_leading = np.asarray(event.labels), len(event.index)
-        shape = layer.data.shape
-        y1, x1 = event.y + labels.shape[-2], event.x + labels.shape[-1]
-        is_inside = n_leading + labels.ndim == len(shape) and all(
-            0 <= i < n for i, n in zip(event.index, shape, strict=False)
-        )
-        is_fitting = labels.shape[:-2] == shape[n_leading:-2]
-        if not (is_inside and is_fitting) or y1 > shape[-2] or x1 > shape[-1]:
+        labels, shape = np.asarray(event.labels), layer.data.shape
+        if not is_inside(event, shape):
             return False
+        y1, x1 = event.y + labels.shape[-2], event.x + labels.shape[-1]
         if event.is_whole:
-            _put(layer, labels)  # a stack is not copied while the window waits
+            put_data(layer, labels)  # a stack is not copied while the window waits
         else:
             if self._numbered_by is not None:
                 if self.has_all_objects and event.generation == self._numbered_by:
                     return False  # the same objects, and only those in sight
-                _put(layer, np.zeros(shape, np.uint16))  # it had other numbers
+                put_data(layer, np.zeros(shape, np.uint16))  # it had other numbers
             if labels.max(initial=0) > np.iinfo(layer.data.dtype).max:
-                _put(layer, layer.data.astype(np.uint32))
+                put_data(layer, layer.data.astype(np.uint32))
             part = layer.data[event.index]
             part[..., event.y : y1, event.x : x1] = labels
         self.has_all_objects = event.is_whole
@@ -314,14 +322,10 @@ class AnnotatedImage:
             return False
         labels = np.asarray(tile.labels)
         y1, x1 = tile.y + labels.shape[0], tile.x + labels.shape[1]
-        shape = layer.data.shape
-        is_inside = len(tile.index) == len(shape) - 2 and all(
-            0 <= i < n for i, n in zip(tile.index, shape, strict=False)
-        )
-        if shape != self.shape or not is_inside or y1 > shape[-2] or x1 > shape[-1]:
+        if layer.data.shape != self.shape or not is_inside(tile, self.shape):
             return False
         if labels.dtype.itemsize > layer.data.dtype.itemsize:
-            _put(layer, layer.data.astype(labels.dtype))
+            put_data(layer, layer.data.astype(labels.dtype))
         plane = layer.data[tile.index]
         plane[tile.y : y1, tile.x : x1] = labels
         if tile.generation != self._generation:
@@ -341,7 +345,7 @@ class AnnotatedImage:
     def dress(self, classes: ClassList, style: OverlayStyle) -> None:
         """Give both layers the classes' colours and names and the overlay its style."""
         self._look = classes, style
-        for layer in (self.annotation, self.prediction):
+        for layer in (self.annotation, self.prediction, self.stored):
             if layer is not None:
                 self._dress(layer)
         self.restyle(style)
@@ -356,8 +360,9 @@ class AnnotatedImage:
             return
         classes, style = self._look
         names = classes.names
-        of_objects = self.mode == "objects" and layer is not self.prediction
-        has_background = layer is not self.prediction or style.has_background
+        is_painted = layer not in self.predicted
+        of_objects = self.mode == "objects" and is_painted
+        has_background = is_painted or style.has_background
         colours = tuple(entry.colour for entry in classes)
         look = of_objects, has_background, colours, tuple(names.items())
         if self._looks.get(layer) == look:
@@ -392,9 +397,3 @@ class AnnotatedImage:
         release = self._releases.pop(name, None)
         if release is not None:
             release()
-
-
-def _put(layer: Labels, data: NDArray[np.integer]) -> None:
-    """Give a layer of ours another array; zeros cost nothing until they are seen."""
-    layer.data = data
-    layer.editable = False  # napari forgets it with each new array

@@ -18,21 +18,25 @@ from numpy.typing import NDArray
 from napari_unet.config import AnnotationMode
 from napari_unet.errors import ImageError
 from napari_unet.export.picture import class_colour
+from napari_unet.jobs import ObjectsFound, TilePredicted
 
 __all__ = [
     "MODE",
     "ROLE",
+    "OverlayStyle",
     "add_below",
     "follow",
     "guess_image_axes",
     "image_array",
     "image_axes_choices",
     "is_grey",
+    "is_inside",
     "label_shape",
     "make_labels",
     "misfit",
     "mode_of",
     "object_colormap",
+    "put_data",
     "role_of",
     "transform_of",
     "watch_data",
@@ -53,6 +57,15 @@ _CHOICES = {
     4: ["TZYX", "ZCYX", "CZYX", "TCYX", "CTYX"],
     5: ["TZCYX", "TCZYX", "CTZYX"],
 }
+
+
+class OverlayStyle:
+    """How predictions are drawn; one style for all of a viewer's images."""
+
+    def __init__(self) -> None:
+        self.opacity = 0.5
+        self.is_outline = False
+        self.has_background = False
 
 
 def image_array(image: Image) -> Any:
@@ -179,6 +192,24 @@ def make_labels(
     layer.editable = role == "annotation"
     layer.opacity = 0.9  # strokes stand out from the overlay of the same colours
     return layer
+
+
+def put_data(layer: Labels, data: NDArray[np.integer]) -> None:
+    """Give a layer of ours another array; zeros cost nothing until they are seen."""
+    layer.data = data
+    layer.editable = False  # napari forgets it with each new array
+
+
+def is_inside(part: ObjectsFound | TilePredicted, shape: tuple[int, ...]) -> bool:
+    """Whether what was predicted lies within a label array of this shape."""
+    labels, index = np.shape(part.labels), part.index
+    return (
+        len(index) + len(labels) == len(shape)
+        and all(0 <= i < n for i, n in zip(index, shape, strict=False))
+        and labels[:-2] == shape[len(index) : -2]
+        and part.y + labels[-2] <= shape[-2]
+        and part.x + labels[-1] <= shape[-1]
+    )
 
 
 def object_colormap(*, has_background: bool = False) -> CyclicLabelColormap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
-from napari_unet.jobs import Score
+from napari_unet.jobs import Progress, Score
 from napari_unet.session import CANDIDATE_NAMES, Session, others_text, sight_text
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._parts import (
@@ -157,12 +157,22 @@ class LearnSection(QWidget):
         if progress is not None:
             self.progress.setRange(0, max(1, progress.total))
             self.progress.setValue(progress.done)
+            self.status.setText(self._progress_text(progress))
+
+    def _progress_text(self, progress: Progress) -> str:
+        """Return how far a long work is, and how long it will still take."""
+        if progress.total <= 1:
             is_cut = progress.what == "split"
-            self.status.setText(
-                f"{progress.what or 'working'}: {progress.done} of {progress.total}"
-                if progress.total > 1
-                else ("finding objects …" if is_cut else "predicting …")
-            )
+            return "finding objects …" if is_cut else "predicting …"
+        parts = [
+            f"{progress.what or 'working'}: {progress.done:,} of {progress.total:,}"
+        ]
+        left_s = self._state.whole.left_s
+        if left_s is not None:
+            parts.append(f"{clock_text(left_s)} left")
+        if self._state.session.phase == "learning":
+            parts.append("learning waits")
+        return "  ·  ".join(parts)
 
     def _refresh_card(self) -> None:
         session = self._state.session

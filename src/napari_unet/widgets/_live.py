@@ -24,7 +24,10 @@ from napari_unet.jobs import (
     Scored,
     SettingsRefused,
     StepDone,
+    StoreOpened,
+    StoreTaken,
     TilePredicted,
+    TileStored,
 )
 from napari_unet.widgets._bridge import Bridge, Job
 from napari_unet.widgets._view import VisibleField
@@ -41,7 +44,10 @@ _OF_A_LEARNER = (
     Progress,
     Scored,
     StepDone,
+    StoreOpened,
+    StoreTaken,
     TilePredicted,
+    TileStored,
 )
 
 

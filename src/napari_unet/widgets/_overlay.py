@@ -9,9 +9,10 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.jobs import TilePredicted
-from napari_unet.widgets._annotated import AnnotatedImage, OverlayStyle
+from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._classes import ClassList
 from napari_unet.widgets._images import ImageBook
+from napari_unet.widgets._layers import OverlayStyle
 from napari_unet.widgets._view import VisibleField, visible_field
 
 __all__ = ["Overlay"]

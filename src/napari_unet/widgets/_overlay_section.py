@@ -16,6 +16,7 @@ from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._objects_row import ObjectsRow
 from napari_unet.widgets._parts import Button, label, row
 from napari_unet.widgets._state import ViewerState
+from napari_unet.widgets._store_row import StoreRow
 from napari_unet.widgets._style import Palette
 
 __all__ = ["OverlaySection"]
@@ -59,6 +60,7 @@ class OverlaySection(QWidget):
         for button in (self.filled, self.outline):
             button.setCheckable(True)
             group.addButton(button)
+        self.store = StoreRow(state)
         self.predict = Button("Predict whole image", key=KEYS["predict"])
         self.export = Button("Export", key=KEYS["export"])
         self._fill()
@@ -102,6 +104,7 @@ class OverlaySection(QWidget):
         layout.setSpacing(6)
         layout.addLayout(grid)
         layout.addLayout(last)
+        layout.addWidget(self.store)
 
     def refresh(self) -> None:
         """Show what the state holds."""
@@ -128,14 +131,19 @@ class OverlaySection(QWidget):
         why_not = "" if has_image else "Open an image first."
         for piece, tip in self._tips.items():
             piece.setToolTip(why_not or tip)
+        self.store.refresh()
+        self.predict.set_caption(self.store.caption)
+        why_not = self._state.why_not if not self._state.can_learn else ""
+        why_not = why_not or self.store.why_not
         self.predict.offer(
-            has_image and self._state.can_learn,
+            has_image and not why_not,
             "Predict every plane of the image with what is shown, not only the part "
             f"you look at ({KEYS['predict']}).",
-            self._state.why_not,
+            why_not,
         )
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
         for button in (self.hide_button, self.predict, self.export):
             button.set_palette(palette)
+        self.store.set_palette(palette)

@@ -28,6 +28,8 @@ from napari_unet.widgets._notify import notify, notify_error
 from napari_unet.widgets._objects import ObjectsView
 from napari_unet.widgets._overlay import Overlay
 from napari_unet.widgets._painting import Painting
+from napari_unet.widgets._store_place import objects_fit
+from napari_unet.widgets._stored import StoredImages
 from napari_unet.widgets._whole import WholeImage
 
 __all__ = ["ViewerState", "state_of"]
@@ -69,12 +71,15 @@ class ViewerState(QObject):
         self._release_keys: Callable[[], None] | None = None
         self._n_open = 0
         self.session = Session()
-        self._whole = WholeImage(self.session)
+        self.whole = WholeImage(self.session)
         self.classes = ClassList(self)
         self.book = ImageBook(self.viewer, self)
         self.brush = Brush(self.book, self.classes, self)
         self.overlay = Overlay(self.viewer, self.book, self.classes, self)
         self.objects = ObjectsView(self.book, self.overlay, self)
+        self.stored = StoredImages(
+            self.viewer, self.book, lambda: self.classes.names, self
+        )
         self.painting = Painting(self.book, self.classes, self)
         self.between = Between(self.book, self)
         self.live = LiveLoop(make_job, self)
@@ -106,7 +111,11 @@ class ViewerState(QObject):
         self.live.settings_refused.connect(self._on_settings_refused)
         self.classes.counted.connect(self.changed)
         self.classes.changed.connect(self._name_classes)
-        for part in (self.brush, self.overlay, self.objects, self.classes):
+        self.stored.wanted.connect(self._predict_all)
+        self.stored.unwanted.connect(self._end_whole)
+        self.stored.warned.connect(self.warn)
+        parts = self.brush, self.overlay, self.objects, self.classes, self.stored
+        for part in parts:
             part.changed.connect(self.changed)
 
     # --- a dock opens or closes --------------------------------------------------
@@ -118,6 +127,7 @@ class ViewerState(QObject):
             self._release_keys = bind_keys(self.viewer(), self)
             self.overlay.listen()
             self.book.listen()
+            self.stored.listen()
 
     def suspend(self) -> None:
         """Stop the job and join its thread: the main dock or the viewer closed."""
@@ -127,7 +137,7 @@ class ViewerState(QObject):
         self.painting.stop()
         self.between.stop()
         has_ended = self.live.stop()
-        self.session.stop()
+        self._end_all()
         self.session.unsay()
         if not has_ended:
             self.session.say(_BUSY, "warning")
@@ -136,6 +146,7 @@ class ViewerState(QObject):
         if self.viewer() is not None:
             self.book.deafen()
             self.overlay.deafen()
+            self.stored.deafen()
             release_keys()
 
     # --- what a person can ask for -----------------------------------------------
@@ -164,6 +175,7 @@ class ViewerState(QObject):
         self.stop()
         self.session.restart()
         self.session.unsay()
+        self.stored.restart()
         self.classes.set_mode(mode)
         self.book.set_mode(mode)  # which forgets all images, and then
         self.live.set_mode(mode)  # a learner begins; they are told when copied
@@ -203,15 +215,40 @@ class ViewerState(QObject):
         self.between.fill()
 
     def predict_all(self) -> None:
-        """Predict the whole current image."""
+        """Predict the whole current image; a large one into a store, or pause that."""
         entry = self.book.current
-        if entry is not None and self.can_learn:
-            self.painting.take()
-            self.book.make_prediction()
-            self._whole.begin()
-            scale = None if entry.prediction is None else entry.prediction.scale
-            self.live.send("predict_all", entry.key, scale)
+        if entry is None or not self.can_learn:
+            return
+        if self.is_for_disk and self.stored.running == entry.key:
+            self._end_whole()
             self.renewed.emit()
+            return
+        self.painting.take()
+        self.book.make_prediction()
+        if self.is_for_disk:
+            self.stored.begin(entry)
+        else:
+            self.stored.end()
+            scale = None if entry.prediction is None else entry.prediction.scale
+            self._predict_all(entry.key, scale)
+
+    @property
+    def is_for_disk(self) -> bool:
+        """Whether the whole current image goes into a store on disk.
+
+        Objects are cut in memory, where they fit; of larger images there are classes.
+        """
+        entry = self.book.current
+        if entry is None or self.stored.of(entry) is None:
+            return False
+        return not (self.objects.is_on and objects_fit(entry.shape))
+
+    def _predict_all(self, key: str, scale: Any, opener: Any = None) -> None:
+        """Tell the job to predict an image, and show that it was told."""
+        self.session.unsay()
+        self.whole.begin()
+        self.live.send("predict_all", key, scale, opener)
+        self.renewed.emit()
 
     def stop(self) -> None:
         """Stop predicting and learning; what was learned stays."""
@@ -222,7 +259,8 @@ class ViewerState(QObject):
 
     def _end_whole(self) -> None:
         """Stop predicting a whole image, if one is under way."""
-        self._whole.end()
+        self.whole.end()
+        self.stored.end()
         self.live.send_if_running("cancel_prediction")
 
     def start_over(self) -> None:
@@ -286,7 +324,9 @@ class ViewerState(QObject):
                 entry.outdate()
         elif isinstance(event, Notice) and event.level in ("caution", "warning"):
             notify(event.message)
-        self.session.apply(self._whole.hear(event))
+        if not self.stored.hear(event):
+            return
+        self.session.apply(self.whole.hear(event))
 
     def _on_copied(self, entry: AnnotatedImage) -> None:
         if entry.copy is not None:
@@ -308,6 +348,7 @@ class ViewerState(QObject):
 
     def _on_removed(self, key: str) -> None:
         self.live.forget(key)
+        self.stored.forget(key)
         if not self.live.has_annotations:
             self.stop()
 
@@ -320,6 +361,7 @@ class ViewerState(QObject):
         sentence = notify_error(error)
         if not isinstance(error, NapariUnetError):
             sentence = f"Stopped by {sentence}. Paint or press Learn to start again."
+        self._end_all()
         self.session.fail(sentence)
         self.renewed.emit()
 
@@ -335,5 +377,11 @@ class ViewerState(QObject):
         self.changed.emit()
 
     def _on_ended(self) -> None:
-        self.session.stop()
+        self._end_all()
         self.renewed.emit()
+
+    def _end_all(self) -> None:
+        """Note that no job runs any more."""
+        self.whole.end()
+        self.stored.end()
+        self.session.stop()

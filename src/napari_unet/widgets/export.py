@@ -36,6 +36,7 @@ from napari_unet.widgets._parts import (
     wrapping,
 )
 from napari_unet.widgets._state import state_of
+from napari_unet.widgets._stored_layer import store_of
 from napari_unet.widgets._style import palette_of, style_sheet
 
 __all__ = ["ExportDock"]
@@ -146,7 +147,8 @@ class ExportDock(QWidget):
         """Write the file on a worker thread."""
         layer = self.labels.value
         path, _why_not = self._target()
-        if layer is None or path is None or self._bridge.is_running:
+        is_stored = layer is not None and store_of(layer) is not None
+        if layer is None or path is None or self._bridge.is_running or is_stored:
             return
         entry = self._entry_of(layer)
         axes = entry.axes.replace("C", "") if entry is not None else None
@@ -170,20 +172,35 @@ class ExportDock(QWidget):
             why_not = "There is no label layer yet."
         elif self._bridge.is_running:
             why_not = "Writing …"
-        self.export.offer(not why_not, "Write the file.", why_not)
         entry = self._entry_of(layer)
-        notes = []
+        stored = self._stored_text(layer)
+        why_not = stored or why_not
+        self.export.offer(not why_not, "Write the file.", why_not)
+        notes = [stored] if stored else []
         if entry is not None and (
             (layer is entry.prediction and not entry.is_complete)
             or (layer is entry.objects and not entry.has_all_objects)
         ):
             notes.append(_PARTIAL)
-        if layer is not None and path is None:
+        if stored:
+            self.show_folder.setVisible(True)
+        elif layer is not None and path is None:
             notes.append(why_not)
         elif layer is not None and path != self._saved and os.path.isfile(str(path)):
             notes.append("Replaces the file that is there.")
         self.note.setText("  ".join(notes))
         self.note.setVisible(bool(notes))
+
+    def _stored_text(self, layer: Labels | None) -> str:
+        """Say where labels are that are on disk already, and how far; else ``""``."""
+        path = None if layer is None else store_of(layer)
+        if path is None:
+            return ""
+        stored = self.state.stored.of(self._entry_of(layer))
+        if stored is None or stored.path != path or stored.phase == "done":
+            return f"Labels are in {path}"
+        so_far = f"{stored.n_done:,} of {stored.n_tiles:,} tiles"
+        return f"Labels are in {path}, so far {so_far}."
 
     def _target(self) -> tuple[Path | None, str]:
         """Return the file that is named, or None and why it cannot be written."""
@@ -201,7 +218,9 @@ class ExportDock(QWidget):
 
     def _shown(self, entry: AnnotatedImage) -> Labels | None:
         """Return the layer of the overlay that is shown."""
-        return entry.objects if self.state.objects.is_on else entry.prediction
+        if self.state.objects.is_on:
+            return entry.objects
+        return entry.stored or entry.prediction
 
     @property
     def _suffix(self) -> str:
@@ -237,6 +256,7 @@ class ExportDock(QWidget):
 
     def _on_saved(self, path: Path) -> None:
         self._saved = path
+        self.state.stored.folder = path.parent
         size = path.stat().st_size
         text = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
         self._tell(f"Saved {path}  ({text})", "advice")
@@ -253,5 +273,7 @@ class ExportDock(QWidget):
         self.refresh()
 
     def _show_folder(self) -> None:
-        if self._saved is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._saved.parent)))
+        layer = self.labels.value
+        path = (None if layer is None else store_of(layer)) or self._saved
+        if path is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.parent)))

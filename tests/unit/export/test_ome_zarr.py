@@ -7,7 +7,7 @@ import pytest
 import yaozarrs
 import zarr
 
-from napari_unet.errors import FileError
+from napari_unet.errors import FileError, StoreTakenError
 from napari_unet.export import (
     check_writable,
     is_complete,
@@ -157,7 +157,8 @@ def test_going_on_where_it_stopped(tmp_path, with_probabilities):
     store = open_store(path, other, **options)
     assert store.tile_px == 48
     assert _fill(store, probabilities) == n_tiles - 4
-    next(store.finish())  # killed while it finishes
+    if with_probabilities:
+        next(store.finish())  # killed while it finishes
     leftover = path / "0" / "c" / "0" / "1.0123456789abcdef.partial"
     leftover.write_bytes(b"half")
     store = open_store(path, plan, **options)
@@ -174,6 +175,43 @@ def test_going_on_where_it_stopped(tmp_path, with_probabilities):
     group = zarr.open_group(path, mode="r")
     np.testing.assert_array_equal(group["0"][...], expected)
     assert "progress" not in group
+
+
+def test_labels_are_in_every_level_as_soon_as_their_tile_is(tmp_path):
+    shape, plan = (1100, 2050), _plan((1100, 2050), "YX", tile_px=48)
+    store = open_store(tmp_path / "o.zarr", plan)
+    probabilities = _random(shape)
+    _fill(store, probabilities, 60)
+    fine = store.labels.arrays[0][...]
+    assert 0 < np.count_nonzero(fine) < fine.size
+    for level, array in enumerate(store.labels.arrays):
+        np.testing.assert_array_equal(array[...], fine[:: 2**level, :: 2**level])
+    assert store.n_done == 60
+    assert store.n_tiles == 23 * 43
+
+
+def test_one_who_looks_finds_no_half_written_file(tmp_path):
+    """Level 0 is written tile by tile, the others chunk by chunk: none in parts."""
+    store = open_store(tmp_path / "o.zarr", _plan((3000, 3000), "YX", tile_px=1024))
+    fine, *coarse = store.labels.arrays
+    assert fine.shards == (1024, 1024)
+    assert {level.shards for level in coarse} == {None}
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_another_model_takes_the_place_only_when_told(tmp_path, is_finished):
+    path = tmp_path / "o.zarr"
+    store = open_store(path, _plan((20, 20), "YX"))
+    _fill(store, _random((20, 20)))
+    if is_finished:
+        list(store.finish())
+    other = _plan((20, 20), "YX", model="other")
+    with pytest.raises(StoreTakenError, match="another model"):
+        open_store(path, other, resume=True)
+    assert open_store(path, other, overwrite=True).n_done == 0
+    (tmp_path / "mine.zarr").mkdir()
+    with pytest.raises(FileError, match="not written by this program"):
+        open_store(tmp_path / "mine.zarr", other, overwrite=True)
 
 
 def test_a_store_whose_making_was_cut_short_is_made_anew(tmp_path):
