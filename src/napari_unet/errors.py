@@ -16,6 +16,7 @@ __all__ = [
     "ImageError",
     "NapariUnetError",
     "OutOfMemoryError",
+    "ProjectError",
     "TrainingError",
 ]
 
@@ -42,6 +43,10 @@ class CheckpointError(NapariUnetError, ValueError):
 
 class FileError(NapariUnetError, OSError):
     """A file cannot be read or written (missing, unreadable, disk full)."""
+
+
+class ProjectError(NapariUnetError, OSError):
+    """A project folder cannot be opened, written to, or is used by somebody else."""
 
 
 class DeviceError(NapariUnetError, RuntimeError):

@@ -1,0 +1,26 @@
+"""Projects on disk: nothing that was painted is lost."""
+
+from napari_unet.project._folder import SUFFIX, is_project
+from napari_unet.project.annotations import AnnotationStore, Saved
+from napari_unet.project.project import Project
+from napari_unet.project.record import (
+    ClassEntry,
+    ImageStatus,
+    ProjectImage,
+    ProjectRecord,
+)
+from napari_unet.project.rounds import Round, Rounds
+
+__all__ = [
+    "SUFFIX",
+    "AnnotationStore",
+    "ClassEntry",
+    "ImageStatus",
+    "Project",
+    "ProjectImage",
+    "ProjectRecord",
+    "Round",
+    "Rounds",
+    "Saved",
+    "is_project",
+]
