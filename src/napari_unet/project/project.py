@@ -344,21 +344,17 @@ class Project:
 
     def annotation(self, number: int, mode: AnnotationMode) -> TiledLabels | None:
         """Return what is painted on an image in a mode; None: nothing."""
-        name = self.record.image(number).annotation.get(mode)
-        return None if name is None else self.annotations.load(number, name)
+        return self.annotations.load(number, self._layer(number, mode))
 
     def complete(self, number: int, mode: AnnotationMode) -> TiledLabels | None:
         """Return where the annotation of an image is complete; None: nowhere."""
-        name = self.record.image(number).annotation.get(mode)
-        if name is None:
-            return None
+        name = self._layer(number, mode)
         mask = self.annotations.load(number, _complete(name))
         return mask.astype(bool) if mask is not None and mask.any() else None
 
     def outlines(self, number: int, mode: AnnotationMode) -> list[Outline]:
         """Return the shapes that complete regions were drawn with."""
-        name = self.record.image(number).annotation.get(mode)
-        return [] if name is None else self.annotations.load_outlines(number, name)
+        return self.annotations.load_outlines(number, self._layer(number, mode))
 
     def painted(
         self, mode: AnnotationMode | None = None
@@ -374,6 +370,10 @@ class Project:
     def path(self, *parts: str) -> Path:
         """Return a path in the folder."""
         return self.folder.joinpath(*parts)
+
+    def _layer(self, number: int, mode: AnnotationMode) -> str:
+        """Return the layer of a mode; of a first stroke that was cut off, as well."""
+        return self.record.image(number).annotation.get(mode, mode)
 
     def _save_complete(
         self,
