@@ -79,6 +79,7 @@ class Project:
             self._lock.take()
         try:
             self.record = read_record(folder / RECORD)
+            self._stamp = _stamp(folder / RECORD)
             self.rounds = Rounds(folder / "rounds")
             self.annotations = AnnotationStore(
                 folder / ANNOTATIONS, is_read_only=is_read_only
@@ -398,8 +399,33 @@ class Project:
                 f"the project {self.folder} was opened to be read only: nothing is "
                 "changed in it"
             )
-        write_record(self.folder / RECORD, record)
+        path = self.folder / RECORD
+        self._keep_foreign(path)
+        write_record(path, record)
+        self._stamp = _stamp(path)
         self.record = record
+
+    def _keep_foreign(self, path: Path) -> None:
+        """Keep beside what somebody else wrote into the record meanwhile."""
+        found = _stamp(path)
+        if found is None:  # deleted, maybe with the folder
+            with suppress(OSError):
+                self.folder.mkdir(parents=True, exist_ok=True)
+        elif found != self._stamp:
+            now = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+            other = path.with_name(f"{path.stem}-from-outside-{now}{path.suffix}")
+            with suppress(OSError):
+                os.replace(path, other)
+            self.log(f"{path.name} was changed from outside: kept as {other.name}")
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return what differs after somebody wrote to a file; None: there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _complete(layer: str) -> str:

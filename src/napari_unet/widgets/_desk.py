@@ -261,12 +261,12 @@ class Desk:
                 work = None if place is None else self._works[place]
             if place is None or work is None:
                 return
-            yield self._save(work)
+            yield from self._save(work)
             with self._guard:
                 if self._works.get(place) is work:  # else a newer one has come
                     del self._works[place]
 
-    def _save(self, work: Work) -> Saved:
+    def _save(self, work: Work) -> Generator[JobEvent, None, None]:
         facts = work.facts
         project = self.project
         if project is None:
@@ -281,7 +281,7 @@ class Desk:
         name = self._names.get(work.layer_id)
         if name is None:
             name = self._names[work.layer_id] = _free_name(project, number, work.mode)
-        project.save_annotation(
+        saved = project.save_annotation(
             number,
             work.mode,
             work.labels,
@@ -290,7 +290,14 @@ class Desk:
             outlines=work.outlines,
             is_correction=work.is_correction,
         )
-        return Saved(facts.key, number, time.monotonic())
+        if saved.is_restored:
+            text = (
+                f"{project.annotations.path} was deleted or replaced from outside: it "
+                "was written anew, with all that was in it."
+            )
+            project.log(text)
+            yield Notice(text, "warning")
+        yield Saved(facts.key, number, time.monotonic())
 
     def _take(self, project: Project, *, is_named: bool) -> None:
         self.shut()

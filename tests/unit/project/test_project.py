@@ -401,3 +401,42 @@ def test_a_damaged_table_of_rounds_is_one_sentence(folder, project, content):
     project.path("rounds", "rounds.json").write_text(content)
     with pytest.raises(ProjectError, match=r"rounds\.json is damaged"):
         Project.open(folder)
+
+
+def test_a_record_that_somebody_changed_meanwhile_is_kept_beside(folder, project):
+    path = folder / "project.json"
+    path.write_text(path.read_text().replace('"cells"', '"renamed by hand"'))
+    project.change(mode="objects")
+    project.close()
+
+    (kept,) = folder.glob("project-from-outside-*.json")
+    assert "renamed by hand" in kept.read_text()
+    with Project.open(folder) as project:
+        assert project.record.mode == "objects"
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(
+    folder, project, image, monkeypatch
+):
+    folder, project, image, monkeypatch
+):
+    import napari_unet.project.annotations as annotations
+    import napari_unet.project.rounds as rounds
+
+    class Earlier(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(1999, 12, 31, 23, 59)
+
+    number = project.add_image(image).number
+    project.save_annotation(number, "strokes", strokes())
+    first = add_round(project)
+    for module in (annotations, rounds):
+        monkeypatch.setattr(module, "datetime", Earlier)
+    project.save_annotation(number, "strokes", strokes(2))
+    second = add_round(project)
+    project.close()
+
+    with Project.open(folder) as project:
+        assert project.annotation(number, "strokes").is_same(strokes(2))
+        assert project.rounds.newest.number == second.number == first.number + 1
