@@ -294,3 +294,18 @@ def test_the_newest_model_of_a_project_is_gone_on_with(open_dock, qtbot, tmp_pat
     case.state.project.open(tmp_path / "p")
     qtbot.waitUntil(lambda: case.live.inboxes != [])
     qtbot.waitUntil(lambda: case.live.inbox.calls("load") == [(str(newest),)])
+
+
+def test_two_layers_of_equal_pixels_are_two_images(saved, blobs, qtbot):
+    case = saved()
+    first = case.layer
+    twin = case.viewer.add_image(blobs.copy(), name="twin")
+    case.state.book.choose(twin)
+    second = case.state.book.new_annotation()
+    second.paint((80, 10), 2)
+    project = case.state.project.project
+    qtbot.waitUntil(lambda: len(project.images) == 2)
+    qtbot.waitUntil(lambda: project.annotation(2, "strokes") is not None)
+    for number, layer in ((1, first), (2, second)):
+        kept = project.annotation(number, "strokes")
+        np.testing.assert_array_equal(np.asarray(kept), layer.data)

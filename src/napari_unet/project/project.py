@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -284,10 +284,17 @@ class Project:
         return found is None or is_changed(image, found)
 
     def find_image(
-        self, path: str | os.PathLike[str] | None, fingerprint: str, layer: str | None
+        self,
+        path: str | os.PathLike[str] | None,
+        fingerprint: str,
+        layer: str | None,
+        taken: Collection[int] = (),
     ) -> ProjectImage | None:
-        """Return the image of the project that this is, by its file or its pixels."""
-        return find_image(self.record, self.folder, path, fingerprint, layer)
+        """Return the image of the project that this is, by its file or its pixels.
+
+        ``taken`` are the numbers of images that are known to be others.
+        """
+        return find_image(self.record, self.folder, path, fingerprint, layer, taken)
 
     # --- what is painted -----------------------------------------------------------
 

@@ -56,6 +56,8 @@ class ImageFacts:
     scale: tuple[float, ...] | None = None
     unit: str | None = None
     channels: tuple[str, ...] = ()
+    others: frozenset[str] = frozenset()
+    """Keys of the other images that are in the viewer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +191,7 @@ class Desk:
         print_ = self._print(facts)
         project = self.project
         if project is not None:
-            image = project.find_image(facts.path, print_, facts.name)
+            image = self._find(project, facts)
             if image is not None:
                 yield from self._recognise(project, facts, image)
                 return
@@ -336,12 +338,17 @@ class Desk:
             "unit": facts.unit,
             "channels": facts.channels,
         }
-        known = project.find_image(facts.path, print_, facts.name)
+        known = self._find(project, facts)
         if known is not None:
             return project.change_image(known.number, is_removed=False, **seen)
         return project.add_image(
             facts.path, name=facts.name, layer=facts.name, reader=facts.reader, **seen
         )
+
+    def _find(self, project: Project, facts: ImageFacts) -> ProjectImage | None:
+        others = facts.others & self._numbers.keys()
+        taken = {self._numbers[key] for key in others}
+        return project.find_image(facts.path, self._print(facts), facts.name, taken)
 
     def _recognise(
         self, project: Project, facts: ImageFacts, image: ProjectImage

@@ -132,7 +132,7 @@ class ProjectKeeper(QObject):
 
     def look(self, entry: AnnotatedImage) -> None:
         """See whether an image is known, and bring its annotation back."""
-        self._ask(partial(self._desk.look, _facts(entry)))
+        self._ask(partial(self._desk.look, self._facts(entry)))
 
     def save(self, entry: AnnotatedImage, *, is_correction: bool = False) -> None:
         """Keep what is painted on an image."""
@@ -200,7 +200,7 @@ class ProjectKeeper(QObject):
         of_objects = entry.mode == "objects"
         self._desk.save(
             Work(
-                _facts(entry),
+                self._facts(entry),
                 str(entry.annotation.unique_id),
                 entry.mode,
                 labels,
@@ -274,6 +274,27 @@ class ProjectKeeper(QObject):
         self._work()  # what came while it ended
         self.changed.emit()
 
+    def _facts(self, entry: AnnotatedImage) -> Any:
+        """Copy what the worker may know of an image."""
+        from napari_unet.widgets._desk import ImageFacts
+
+        image = entry.image
+        unit = str(image.units[-1])
+        source = image.source
+        return ImageFacts(
+            key=entry.key,
+            name=str(image.name),
+            pixels=image_array(image),
+            axes=entry.axes,
+            shape=entry.shape,
+            path=None if source.path is None else str(source.path),
+            reader=source.reader_plugin,
+            scale=tuple(map(float, transform_of(image, entry.axes)["scale"])),
+            unit=None if unit == "pixel" else unit,
+            channels=tuple(str(layer.name) for layer in entry.channels.layers),
+            others=frozenset(other.key for other in self._book if other is not entry),
+        )
+
     @property
     def saved_text(self) -> str:
         """Say what is saved where; "" before there is anything."""
@@ -285,27 +306,6 @@ class ProjectKeeper(QObject):
         if self.has_unsaved:
             return f"Saving{where} …"
         return f"Saved {_ago(time.monotonic() - self.saved_s)}{where}"
-
-
-def _facts(entry: AnnotatedImage) -> Any:
-    """Copy what the worker may know of an image."""
-    from napari_unet.widgets._desk import ImageFacts
-
-    image = entry.image
-    unit = str(image.units[-1])
-    source = image.source
-    return ImageFacts(
-        key=entry.key,
-        name=str(image.name),
-        pixels=image_array(image),
-        axes=entry.axes,
-        shape=entry.shape,
-        path=None if source.path is None else str(source.path),
-        reader=source.reader_plugin,
-        scale=tuple(map(float, transform_of(image, entry.axes)["scale"])),
-        unit=None if unit == "pixel" else unit,
-        channels=tuple(str(layer.name) for layer in entry.channels.layers),
-    )
 
 
 def _ago(seconds: float) -> str:

@@ -198,6 +198,26 @@ def test_an_image_without_a_file_is_known_by_its_pixels(project):
         project.find(image.number)
 
 
+def test_equal_pixels_in_another_file_are_another_image(project, image, tmp_path):
+    empty = tmp_path / "also-empty.tif"
+    empty.write_bytes(image.read_bytes())
+    first = project.add_image(image, fingerprint="empty")
+    assert project.find_image(empty, "empty", None) is None
+    second = project.add_image(empty, fingerprint="empty")
+    assert project.find_image(empty, "empty", None) == second
+    image.unlink()  # moved to where nobody knows
+    assert project.find_image(tmp_path / "moved.tif", "empty", None) == first
+
+
+def test_equal_images_without_a_file_are_told_apart(project):
+    one = project.add_image(None, name="a", fingerprint="x")
+    assert project.find_image(None, "x", "b", taken={one.number}) is None
+    other = project.add_image(None, name="b", fingerprint="x")
+    assert other.number != one.number
+    assert project.find_image(None, "x", "b") == other
+    assert project.find_image(None, "x", "c") == one
+
+
 def test_status_follows_the_work(project, image):
     number = project.add_image(image).number
 
@@ -416,8 +436,6 @@ def test_a_record_that_somebody_changed_meanwhile_is_kept_beside(folder, project
 
 
 def test_a_clock_that_goes_backwards_changes_nothing(
-    folder, project, image, monkeypatch
-):
     folder, project, image, monkeypatch
 ):
     import napari_unet.project.annotations as annotations
