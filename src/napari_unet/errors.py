@@ -17,6 +17,7 @@ __all__ = [
     "ImageError",
     "NapariUnetError",
     "OutOfMemoryError",
+    "ProjectError",
     "StoreTakenError",
     "TrainingError",
 ]
@@ -52,6 +53,10 @@ class ClusterError(NapariUnetError, ConnectionError):
 
 class StoreTakenError(FileError):
     """A store holds labels of another model or image, and is left as it is."""
+
+
+class ProjectError(NapariUnetError, OSError):
+    """A project folder cannot be opened, written to, or is used by somebody else."""
 
 
 class DeviceError(NapariUnetError, RuntimeError):

@@ -5,7 +5,7 @@ One model serves the form in the dock (title, tooltip, range), the command line'
 """
 
 from napari_unet.config.cluster import ClusterConfig
-from napari_unet.config.instant import InstantConfig
+from napari_unet.config.instant import HoldOut, InstantConfig
 from napari_unet.config.learner import (
     SCHEMA_VERSION,
     AnnotationMode,
@@ -23,6 +23,7 @@ __all__ = [
     "AugmentationConfig",
     "ClusterConfig",
     "FineTuneConfig",
+    "HoldOut",
     "InstanceConfig",
     "InstantConfig",
     "LearnerConfig",

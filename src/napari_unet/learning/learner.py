@@ -141,6 +141,7 @@ class Learner:
                 self.config.instant.n_folds,
                 state.remembered_folds,
                 region,
+                self.config.instant.hold_out,
             )
             if state.resumption is not None:
                 annotations = state.resumption.recognise(annotations)

@@ -1,0 +1,90 @@
+"""What lies in a project folder, and what must not."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from napari_unet.errors import ProjectError
+
+__all__ = [
+    "ANNOTATIONS",
+    "LOG",
+    "README",
+    "RECORD",
+    "SUFFIX",
+    "is_project",
+    "refuse_links",
+    "sweep",
+]
+
+SUFFIX = ".unet-project"
+"""How the name of a project folder ends, by custom."""
+
+RECORD = "project.json"
+ANNOTATIONS = "annotations.sqlite"
+LOG = "log.txt"
+
+_TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{8}(\.\w+)?~?$")
+
+README = """\
+This folder is a project of napari-unet, a plugin of napari (https://napari.org).
+Open it there: Plugins > U-Net > Project.
+
+project.json        the images (where they are), classes and settings
+annotations.sqlite  what was painted: compressed blocks of 256 x 256 px
+rounds/             the model of each round (.safetensors), and rounds.json
+log.txt             what was done when
+images/             copies of images, where they were asked for
+
+Without napari-unet, this Python script writes what was painted as TIFF files:
+
+    import json, sqlite3, zlib, numpy as np, tifffile
+    db = sqlite3.connect("annotations.sqlite")
+    for image, layer, shape, dtype, _ in db.execute("select * from layers").fetchall():
+        labels = np.zeros(json.loads(shape), dtype)
+        planes = labels.reshape(-1, *labels.shape[-2:])
+        for p, y, x, pixels in db.execute("select plane, tile_row, tile_column, pixels"
+                " from tiles where image = ? and layer = ?", (image, layer)):
+            part = planes[p, y * 256 : y * 256 + 256, x * 256 : x * 256 + 256]
+            raw = zlib.decompress(pixels)
+            kind = f"u{len(raw) // part.size}"
+            part[:] = np.frombuffer(raw, kind).reshape(part.shape)
+        tifffile.imwrite(f"{image}-{layer}.tif".replace(":", "-"), labels)
+"""
+
+
+def is_project(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder is a project."""
+    return (Path(folder) / RECORD).is_file()
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a stranger's project that would have us write somewhere else."""
+    places = [folder, folder / "rounds", folder / "images"]
+    for place in places[1:]:
+        if place.is_symlink():
+            raise _is_link(place)
+    for place in places:
+        with suppress(FileNotFoundError):
+            for path in place.iterdir():
+                if path.is_symlink() and place.name != "images":
+                    raise _is_link(path)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a program that was killed left half-written."""
+    for place in (folder, folder / "rounds", folder / "images"):
+        with suppress(OSError):
+            for path in place.iterdir():
+                if _TEMPORARY.match(path.name) and path.is_file():
+                    path.unlink()
+
+
+def _is_link(path: Path) -> ProjectError:
+    return ProjectError(
+        f"{path} is a link to another place, where a project would write: put the real "
+        "file or folder there, or delete the link"
+    )

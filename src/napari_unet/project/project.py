@@ -1,0 +1,444 @@
+"""A project: a folder with images by reference, annotations, settings and rounds."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unet.annotation.tiled import TiledLabels
+from napari_unet.config import AnnotationMode
+from napari_unet.core.atomic import file_error, replace_file
+from napari_unet.errors import ProjectError
+from napari_unet.project._folder import (
+    ANNOTATIONS,
+    LOG,
+    README,
+    RECORD,
+    SUFFIX,
+    is_project,
+    refuse_links,
+    sweep,
+)
+from napari_unet.project.annotations import AnnotationStore, Outline, Saved
+from napari_unet.project.lock import ProjectLock
+from napari_unet.project.record import (
+    ProjectImage,
+    ProjectRecord,
+    read_record,
+    write_record,
+)
+from napari_unet.project.references import (
+    copy_into,
+    describe_file,
+    find_file,
+    find_image,
+    is_changed,
+    same_image,
+)
+from napari_unet.project.rounds import Rounds
+
+__all__ = ["Project"]
+
+_MAX_LOG_BYTES = 2**22
+
+
+class Project:
+    """An open project folder. May be used from any thread, one at a time.
+
+    Everything that is changed is on the disk when the call returns.
+
+    Attributes
+    ----------
+    folder
+        Where it is.
+    record
+        What it says of itself; change it with :meth:`change` and the like.
+    annotations
+        What was painted.
+    rounds
+        The models of each round.
+    is_read_only
+        Whether it was opened to be read only.
+    """
+
+    def __init__(self, folder: Path, *, is_read_only: bool) -> None:
+        self.folder = folder
+        self.is_read_only = is_read_only
+        self._guard = threading.RLock()
+        if not is_read_only:
+            refuse_links(folder)
+        self._lock = None if is_read_only else ProjectLock(folder)
+        if self._lock is not None:
+            self._lock.take()
+        try:
+            self.record = read_record(folder / RECORD)
+            self._stamp = _stamp(folder / RECORD)
+            self.rounds = Rounds(folder / "rounds")
+            self.annotations = AnnotationStore(
+                folder / ANNOTATIONS, is_read_only=is_read_only
+            )
+            if not is_read_only:
+                sweep(folder)
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+
+    @classmethod
+    def create(
+        cls, folder: str | os.PathLike[str], name: str | None = None, **facts: Any
+    ) -> Project:
+        """Make a project in a folder that is new or empty, and open it.
+
+        Parameters
+        ----------
+        folder
+            By custom with the suffix `SUFFIX`.
+        name
+            What people call it; None: the folder's name.
+        facts
+            Other fields of `ProjectRecord`.
+
+        Raises
+        ------
+        ProjectError
+            If the folder holds something, or cannot be made.
+        """
+        folder = Path(folder).absolute()
+        if is_project(folder):
+            raise ProjectError(f"{folder} is a project already: open it instead")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise ProjectError(
+                    f"{folder} is not empty: give the name of a new folder"
+                )
+        except OSError as error:
+            if isinstance(error, ProjectError):
+                raise
+            raise ProjectError(str(file_error(error, folder))) from error
+        record = ProjectRecord(
+            name=name or folder.name.removesuffix(SUFFIX) or "project",
+            created=datetime.now().astimezone(),
+            **facts,
+        )
+        write_record(folder / RECORD, record)
+        with replace_file(folder / "README.txt") as readme:
+            readme.write_text(README, encoding="utf-8")
+        project = cls(folder, is_read_only=False)
+        project.log(f"made the project '{record.name}'")
+        return project
+
+    @classmethod
+    def open(
+        cls, folder: str | os.PathLike[str], *, is_read_only: bool = False
+    ) -> Project:
+        """Open a project.
+
+        Raises
+        ------
+        ProjectError
+            If it is none, damaged, of a newer program, or open elsewhere.
+        """
+        folder = Path(folder).absolute()
+        if not is_project(folder):
+            what = "has no project.json" if folder.is_dir() else "is not there"
+            raise ProjectError(f"{folder} is no project: it {what}")
+        return cls(folder, is_read_only=is_read_only)
+
+    def close(self) -> None:
+        """Let go of the folder; nothing has to be saved."""
+        with self._guard:
+            self.annotations.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- what it says of itself ----------------------------------------------------
+
+    @property
+    def images(self) -> tuple[ProjectImage, ...]:
+        """Its images, but for those that were taken out."""
+        return self.record.present
+
+    def change(self, **changes: Any) -> None:
+        """Change fields of the record, such as ``learner`` or ``classes``."""
+        with self._guard:
+            self._write(self.record.model_copy(update=changes))
+
+    def log(self, text: str) -> None:
+        """Note a line in the log, with the time; where that fails, nothing is lost."""
+        if self.is_read_only:
+            return
+        path = self.folder / LOG
+        with self._guard, suppress(OSError):
+            if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
+                os.replace(path, path.with_name(f"{LOG}~"))
+            with open(path, "a", encoding="utf-8") as file:
+                stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+                file.write(f"{stamp} {text}\n")
+
+    # --- images --------------------------------------------------------------------
+
+    def add_image(
+        self,
+        path: str | os.PathLike[str] | None,
+        *,
+        copy: bool = False,
+        **facts: Any,
+    ) -> ProjectImage:
+        """Add an image; one that was taken out before comes back.
+
+        Parameters
+        ----------
+        path
+            Its file; None: it is in none, and known by its fingerprint.
+        copy
+            Copy the file into the project folder.
+        facts
+            Other fields of `ProjectImage`, such as ``name``.
+
+        Raises
+        ------
+        ProjectError
+            If it cannot be copied, or the project not be written.
+        """
+        with self._guard:
+            where: dict[str, Any] = {}
+            if path is not None:
+                file = copy_into(Path(path), self.folder) if copy else Path(path)
+                where = describe_file(file, self.folder)
+                where["is_copy"] = copy
+            known = same_image(self.record, where.get("absolute_path"), facts)
+            if known is not None:
+                return self.change_image(known.number, is_removed=False, **where)
+            facts = {"name": _name_of(path), **facts}
+            number = 1 + max((i.number for i in self.record.images), default=0)
+            image = ProjectImage(number=number, **where, **facts)
+            self._write(self.record.with_image(image))
+            self.log(f"added the image {number}, '{image.name}'")
+            return image
+
+    def change_image(self, number: int, **changes: Any) -> ProjectImage:
+        """Change what is written about an image."""
+        with self._guard:
+            before = self.record.image(number)
+            image = ProjectImage(**{**dict(before), **changes})
+            if image != before:
+                self._write(self.record.with_image(image))
+            return image
+
+    def remove_image(self, number: int) -> None:
+        """Take an image out of the list; `restore_image` brings it back."""
+        self.change_image(number, is_removed=True)
+        self.log(f"took out the image {number}")
+
+    def restore_image(self, number: int) -> None:
+        """Bring back an image that was taken out."""
+        self.change_image(number, is_removed=False)
+        self.log(f"brought back the image {number}")
+
+    def find(self, number: int) -> Path:
+        """Return the file of an image.
+
+        Raises
+        ------
+        ProjectError
+            If it was in no file, or is not where it was.
+        """
+        image = self.record.image(number)
+        found = find_file(image, self.folder)
+        if found is None and image.path is None:
+            raise ProjectError(
+                f"the image '{image.name}' was in no file: open it, and what was "
+                "painted on it comes back"
+            )
+        if found is None:
+            place = image.absolute_path or image.path
+            raise ProjectError(
+                f"the image '{image.name}' is not at {place} any more: put it back "
+                "there, or say where it is now"
+            )
+        return found
+
+    def relocate(self, number: int, path: str | os.PathLike[str]) -> ProjectImage:
+        """Note that an image's file is somewhere else now."""
+        return self.change_image(number, **describe_file(Path(path), self.folder))
+
+    def is_changed(self, number: int) -> bool:
+        """Whether an image's file was changed since it was read, or is gone."""
+        image = self.record.image(number)
+        found = find_file(image, self.folder)
+        return found is None or is_changed(image, found)
+
+    def find_image(
+        self,
+        path: str | os.PathLike[str] | None,
+        fingerprint: str,
+        layer: str | None,
+        taken: Collection[int] = (),
+    ) -> ProjectImage | None:
+        """Return the image of the project that this is, by its file or its pixels.
+
+        ``taken`` are the numbers of images that are known to be others.
+        """
+        return find_image(self.record, self.folder, path, fingerprint, layer, taken)
+
+    # --- what is painted -----------------------------------------------------------
+
+    def save_annotation(
+        self,
+        number: int,
+        mode: AnnotationMode,
+        labels: TiledLabels,
+        *,
+        layer: str | None = None,
+        complete: TiledLabels | None = None,
+        outlines: Sequence[Outline] = (),
+        is_correction: bool = False,
+    ) -> Saved:
+        """Keep what is painted on an image; only what changed is written.
+
+        Parameters
+        ----------
+        number
+            The image.
+        mode
+            What the labels are.
+        labels
+            The whole annotation.
+        layer
+            Name in the store, where an image has several annotations of a mode; None:
+            the mode's.
+        complete
+            Where the annotation is complete; None: nowhere.
+        outlines
+            The shapes that ``complete`` was drawn with.
+        is_correction
+            Whether a prediction was there to be corrected.
+
+        Raises
+        ------
+        ProjectError
+            If it cannot be written; what was kept before stays.
+        """
+        name = layer or mode
+        with self._guard:
+            saved = self.annotations.save(number, name, labels)
+            self._save_complete(number, name, complete, outlines)
+            image = self.record.image(number)
+            annotation = {**image.annotation, mode: name}
+            if not labels.any() and mode in image.annotation and saved.n_tiles == 0:
+                annotation = dict(image.annotation)
+            self.change_image(
+                number,
+                annotation=annotation,
+                is_corrected=image.is_corrected
+                or (is_correction and saved.n_tiles > 0),
+            )
+            return saved
+
+    def annotation(self, number: int, mode: AnnotationMode) -> TiledLabels | None:
+        """Return what is painted on an image in a mode; None: nothing."""
+        return self.annotations.load(number, self._layer(number, mode))
+
+    def complete(self, number: int, mode: AnnotationMode) -> TiledLabels | None:
+        """Return where the annotation of an image is complete; None: nowhere."""
+        name = self._layer(number, mode)
+        mask = self.annotations.load(number, _complete(name))
+        return mask.astype(bool) if mask is not None and mask.any() else None
+
+    def outlines(self, number: int, mode: AnnotationMode) -> list[Outline]:
+        """Return the shapes that complete regions were drawn with."""
+        return self.annotations.load_outlines(number, self._layer(number, mode))
+
+    def painted(
+        self, mode: AnnotationMode | None = None
+    ) -> Iterator[tuple[ProjectImage, TiledLabels]]:
+        """Yield the images with something painted in a mode (None: the project's)."""
+        for image in self.images:
+            labels = self.annotation(image.number, mode or self.record.mode)
+            if labels is not None and labels.any():
+                yield image, labels
+
+    # --- the folder ------------------------------------------------------------------
+
+    def path(self, *parts: str) -> Path:
+        """Return a path in the folder."""
+        return self.folder.joinpath(*parts)
+
+    def _layer(self, number: int, mode: AnnotationMode) -> str:
+        """Return the layer of a mode; of a first stroke that was cut off, as well."""
+        return self.record.image(number).annotation.get(mode, mode)
+
+    def _save_complete(
+        self,
+        number: int,
+        name: str,
+        complete: TiledLabels | None,
+        outlines: Sequence[Outline],
+    ) -> None:
+        """Keep where an annotation is complete, if it is or was anywhere."""
+        before = self.annotations.load(number, _complete(name))
+        if complete is not None:
+            self.annotations.save(number, _complete(name), complete.astype(np.uint8))
+        elif before is not None:
+            nowhere = TiledLabels(before.shape, before.dtype, {})
+            self.annotations.save(number, _complete(name), nowhere)
+        if outlines or self.annotations.load_outlines(number, name):
+            self.annotations.save_outlines(number, name, list(outlines))
+
+    def _write(self, record: ProjectRecord) -> None:
+        if self.is_read_only:
+            raise ProjectError(
+                f"the project {self.folder} was opened to be read only: nothing is "
+                "changed in it"
+            )
+        path = self.folder / RECORD
+        self._keep_foreign(path)
+        write_record(path, record)
+        self._stamp = _stamp(path)
+        self.record = record
+
+    def _keep_foreign(self, path: Path) -> None:
+        """Keep beside what somebody else wrote into the record meanwhile."""
+        found = _stamp(path)
+        if found is None:  # deleted, maybe with the folder
+            with suppress(OSError):
+                self.folder.mkdir(parents=True, exist_ok=True)
+        elif found != self._stamp:
+            now = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+            other = path.with_name(f"{path.stem}-from-outside-{now}{path.suffix}")
+            with suppress(OSError):
+                os.replace(path, other)
+            self.log(f"{path.name} was changed from outside: kept as {other.name}")
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return what differs after somebody wrote to a file; None: there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _complete(layer: str) -> str:
+    """Return the name under which the complete regions of a layer are kept."""
+    return f"{layer} complete"
+
+
+def _name_of(path: str | os.PathLike[str] | None) -> str:
+    return "image" if path is None else Path(path).name

@@ -1,0 +1,153 @@
+"""Images by reference: what to write down of a file, and how to find it again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_unet.core.atomic import file_error
+from napari_unet.errors import ProjectError
+from napari_unet.project.record import ProjectImage, ProjectRecord
+
+__all__ = [
+    "copy_into",
+    "describe_file",
+    "find_file",
+    "find_image",
+    "is_changed",
+    "same_image",
+    "size_of",
+]
+
+
+def describe_file(path: Path, folder: Path) -> dict[str, Any]:
+    """Return the fields of a `ProjectImage` that say where its file is."""
+    absolute = Path(os.path.abspath(path))
+    try:
+        relative = Path(os.path.relpath(absolute, folder)).as_posix()
+    except ValueError:  # another drive of Windows
+        relative = absolute.as_posix()
+    facts: dict[str, Any] = {"path": relative, "absolute_path": absolute.as_posix()}
+    try:
+        facts["n_bytes"] = size_of(absolute)
+        facts["modified_s"] = absolute.stat().st_mtime
+    except OSError:
+        facts["n_bytes"] = facts["modified_s"] = None
+    return facts
+
+
+def find_file(image: ProjectImage, folder: Path) -> Path | None:
+    """Return where an image's file is: as seen from the project, or where it was.
+
+    None where it is in neither place, or never was in a file.
+    """
+    places = []
+    if image.path is not None:
+        places.append(Path(os.path.normpath(folder / image.path)))
+    if image.absolute_path is not None:
+        places.append(Path(image.absolute_path))
+    return next((place for place in places if place.exists()), None)
+
+
+def find_image(
+    record: ProjectRecord,
+    folder: Path,
+    path: str | os.PathLike[str] | None,
+    fingerprint: str,
+    layer: str | None,
+    taken: Collection[int] = (),
+) -> ProjectImage | None:
+    """Return the image of a project that this is: by its file, else by its pixels.
+
+    Equal pixels in another file are another image, such as an empty one of a series.
+    ``taken`` are the numbers of images that are known to be others.
+    """
+    if path is not None:
+        for image in record.images:
+            if image.layer in (None, layer):
+                found = find_file(image, folder)
+                if found is not None and _is_same(found, Path(path)):
+                    return image
+    alike = [
+        image
+        for image in record.images
+        if fingerprint
+        and image.fingerprint == fingerprint
+        and image.number not in taken
+        and (path is None or find_file(image, folder) is None)
+    ]
+    alike.sort(key=lambda image: image.name != layer)
+    return next(iter(alike), None)
+
+
+def same_image(
+    record: ProjectRecord, path: str | None, facts: Mapping[str, Any]
+) -> ProjectImage | None:
+    """Return the image of the same file and layer; of no file, of the same pixels."""
+    layer, fingerprint = facts.get("layer"), facts.get("fingerprint")
+    for image in record.images:
+        if path is None:
+            is_same = bool(fingerprint) and image.fingerprint == fingerprint
+            is_same = is_same and image.name == facts.get("name")
+        else:
+            is_same = image.absolute_path == path and image.layer == layer
+        if is_same:
+            return image
+    return None
+
+
+def is_changed(image: ProjectImage, path: Path) -> bool:
+    """Whether a file is another than the one that was read, by size and time."""
+    if image.n_bytes is None or image.modified_s is None:
+        return False
+    try:
+        found = size_of(path), path.stat().st_mtime
+    except OSError:
+        return True
+    return found[0] != image.n_bytes or abs(found[1] - image.modified_s) > 2
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file; of a folder, such as a zarr, those right in it."""
+    if path.is_dir():
+        return sum(entry.stat().st_size for entry in path.iterdir() if entry.is_file())
+    return path.stat().st_size
+
+
+def copy_into(path: Path, folder: Path) -> Path:
+    """Copy an image's file or folder into a project, under a free name.
+
+    Raises
+    ------
+    ProjectError
+        If there is not enough space, or it cannot be read or written.
+    """
+    images = folder / "images"
+    target = images / path.name
+    number = 1
+    while target.exists():
+        number += 1
+        target = images / f"{path.stem}-{number}{path.suffix}"
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        images.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.copytree(path, partial)
+        else:
+            shutil.copy2(path, partial)
+        os.replace(partial, target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.unlink(missing_ok=True)
+        raise ProjectError(str(file_error(error, target))) from error
+    return target
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return Path(os.path.abspath(one)) == Path(os.path.abspath(other))

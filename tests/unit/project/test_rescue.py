@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from napari_unet.annotation.tiled import TILE_PX, TiledLabels
+from napari_unet.errors import ProjectError
+from napari_unet.project import Project
+from napari_unet.project.rescue import rescue_annotations
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A project of which several hundred noisy tiles are kept."""
+    folder = tmp_path / "p"
+    values = np.random.default_rng(0).integers(0, 5, (12 * TILE_PX, 12 * TILE_PX))
+    with Project.create(folder) as project:
+        for number in (1, 2):
+            project.add_image(tmp_path / f"{number}.tif")
+            labels = TiledLabels.of(values.astype(np.uint8))
+            project.save_annotation(number, "strokes", labels)
+    return folder
+
+
+def whole(folder):
+    with Project.open(folder, is_read_only=True) as project:
+        return project.annotation(1, "strokes")
+
+
+def test_what_is_before_and_behind_the_damage_is_rescued(folder):
+    expected = whole(folder)
+    path = folder / "annotations.sqlite"
+    with open(path, "r+b") as file:  # 40 pages in the middle
+        file.seek(path.stat().st_size // 2 // 4096 * 4096)
+        file.write(b"\xa5" * 4096 * 40)
+    with Project.open(folder) as project, pytest.raises(ProjectError, match="rescue"):
+        [project.annotation(number, "strokes") for number in (1, 2)]
+
+    rescued = rescue_annotations(folder)
+
+    assert rescued.n_layers == 2
+    assert 200 < rescued.n_tiles < 288
+    assert rescued.damaged.exists()
+    with Project.open(folder) as project:
+        n_found = 0
+        for number in (1, 2):
+            found = project.annotation(number, "strokes")
+            n_found += len(found.tiles)
+            for place, tile in found.tiles.items():
+                np.testing.assert_array_equal(tile, expected.tiles[place])
+    assert n_found == rescued.n_tiles
+
+
+def test_of_what_is_whole_nothing_is_lost(folder):
+    expected = whole(folder)
+    assert rescue_annotations(folder).n_tiles == 288
+    assert whole(folder).is_same(expected)
+
+
+def test_a_file_that_is_no_database_is_kept_aside(folder):
+    path = folder / "annotations.sqlite"
+    path.write_bytes(b"nothing of the kind" * 999)
+    rescued = rescue_annotations(folder)
+    assert (rescued.n_layers, rescued.n_tiles) == (0, 0)
+    assert rescued.damaged.read_bytes().startswith(b"nothing of the kind")
+    with Project.open(folder) as project:
+        assert project.annotations.layers() == {}
+
+
+def test_nothing_is_rescued_under_somebody_s_hands(folder):
+    with Project.open(folder), pytest.raises(ProjectError, match="is open in"):
+        rescue_annotations(folder)
+
+
+def test_there_must_be_something_to_rescue(tmp_path):
+    with pytest.raises(ProjectError, match=r"there is no annotations\.sqlite"):
+        rescue_annotations(tmp_path)
