@@ -1,7 +1,7 @@
 """Projects on disk: nothing that was painted is lost."""
 
 from napari_unet.project._folder import SUFFIX, is_project
-from napari_unet.project.annotations import AnnotationStore, Saved
+from napari_unet.project.annotations import AnnotationStore, Outline, Saved
 from napari_unet.project.project import Project
 from napari_unet.project.record import (
     ClassEntry,
@@ -16,6 +16,7 @@ __all__ = [
     "AnnotationStore",
     "ClassEntry",
     "ImageStatus",
+    "Outline",
     "Project",
     "ProjectImage",
     "ProjectRecord",

@@ -26,7 +26,7 @@ from napari_unet.annotation.tiled import TILE_PX, TiledLabels
 from napari_unet.errors import ProjectError
 from napari_unet.project._database import connect, database_error
 
-__all__ = ["AnnotationStore", "Saved"]
+__all__ = ["AnnotationStore", "Outline", "Saved"]
 
 _VERSION = 1
 _TABLES = """
@@ -43,6 +43,8 @@ _TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<u2")}
 _MAX_AXIS_PX = 2**31
 _MAX_OUTLINES_BYTES = 2**26
 
+Outline = dict[str, Any]
+"""A shape: its ``"kind"``, such as ``"polygon"``, and ``"corners"``, (n, ndim) px."""
 Layer = tuple[int, str]
 """Number of the image, and name of the layer."""
 
@@ -75,12 +77,13 @@ class AnnotationStore:
 
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
         self.path = path
+        self._is_read_only = is_read_only
         self._lock = threading.RLock()
         self._known: dict[Layer, TiledLabels] = {}
         self._database = connect(path, is_read_only)
         try:
             with self._naming("opened"):
-                self._check(is_read_only)
+                self._check()
         except BaseException:
             self._database.close()
             raise
@@ -107,6 +110,8 @@ class AnnotationStore:
             If they cannot be read, or are not what this program wrote.
         """
         with self._reading():
+            if (image, layer) in self._known:
+                return self._known[image, layer]
             found = self._database.execute(
                 "select shape, dtype from layers where image = ? and layer = ?",
                 (image, layer),
@@ -121,7 +126,8 @@ class AnnotationStore:
             )
             tiles = dict(self._tiles(rows, shape, dtype))
             labels = TiledLabels(shape, dtype, tiles)
-            self._known[image, layer] = labels
+            if not self._is_read_only:  # or somebody else may write meanwhile
+                self._known[image, layer] = labels
             return labels
 
     def save(self, image: int, layer: str, labels: TiledLabels) -> Saved:
@@ -136,7 +142,7 @@ class AnnotationStore:
             If they cannot be written. What was kept before stays.
         """
         with self._lock:
-            before = self._known.get((image, layer)) or self.load(image, layer)
+            before = self.load(image, layer)
             n_tiles = n_bytes = 0
             with self._writing():
                 if before is not None and before.shape != labels.shape:
@@ -159,7 +165,7 @@ class AnnotationStore:
             self._known[image, layer] = labels
             return Saved(n_tiles, n_bytes)
 
-    def load_outlines(self, image: int, layer: str) -> list[dict[str, Any]]:
+    def load_outlines(self, image: int, layer: str) -> list[Outline]:
         """Return the shapes that were drawn; see `save_outlines`."""
         with self._reading():
             found = self._database.execute(
@@ -174,10 +180,8 @@ class AnnotationStore:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._damaged() from error
 
-    def save_outlines(
-        self, image: int, layer: str, outlines: list[dict[str, Any]]
-    ) -> None:
-        """Keep shapes: each with its ``"kind"`` and its ``"corners"`` (n, ndim), px."""
+    def save_outlines(self, image: int, layer: str, outlines: list[Outline]) -> None:
+        """Keep shapes that were drawn."""
         text = json.dumps([_outline(item) for item in outlines])
         with self._lock, self._writing():
             self._database.execute(
@@ -242,12 +246,12 @@ class AnnotationStore:
             raise self._damaged() from error
         return sizes, np.dtype(dtype)
 
-    def _check(self, is_read_only: bool) -> None:
+    def _check(self) -> None:
         """Make the tables where there are none; refuse what is not ours."""
         database = self._database
         (version,) = database.execute("pragma user_version").fetchone()
         there = set(database.execute("select type, name from sqlite_schema"))
-        if not there and not version and not is_read_only:
+        if not there and not version and not self._is_read_only:
             with self._writing():
                 for statement in _TABLES.split(";"):
                     database.execute(statement)
@@ -333,7 +337,7 @@ def _frozen(tile: NDArray[Any]) -> NDArray[Any]:
     return tile
 
 
-def _outline(item: Any) -> dict[str, Any]:
+def _outline(item: Any) -> Outline:
     """Return a shape as it is kept, checked."""
     corners = np.asarray(item["corners"], np.float64)
     if corners.ndim != 2 or not np.isfinite(corners).all():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
@@ -24,7 +26,7 @@ from napari_unet.project._folder import (
     refuse_links,
     sweep,
 )
-from napari_unet.project.annotations import AnnotationStore, Saved
+from napari_unet.project.annotations import AnnotationStore, Outline, Saved
 from napari_unet.project.lock import ProjectLock
 from napari_unet.project.record import (
     ProjectImage,
@@ -36,7 +38,9 @@ from napari_unet.project.references import (
     copy_into,
     describe_file,
     find_file,
+    find_image,
     is_changed,
+    same_image,
 )
 from napari_unet.project.rounds import Rounds
 
@@ -216,7 +220,7 @@ class Project:
                 file = copy_into(Path(path), self.folder) if copy else Path(path)
                 where = describe_file(file, self.folder)
                 where["is_copy"] = copy
-            known = self._same(where.get("absolute_path"), facts)
+            known = same_image(self.record, where.get("absolute_path"), facts)
             if known is not None:
                 return self.change_image(known.number, is_removed=False, **where)
             facts = {"name": _name_of(path), **facts}
@@ -282,16 +286,7 @@ class Project:
         self, path: str | os.PathLike[str] | None, fingerprint: str, layer: str | None
     ) -> ProjectImage | None:
         """Return the image of the project that this is, by its file or its pixels."""
-        where = None if path is None else Path(os.path.abspath(path))
-        for image in self.record.images:
-            if image.fingerprint and image.fingerprint == fingerprint:
-                return image
-        for image in self.record.images:
-            if where is not None and image.layer in (None, layer):
-                found = find_file(image, self.folder)
-                if found is not None and _is_same(found, where):
-                    return image
-        return None
+        return find_image(self.record, self.folder, path, fingerprint, layer)
 
     # --- what is painted -----------------------------------------------------------
 
@@ -302,6 +297,8 @@ class Project:
         labels: TiledLabels,
         *,
         layer: str | None = None,
+        complete: TiledLabels | None = None,
+        outlines: Sequence[Outline] = (),
         is_correction: bool = False,
     ) -> Saved:
         """Keep what is painted on an image; only what changed is written.
@@ -317,6 +314,10 @@ class Project:
         layer
             Name in the store, where an image has several annotations of a mode; None:
             the mode's.
+        complete
+            Where the annotation is complete; None: nowhere.
+        outlines
+            The shapes that ``complete`` was drawn with.
         is_correction
             Whether a prediction was there to be corrected.
 
@@ -328,6 +329,7 @@ class Project:
         name = layer or mode
         with self._guard:
             saved = self.annotations.save(number, name, labels)
+            self._save_complete(number, name, complete, outlines)
             image = self.record.image(number)
             annotation = {**image.annotation, mode: name}
             if not labels.any() and mode in image.annotation and saved.n_tiles == 0:
@@ -345,6 +347,19 @@ class Project:
         name = self.record.image(number).annotation.get(mode)
         return None if name is None else self.annotations.load(number, name)
 
+    def complete(self, number: int, mode: AnnotationMode) -> TiledLabels | None:
+        """Return where the annotation of an image is complete; None: nowhere."""
+        name = self.record.image(number).annotation.get(mode)
+        if name is None:
+            return None
+        mask = self.annotations.load(number, _complete(name))
+        return mask.astype(bool) if mask is not None and mask.any() else None
+
+    def outlines(self, number: int, mode: AnnotationMode) -> list[Outline]:
+        """Return the shapes that complete regions were drawn with."""
+        name = self.record.image(number).annotation.get(mode)
+        return [] if name is None else self.annotations.load_outlines(number, name)
+
     def painted(
         self, mode: AnnotationMode | None = None
     ) -> Iterator[tuple[ProjectImage, TiledLabels]]:
@@ -360,17 +375,22 @@ class Project:
         """Return a path in the folder."""
         return self.folder.joinpath(*parts)
 
-    def _same(self, path: str | None, facts: Mapping[str, Any]) -> ProjectImage | None:
-        """Return the image of the same file and layer, taken out or not."""
-        layer, fingerprint = facts.get("layer"), facts.get("fingerprint")
-        for image in self.record.images:
-            if path is None:
-                is_same = bool(fingerprint) and image.fingerprint == fingerprint
-            else:
-                is_same = image.absolute_path == path and image.layer == layer
-            if is_same:
-                return image
-        return None
+    def _save_complete(
+        self,
+        number: int,
+        name: str,
+        complete: TiledLabels | None,
+        outlines: Sequence[Outline],
+    ) -> None:
+        """Keep where an annotation is complete, if it is or was anywhere."""
+        before = self.annotations.load(number, _complete(name))
+        if complete is not None:
+            self.annotations.save(number, _complete(name), complete.astype(np.uint8))
+        elif before is not None:
+            nowhere = TiledLabels(before.shape, before.dtype, {})
+            self.annotations.save(number, _complete(name), nowhere)
+        if outlines or self.annotations.load_outlines(number, name):
+            self.annotations.save_outlines(number, name, list(outlines))
 
     def _write(self, record: ProjectRecord) -> None:
         if self.is_read_only:
@@ -382,12 +402,10 @@ class Project:
         self.record = record
 
 
+def _complete(layer: str) -> str:
+    """Return the name under which the complete regions of a layer are kept."""
+    return f"{layer} complete"
+
+
 def _name_of(path: str | os.PathLike[str] | None) -> str:
     return "image" if path is None else Path(path).name
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return one == other

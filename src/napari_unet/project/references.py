@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from napari_unet.core.atomic import file_error
 from napari_unet.errors import ProjectError
-from napari_unet.project.record import ProjectImage
+from napari_unet.project.record import ProjectImage, ProjectRecord
 
-__all__ = ["copy_into", "describe_file", "find_file", "is_changed", "size_of"]
+__all__ = [
+    "copy_into",
+    "describe_file",
+    "find_file",
+    "find_image",
+    "is_changed",
+    "same_image",
+    "size_of",
+]
 
 
 def describe_file(path: Path, folder: Path) -> dict[str, Any]:
@@ -41,6 +50,42 @@ def find_file(image: ProjectImage, folder: Path) -> Path | None:
     if image.absolute_path is not None:
         places.append(Path(image.absolute_path))
     return next((place for place in places if place.exists()), None)
+
+
+def find_image(
+    record: ProjectRecord,
+    folder: Path,
+    path: str | os.PathLike[str] | None,
+    fingerprint: str,
+    layer: str | None,
+) -> ProjectImage | None:
+    """Return the image of a project that this is: by its pixels, else by its file."""
+    for image in record.images:
+        if image.fingerprint and image.fingerprint == fingerprint:
+            return image
+    if path is None:
+        return None
+    for image in record.images:
+        if image.layer in (None, layer):
+            found = find_file(image, folder)
+            if found is not None and _is_same(found, Path(path)):
+                return image
+    return None
+
+
+def same_image(
+    record: ProjectRecord, path: str | None, facts: Mapping[str, Any]
+) -> ProjectImage | None:
+    """Return the image of the same file and layer; of no file, of the same pixels."""
+    layer, fingerprint = facts.get("layer"), facts.get("fingerprint")
+    for image in record.images:
+        if path is None:
+            is_same = bool(fingerprint) and image.fingerprint == fingerprint
+        else:
+            is_same = image.absolute_path == path and image.layer == layer
+        if is_same:
+            return image
+    return None
 
 
 def is_changed(image: ProjectImage, path: Path) -> bool:
@@ -88,3 +133,10 @@ def copy_into(path: Path, folder: Path) -> Path:
         partial.unlink(missing_ok=True)
         raise ProjectError(str(file_error(error, target))) from error
     return target
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return Path(os.path.abspath(one)) == Path(os.path.abspath(other))
