@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_unet.cli._read import ReadImage
+    from napari_unet.config import AnnotationMode
     from napari_unet.learning import Learner
 
-__all__ = ["add_annotation_mode", "annotate", "complete_files"]
+__all__ = [
+    "Annotated",
+    "add_annotation_mode",
+    "add_complete",
+    "annotate",
+    "complete_files",
+    "read_annotated",
+]
 
 _ALL = "all"
 
@@ -29,6 +39,11 @@ def add_annotation_mode(parser: argparse.ArgumentParser) -> None:
         "with a number of its own (2 and up; 0 not annotated, 1 background), so that "
         "the border between touching ones is learned",
     )
+    add_complete(parser)
+
+
+def add_complete(parser: argparse.ArgumentParser) -> None:
+    """Add ``--complete``."""
     parser.add_argument(
         "--complete",
         nargs="+",
@@ -69,13 +84,28 @@ def annotate(args: argparse.Namespace, learner: Learner) -> None:
         _annotate(args, learner, image_path, annotation_path, mask)
 
 
-def _annotate(
+@dataclass(frozen=True)
+class Annotated:
+    """An image as read, its annotation, and where that is complete (None: nowhere)."""
+
+    image: ReadImage
+    labels: NDArray[Any]
+    complete: Any
+
+    @property
+    def axes(self) -> str | None:
+        """Axes of the image, where they are known."""
+        return self.image.axes_for(self.labels.shape)
+
+
+def read_annotated(
     args: argparse.Namespace,
-    learner: Learner,
+    mode: AnnotationMode,
     image_path: Path,
     annotation_path: Path,
     mask_path: Path | None,
-) -> None:
+) -> Annotated:
+    """Read an image with its annotation, as the options say."""
     import numpy as np
 
     from napari_unet.annotation.annotations import check_complete
@@ -91,7 +121,7 @@ def _annotate(
             complete = check_complete(mask, annotation.shape)
     elif args.complete:
         complete = np.ones(annotation.shape, bool)
-    if learner.config.annotation_mode == "objects":
+    if mode == "objects":
         if args.complete == [_ALL]:
             annotation = number_instances(annotation)
         elif _looks_like_instances(annotation):
@@ -99,15 +129,26 @@ def _annotate(
                 f"{annotation_path}: 1 is taken as background, 2 and up as objects; if "
                 "1 is an object too and 0 the background, add --complete all"
             )
-    axes = image.axes_for(annotation.shape)
+    return Annotated(image, annotation, complete)
+
+
+def _annotate(
+    args: argparse.Namespace,
+    learner: Learner,
+    image_path: Path,
+    annotation_path: Path,
+    mask_path: Path | None,
+) -> None:
+    mode = learner.config.annotation_mode
+    found = read_annotated(args, mode, image_path, annotation_path, mask_path)
     with naming(annotation_path, image_path), naming(image_path, kind=ImageError):
         learner.annotate(
-            image.array,
-            annotation,
+            found.image.array,
+            found.labels,
             key=str(image_path),
-            axes=axes,
-            complete=complete,
-            scale=image.voxel_size(axes),
+            axes=found.axes,
+            complete=found.complete,
+            scale=found.image.voxel_size(found.axes),
         )
 
 

@@ -50,10 +50,12 @@ def plan_outputs(
     with_probabilities: bool = False,
     with_objects: bool = False,
     folder_format: str | None = None,
+    stems: Sequence[str] | None = None,
 ) -> list[Outputs]:
     """Return what is made of each image.
 
     ``folder_format`` is ``"tif"`` (None too) or ``"zarr"``: what a folder gets.
+    ``stems`` are how files in it begin; None: as the images are called.
 
     Raises
     ------
@@ -74,7 +76,8 @@ def plan_outputs(
         paths = [Path(out)]
     else:
         suffix = folder_format or "tif"
-        paths = [Path(out) / f"{stem_of(image)}-labels.{suffix}" for image in images]
+        stems = stems or [stem_of(image) for image in images]
+        paths = [Path(out) / f"{stem}-labels.{suffix}" for stem in stems]
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise ConfigError(
