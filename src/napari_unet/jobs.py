@@ -21,6 +21,7 @@ __all__ = [
     "JobEvent",
     "LearningChanged",
     "ModeChanged",
+    "ModelSaved",
     "Notice",
     "ObjectsFound",
     "Progress",
@@ -205,6 +206,13 @@ class LearningChanged(JobEvent):
 @dataclass(frozen=True)
 class SettingsRefused(JobEvent):
     """The settings that were wished cannot be used here; those before stay in use."""
+
+
+@dataclass(frozen=True)
+class ModelSaved(JobEvent):
+    """The model was written to a file, as it was asked for."""
+
+    path: str
 
 
 @dataclass(frozen=True)

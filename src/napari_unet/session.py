@@ -19,6 +19,7 @@ from napari_unet.jobs import (
     HeadFitted,
     JobEvent,
     LearningChanged,
+    ModelSaved,
     Notice,
     ObjectsFound,
     Progress,
@@ -194,6 +195,8 @@ class Session:
                 self._apply_annotation(event)
             case LearningChanged():
                 self._apply_learning(event)
+            case ModelSaved(path=path):
+                self.say(f"Saved the model to {path}")
             case Notice(message=message, level="advice" | "caution"):
                 self.advice = message
             case Notice(message=message, level="device"):

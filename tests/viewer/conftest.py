@@ -27,6 +27,14 @@ def _no_thread_is_left(request):
     assert not worker_threads(), "a test left a worker thread behind"
 
 
+@pytest.fixture(autouse=True)
+def unsaved_place(tmp_path, monkeypatch):
+    """The folder for what is painted without a project: one for each test."""
+    place = tmp_path / "unsaved"
+    monkeypatch.setattr("napari_unet.widgets._project.unsaved_place", lambda: place)
+    return place
+
+
 @pytest.fixture
 def blobs():
     """An image of two bright squares on a dark ground, 96 x 128 px."""
@@ -50,7 +58,7 @@ def open_dock(make_napari_viewer_proxy, qtbot):
 
     yield make
     for dock in opened:
-        dock.state.suspend()
+        dock.state.end()
 
 
 @pytest.fixture

@@ -80,6 +80,9 @@ class FakeInbox:
     def save(self, path):
         self._put("save", path)
 
+    def load(self, path):
+        self._put("load", path)
+
     def set_scales(self, n_scales):
         self._put("set_scales", n_scales)
 

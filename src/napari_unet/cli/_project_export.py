@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from napari_unet.cli._console import complain, write_json
 from napari_unet.cli._files import make_folder, refuse_overwriting
@@ -104,9 +104,11 @@ def _run(args: argparse.Namespace) -> int:
 
 def _painted(project: Project) -> Iterator[_Part]:
     """Yield what is painted, in every mode."""
+    from napari_unet.config import AnnotationMode
+
     names = {entry.value: entry.name for entry in project.record.classes}
     for image in project.images:
-        for mode in image.annotation:
+        for mode in get_args(AnnotationMode):
             labels = project.annotation(image.number, mode)
             complete = project.complete(image.number, mode)
             if labels is not None and (labels.any() or complete is not None):

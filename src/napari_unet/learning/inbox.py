@@ -67,6 +67,7 @@ class Mail:
     mode: AnnotationMode | None = None
     config: LearnerConfig | None = None
     save_paths: list[str] = field(default_factory=list)
+    load_path: str | None = None
 
 
 class Inbox:
@@ -171,6 +172,12 @@ class Inbox:
         """Write the model to a file."""
         with self._condition:
             self._mail.save_paths.append(path)
+            self._wake()
+
+    def load(self, path: str) -> None:
+        """Go on with the model of a file; what is painted is learned from as before."""
+        with self._condition:
+            self._mail.load_path = path
             self._wake()
 
     def reset(self) -> None:

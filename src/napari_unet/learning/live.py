@@ -12,7 +12,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from napari_unet.config import LearnerConfig
-from napari_unet.errors import ImageError, NapariUnetError
+from napari_unet.errors import ConfigError, ImageError, NapariUnetError
 from napari_unet.jobs import (
     AnnotationTaken,
     CancelToken,
@@ -20,6 +20,7 @@ from napari_unet.jobs import (
     JobEvent,
     LearningChanged,
     ModeChanged,
+    ModelSaved,
     Notice,
     Progress,
     Scored,
@@ -121,6 +122,8 @@ class _Loop:
             self.learner.forget(key)
         self.images.update(mail.annotated)
         is_new = yield from self._renew(mail)
+        if mail.load_path is not None:
+            is_new |= yield from self._load(mail.load_path)
         keys = list(self.images if is_new else mail.annotated)
         if mail.wants_reset:  # what did not go with what was learned may go now
             keys += self.refused.keys() - set(keys)
@@ -160,22 +163,43 @@ class _Loop:
             yield SettingsRefused()
             learner = old if same == old.config else type(old)(same)
         if learner is not old:
-            self._drop_training()
-            if self.whole is not None:
-                self.whole.close()
-                self.whole = None
-                # of another mode, the overlay keeps nothing
-                is_same_mode = mode == old.config.annotation_mode
-                yield Notice(_STOPPED if is_same_mode else "Stopped predicting.")
-                yield WholeEnded()
-            learner.class_names = old.class_names
-            old.reset()
-            self.learner = learner
-            self.refused.clear()
-            self.shown, self.failed_version = _NOTHING, -1
-            yield Notice(learner.status.device, "device")
+            yield from self._take_up(learner)
         yield ModeChanged(mode)
         return learner is not old
+
+    def _load(self, path: str) -> Generator[JobEvent, None, bool]:
+        """Go on with the model of a file; say whether that is so."""
+        old = self.learner
+        try:
+            learner = type(old).load(path, old.config.device)
+            mode, wanted = learner.config.annotation_mode, old.config.annotation_mode
+            if mode != wanted:
+                raise ConfigError(
+                    f"the model {path} learned {mode}, and {wanted} are painted now"
+                )
+        except NapariUnetError as error:
+            yield Notice(str(error), "warning")
+            return False
+        yield from self._take_up(learner)
+        return True
+
+    def _take_up(self, learner: Learner) -> Generator[JobEvent, None, None]:
+        """Go on with another learner, which is to be told all annotations."""
+        old = self.learner
+        self._drop_training()
+        if self.whole is not None:
+            self.whole.close()
+            self.whole = None
+            # of another mode, the overlay keeps nothing
+            is_same_mode = learner.config.annotation_mode == old.config.annotation_mode
+            yield Notice(_STOPPED if is_same_mode else "Stopped predicting.")
+            yield WholeEnded()
+        learner.class_names = old.class_names
+        old.reset()
+        self.learner = learner
+        self.refused.clear()
+        self.shown, self.failed_version = _NOTHING, -1
+        yield Notice(learner.status.device, "device")
 
     def _annotate(self, key: str, item: Annotated) -> Generator[JobEvent, None, None]:
         self.refused.pop(key, None)
@@ -198,7 +222,7 @@ class _Loop:
     def _save(self, path: str) -> Generator[JobEvent, None, None]:
         try:
             self.learner.save(path)
-            yield Notice(f"Saved the model to {path}")
+            yield ModelSaved(path)
         except NapariUnetError as error:
             yield Notice(str(error), "warning")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_unet.core.atomic import file_error
 from napari_unet.errors import ProjectError
 
-__all__ = ["connect", "database_error"]
+__all__ = ["connect", "database_error", "journals"]
 
 _WAIT_S = 10.0  # for another process that writes, or a slow network drive
 
@@ -68,7 +68,7 @@ def _with_journal(database: sqlite3.Connection, path: Path) -> sqlite3.Connectio
     tried on a database of its own.
     """
     trial = path.with_name(f".{path.stem}-trial.sqlite")
-    for name in (trial, *_journals(trial)):
+    for name in (trial, *journals(trial)):
         name.unlink(missing_ok=True)  # of a run that was killed here
     mode = "wal"
     try:
@@ -82,19 +82,20 @@ def _with_journal(database: sqlite3.Connection, path: Path) -> sqlite3.Connectio
     except sqlite3.Error:
         mode = "delete"
     finally:
-        for name in (trial, *_journals(trial)):
+        for name in (trial, *journals(trial)):
             with suppress(OSError):
                 name.unlink(missing_ok=True)
     database.execute(f"pragma journal_mode = {mode}")
     return database
 
 
-def _journals(path: Path) -> tuple[Path, Path]:
+def journals(path: Path) -> tuple[Path, Path]:
+    """Return the files that stand beside a database while it is open."""
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
 def _has_journal(path: Path) -> bool:
-    return any(name.exists() for name in _journals(path))
+    return any(name.exists() for name in journals(path))
 
 
 def _can_write(folder: Path) -> bool:

@@ -9,11 +9,12 @@ neither a stroke was lost nor half of one kept when the program was killed (ADR 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.annotation.tiled import TILE_PX, TiledLabels
+from napari_unet.core.atomic import file_error
 from napari_unet.errors import ProjectError
-from napari_unet.project._database import connect, database_error
+from napari_unet.project._database import connect, database_error, journals
 
 __all__ = ["AnnotationStore", "Outline", "Saved"]
 
@@ -55,6 +57,8 @@ class Saved:
 
     n_tiles: int
     n_bytes: int
+    is_restored: bool = False
+    """Whether the file had been deleted or replaced by somebody, and was made anew."""
 
 
 class AnnotationStore:
@@ -81,6 +85,7 @@ class AnnotationStore:
         self._lock = threading.RLock()
         self._known: dict[Layer, TiledLabels] = {}
         self._database = connect(path, is_read_only)
+        self._file = _identity(path)
         try:
             with self._naming("opened"):
                 self._check()
@@ -142,6 +147,7 @@ class AnnotationStore:
             If they cannot be written. What was kept before stays.
         """
         with self._lock:
+            is_restored = self._restore()
             before = self.load(image, layer)
             n_tiles = n_bytes = 0
             with self._writing():
@@ -163,7 +169,7 @@ class AnnotationStore:
                     ),
                 )
             self._known[image, layer] = labels
-            return Saved(n_tiles, n_bytes)
+            return Saved(n_tiles, n_bytes, is_restored)
 
     def load_outlines(self, image: int, layer: str) -> list[Outline]:
         """Return the shapes that were drawn; see `save_outlines`."""
@@ -187,6 +193,37 @@ class AnnotationStore:
             self._database.execute(
                 "replace into shapes values(?, ?, ?)", (image, layer, text)
             )
+
+    def _restore(self) -> bool:
+        """Write the file anew where it was deleted or replaced; say whether it was.
+
+        The system keeps a file that is open, and all that is in it. What was put in
+        its place is kept beside.
+        """
+        found = _identity(self.path)
+        if found == self._file or self._is_read_only:
+            return False
+        new = self.path.with_name(f".{self.path.stem}-anew.sqlite")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            new.unlink(missing_ok=True)
+            with self._naming("written"), closing(sqlite3.connect(new)) as target:
+                self._database.backup(target)
+            if found is not None:
+                stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+                other = f"{self.path.stem}-from-outside-{stamp}.sqlite"
+                os.replace(self.path, self.path.with_name(other))
+            for journal in journals(self.path):  # of the file that is gone
+                journal.unlink(missing_ok=True)
+            os.replace(new, self.path)
+        except OSError as error:
+            if isinstance(error, ProjectError):
+                raise
+            raise ProjectError(str(file_error(error, self.path))) from error
+        self._database.close()
+        self._database = connect(self.path, is_read_only=False)
+        self._file = _identity(self.path)
+        return True
 
     def _put(
         self, image: int, layer: str, place: tuple[int, int, int], pixels: bytes | None
@@ -330,6 +367,15 @@ def _unpack(pixels: Any, shape: tuple[int, int]) -> NDArray[Any]:
         raise ValueError("a tile has another size")
     labels: NDArray[Any] = np.frombuffer(content, _TYPES[len(content) // n_px])
     return labels.reshape(shape)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another of the same name; None: there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def _frozen(tile: NDArray[Any]) -> NDArray[Any]:

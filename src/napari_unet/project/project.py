@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -80,6 +80,7 @@ class Project:
             self._lock.take()
         try:
             self.record = read_record(folder / RECORD)
+            self._stamp = _stamp(folder / RECORD)
             self.rounds = Rounds(folder / "rounds")
             self.annotations = AnnotationStore(
                 folder / ANNOTATIONS, is_read_only=is_read_only
@@ -277,10 +278,17 @@ class Project:
         return found is None or is_changed(image, found)
 
     def find_image(
-        self, path: str | os.PathLike[str] | None, fingerprint: str, layer: str | None
+        self,
+        path: str | os.PathLike[str] | None,
+        fingerprint: str,
+        layer: str | None,
+        taken: Collection[int] = (),
     ) -> ProjectImage | None:
-        """Return the image of the project that this is, by its file or its pixels."""
-        return find_image(self.record, self.folder, path, fingerprint, layer)
+        """Return the image of the project that this is, by its file or its pixels.
+
+        ``taken`` are the numbers of images that are known to be others.
+        """
+        return find_image(self.record, self.folder, path, fingerprint, layer, taken)
 
     # --- what is painted -----------------------------------------------------------
 
@@ -338,21 +346,17 @@ class Project:
 
     def annotation(self, number: int, mode: AnnotationMode) -> TiledLabels | None:
         """Return what is painted on an image in a mode; None: nothing."""
-        name = self.record.image(number).annotation.get(mode)
-        return None if name is None else self.annotations.load(number, name)
+        return self.annotations.load(number, self._layer(number, mode))
 
     def complete(self, number: int, mode: AnnotationMode) -> TiledLabels | None:
         """Return where the annotation of an image is complete; None: nowhere."""
-        name = self.record.image(number).annotation.get(mode)
-        if name is None:
-            return None
+        name = self._layer(number, mode)
         mask = self.annotations.load(number, _complete(name))
         return mask.astype(bool) if mask is not None and mask.any() else None
 
     def outlines(self, number: int, mode: AnnotationMode) -> list[Outline]:
         """Return the shapes that complete regions were drawn with."""
-        name = self.record.image(number).annotation.get(mode)
-        return [] if name is None else self.annotations.load_outlines(number, name)
+        return self.annotations.load_outlines(number, self._layer(number, mode))
 
     def painted(
         self, mode: AnnotationMode | None = None
@@ -368,6 +372,10 @@ class Project:
     def path(self, *parts: str) -> Path:
         """Return a path in the folder."""
         return self.folder.joinpath(*parts)
+
+    def _layer(self, number: int, mode: AnnotationMode) -> str:
+        """Return the layer of a mode; of a first stroke that was cut off, as well."""
+        return self.record.image(number).annotation.get(mode, mode)
 
     def _save_complete(
         self,
@@ -392,8 +400,33 @@ class Project:
                 f"the project {self.folder} was opened to be read only: nothing is "
                 "changed in it"
             )
-        write_record(self.folder / RECORD, record)
+        path = self.folder / RECORD
+        self._keep_foreign(path)
+        write_record(path, record)
+        self._stamp = _stamp(path)
         self.record = record
+
+    def _keep_foreign(self, path: Path) -> None:
+        """Keep beside what somebody else wrote into the record meanwhile."""
+        found = _stamp(path)
+        if found is None:  # deleted, maybe with the folder
+            with suppress(OSError):
+                self.folder.mkdir(parents=True, exist_ok=True)
+        elif found != self._stamp:
+            now = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+            other = path.with_name(f"{path.stem}-from-outside-{now}{path.suffix}")
+            with suppress(OSError):
+                os.replace(path, other)
+            self.log(f"{path.name} was changed from outside: kept as {other.name}")
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return what differs after somebody wrote to a file; None: there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _complete(layer: str) -> str:

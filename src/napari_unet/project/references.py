@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +58,29 @@ def find_image(
     path: str | os.PathLike[str] | None,
     fingerprint: str,
     layer: str | None,
+    taken: Collection[int] = (),
 ) -> ProjectImage | None:
-    """Return the image of a project that this is: by its pixels, else by its file."""
-    for image in record.images:
-        if image.fingerprint and image.fingerprint == fingerprint:
-            return image
-    if path is None:
-        return None
-    for image in record.images:
-        if image.layer in (None, layer):
-            found = find_file(image, folder)
-            if found is not None and _is_same(found, Path(path)):
-                return image
-    return None
+    """Return the image of a project that this is: by its file, else by its pixels.
+
+    Equal pixels in another file are another image, such as an empty one of a series.
+    ``taken`` are the numbers of images that are known to be others.
+    """
+    if path is not None:
+        for image in record.images:
+            if image.layer in (None, layer):
+                found = find_file(image, folder)
+                if found is not None and _is_same(found, Path(path)):
+                    return image
+    alike = [
+        image
+        for image in record.images
+        if fingerprint
+        and image.fingerprint == fingerprint
+        and image.number not in taken
+        and (path is None or find_file(image, folder) is None)
+    ]
+    alike.sort(key=lambda image: image.name != layer)
+    return next(iter(alike), None)
 
 
 def same_image(
@@ -81,6 +91,7 @@ def same_image(
     for image in record.images:
         if path is None:
             is_same = bool(fingerprint) and image.fingerprint == fingerprint
+            is_same = is_same and image.name == facts.get("name")
         else:
             is_same = image.absolute_path == path and image.layer == layer
         if is_same:

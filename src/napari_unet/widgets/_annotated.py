@@ -184,25 +184,39 @@ class AnnotatedImage:
                 _put(layer, np.zeros_like(layer.data))
         return self._kept.pop(mode, None)
 
-    def make_annotation(self, layers: Any) -> Labels:
-        """Add an empty annotation layer on top, ready to paint on."""
-        of_objects = self.mode == "objects"
+    def kept(self, mode: AnnotationMode) -> Labels | None:
+        """Return the annotation of a mode that is not painted in now."""
+        return self._kept.get(mode)
+
+    def make_annotation(
+        self, layers: Any, mode: AnnotationMode | None = None
+    ) -> Labels:
+        """Add an empty annotation layer on top, ready to paint on.
+
+        That of another mode than the present one is hidden, and kept for that.
+        """
+        mode = mode or self.mode
+        of_objects = mode == "objects"
         what = "annotated objects" if of_objects else "annotation"
         layer = make_labels(
             self.image,
             self.axes,
             name=f"{self.image.name} {what}",
             role="annotation",
-            mode=self.mode,
+            mode=mode,
             dtype=np.uint16 if of_objects else np.uint8,
         )
         if of_objects:  # they cover more of the image than strokes
             layer.opacity = 0.6
         self._dress(layer)
+        layer.visible = mode == self.mode
         layers.append(layer)
         shortest = min(self.shape[-2:])
         layer.brush_size = int(np.clip(shortest / 64, 3, 12))
-        self.bind_annotation(layer)
+        if mode == self.mode:
+            self.bind_annotation(layer)
+        else:
+            self._kept[mode] = layer
         return layer
 
     def make_prediction(self, layers: Any) -> Labels:

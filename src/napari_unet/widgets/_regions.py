@@ -44,8 +44,8 @@ class Regions:
         """Number of regions."""
         return sum(1 for _ in self._outlines())
 
-    def make(self, layers: Any) -> Shapes:
-        """Add the layer, once; return it ready to draw a rectangle."""
+    def make(self, layers: Any, *, is_active: bool = True) -> Shapes:
+        """Add the layer, once; return it, if active ready to draw a rectangle."""
         layer = self.layer
         if layer is None:
             shortest = min(label_shape(self._image, self._axes)[-2:])
@@ -59,9 +59,12 @@ class Regions:
             layer.current_edge_width = float(np.clip(shortest / 250, 0.5, 8))
             layer.opacity = 1.0
             self.bind(layer)  # before it is added: who hears of that looks here
+            selected = layers.selection.active
             layers.append(layer)
-        layers.selection.active = layer
-        layer.mode = "add_rectangle"
+            layers.selection.active = selected
+        if is_active:
+            layers.selection.active = layer
+            layer.mode = "add_rectangle"
         return layer
 
     def bind(self, layer: Shapes | None) -> None:
@@ -92,6 +95,13 @@ class Regions:
         """Show or hide the layer."""
         if self.layer is not None:
             self.layer.visible = is_shown
+
+    def outlines(self) -> list[dict[str, Any]]:
+        """Return the regions as they can be drawn again: kind, and corners in px."""
+        return [
+            {"kind": kind, "corners": corners.tolist()}
+            for kind, corners in self._outlines()
+        ]
 
     def mask(self) -> TiledLabels | None:
         """Return where the image is complete, as its label array; None: nowhere.

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.config import AnnotationMode, LearnerConfig
 from napari_unet.errors import NapariUnetError
-from napari_unet.jobs import JobEvent, Notice, ObjectsFound, Scored, TilePredicted
+from napari_unet.jobs import (
+    JobEvent,
+    ModelSaved,
+    Notice,
+    ObjectsFound,
+    Scored,
+    TilePredicted,
+)
 from napari_unet.session import Session
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._brush import Brush
@@ -27,7 +34,12 @@ from napari_unet.widgets._notify import notify, notify_error
 from napari_unet.widgets._objects import ObjectsView
 from napari_unet.widgets._overlay import Overlay
 from napari_unet.widgets._painting import Painting
+from napari_unet.widgets._project import ProjectKeeper
+from napari_unet.widgets._project_rounds import ProjectRounds
 from napari_unet.widgets._whole import WholeImage
+
+if TYPE_CHECKING:
+    from napari_unet.project import Project
 
 __all__ = ["ViewerState", "state_of"]
 
@@ -76,6 +88,8 @@ class ViewerState(QObject):
         self.objects = ObjectsView(self.book, self.overlay, self)
         self.painting = Painting(self.book, self.classes, self)
         self.live = LiveLoop(make_job, self)
+        self.project = ProjectKeeper(self.book, self.classes, self)
+        self.rounds = ProjectRounds(self.project, self.live, self.session, self)
         self._connect()
         self._name_classes()
 
@@ -102,6 +116,10 @@ class ViewerState(QObject):
         self.live.settings_refused.connect(self._on_settings_refused)
         self.classes.counted.connect(self.changed)
         self.classes.changed.connect(self._name_classes)
+        self.project.changed.connect(self.renewed)
+        self.project.opened.connect(self._on_project)
+        self.project.said.connect(self._on_project_said)
+        self.classes.changed.connect(self._describe)
         for part in (self.brush, self.overlay, self.objects, self.classes):
             part.changed.connect(self.changed)
 
@@ -121,6 +139,10 @@ class ViewerState(QObject):
         if self._n_open or self._release_keys is None:
             return
         self.painting.stop()
+        if not self.project.flush():
+            notify(
+                f"Not everything is saved: {self.project.problem or 'it takes long'}"
+            )
         has_ended = self.live.stop()
         self.session.stop()
         self.session.unsay()
@@ -132,6 +154,11 @@ class ViewerState(QObject):
             self.book.deafen()
             self.overlay.deafen()
             release_keys()
+
+    def end(self) -> None:
+        """Stop everything and let go of the project: the viewer closed."""
+        self.suspend()
+        self.project.shut()
 
     # --- what a person can ask for -----------------------------------------------
 
@@ -164,6 +191,7 @@ class ViewerState(QObject):
         self.live.set_mode(mode)  # a learner begins; they are told when copied
         if mode == "objects":
             self.objects.set_on(True)
+        self._describe()
         self.renewed.emit()
 
     def learn(self, on: bool) -> None:
@@ -248,6 +276,7 @@ class ViewerState(QObject):
             self.session.restart()
             if self.live.has_annotations:
                 self.session.be_ready()
+            self._describe()
             self.changed.emit()
             self.renewed.emit()
 
@@ -270,9 +299,12 @@ class ViewerState(QObject):
         elif isinstance(event, Scored) and event.is_changed:
             for entry in self.book:
                 entry.outdate()
+        elif isinstance(event, ModelSaved) and self.rounds.take(event.path):
+            return
         elif isinstance(event, Notice) and event.level in ("caution", "warning"):
             notify(event.message)
         self.session.apply(self._whole.hear(event))
+        self.rounds.hear(event)
 
     def _on_copied(self, entry: AnnotatedImage) -> None:
         if entry.copy is not None:
@@ -286,8 +318,30 @@ class ViewerState(QObject):
             )
         if self.live.has_annotations:
             self.session.be_ready()
+        self.project.save(entry, is_correction=bool(self.session.shown))
         self.overlay.look_soon()
         self.renewed.emit()
+
+    def _describe(self) -> None:
+        """Keep mode, settings and classes with the project."""
+        self.project.describe(self.mode, self.config)
+
+    def _on_project(self, project: Project) -> None:
+        """Go on as a project says that was opened."""
+        record = project.record
+        self.set_config(record.learner)
+        self.set_mode(record.mode)
+        self.classes.rename_all({entry.value: entry.name for entry in record.classes})
+        for entry in record.classes:
+            self.classes.recolour(entry.value, entry.colour)
+        self.rounds.begin()
+
+    def _on_project_said(self, sentence: str, level: str) -> None:
+        if level == "warning":
+            self.warn(sentence)
+        else:
+            self.session.say(sentence, level)
+            self.renewed.emit()
 
     def _name_classes(self) -> None:
         self.live.name_classes(self.classes.names)

@@ -28,6 +28,7 @@ from napari_unet.widgets._parts import (
     sync_property,
     wrapping,
 )
+from napari_unet.widgets._project_line import OfferCard, ProjectLine
 from napari_unet.widgets._samples import SAMPLE_TITLES, add_sample
 from napari_unet.widgets._state import state_of
 from napari_unet.widgets._style import palette_of, style_sheet
@@ -67,6 +68,8 @@ class SegmentationDock(QWidget):
         self.learning = LearnSection(self.state)
         self.overlay = OverlaySection(self.state)
         self.message = wrapping()
+        self.offer = OfferCard(self.state.project)
+        self.project = ProjectLine(self.state.project)
         self.device = eliding("muted")
         self.more = ToolButton("more", "More: curves, save the model, start over")
         self.border_weights = BorderWeights(self.state)
@@ -82,8 +85,9 @@ class SegmentationDock(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 6, 10, 4)
         layout.setSpacing(4)
-        fill(layout, self.empty, self.layers, self.paint, self.tip, line())
+        fill(layout, self.offer, self.empty, self.layers, self.paint, self.tip, line())
         fill(layout, self.learning, line(), self.overlay, line(), self.message, 1)
+        fill(layout, self.project)
         foot = row(self.device, self.help, self.more, spacing=2)
         foot.setStretch(0, 1)
         layout.addLayout(foot)
@@ -92,6 +96,7 @@ class SegmentationDock(QWidget):
         self._age_timer = QTimer(self)
         self._age_timer.setInterval(1000)
         self._age_timer.timeout.connect(self.learning.refresh_age)
+        self._age_timer.timeout.connect(self.project.refresh)
         self._refresh_timer = QTimer(self)
         self._refresh_timer.setSingleShot(True)
         self._refresh_timer.setInterval(REFRESH_MS)
@@ -100,6 +105,7 @@ class SegmentationDock(QWidget):
         self.overlay.export_wanted.connect(lambda: self._open_dock("Export labels"))
         self.help.clicked.connect(lambda: HelpPage(self).open_at(self.help))
         self.more.clicked.connect(self._open_menu)
+        self.project.wanted.connect(lambda: self._open_dock("Project"))
 
     # --- life ----------------------------------------------------------------------
 
@@ -116,14 +122,14 @@ class SegmentationDock(QWidget):
         self.follow_theme()
         self.refresh()
         # napari deletes the widget with the window and tells it nothing else
-        self.destroyed.connect(self.state.suspend)
+        self.destroyed.connect(self.state.end)
 
     def _shut(self) -> None:
         """Stop the worker: the dock was closed with its X."""
         if not self._is_open:
             return
         self._is_open = False
-        self.destroyed.disconnect(self.state.suspend)
+        self.destroyed.disconnect(self.state.end)
         self._age_timer.stop()
         self._refresh_timer.stop()
         self.border_weights.stop()
@@ -149,7 +155,7 @@ class SegmentationDock(QWidget):
         self.setStyleSheet(style_sheet(palette))
         for part in self._sections:
             part.set_palette(palette)
-        for piece in (self.tip, self.help, self.more):
+        for piece in (self.tip, self.help, self.more, self.project, self.offer):
             piece.set_palette(palette)
 
     def refresh(self) -> None:
@@ -168,6 +174,8 @@ class SegmentationDock(QWidget):
         self.message.setText("" if session.message == tip else session.message)
         sync_property(self.message, "level", session.message_level)
         self.device.setText(session.device)
+        self.project.refresh()
+        self.offer.refresh()
 
     def _refresh_soon(self) -> None:
         """Show the state once for all changes of a moment.
@@ -196,6 +204,7 @@ class SegmentationDock(QWidget):
     def _open_menu(self) -> None:
         menu = QMenu(self)
         menu.addAction("Learning curves", lambda: self._open_dock("Learning curves"))
+        menu.addAction("Project", lambda: self._open_dock("Project"))
         menu.addAction("Settings", lambda: self._open_dock("Settings"))
         menu.addAction("Export labels", lambda: self._open_dock("Export labels"))
         colour = menu.addAction("Colour the background too")

@@ -253,15 +253,14 @@ def test_it_can_be_looked_at_while_open_elsewhere(run, project):
     assert status(run)["open_in"] is None  # the killed one's note is no holder
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes everywhere"
-)
 def test_a_folder_that_is_read_only_can_be_looked_at(run, project):
     assert run("train p --steps 0").code == 0
     places = [project, project / "rounds"]
     for place in places:
         place.chmod(0o500)
     try:
+        if os.access(project, os.W_OK):
+            pytest.skip("this user writes everywhere")
         assert files_of(status(run)) == ["found"] * 3
         assert run("predict p --out o").code == 0
         assert run("export p --out o").code == 0

@@ -279,3 +279,51 @@ def test_outlines_of_a_stranger_are_checked(filled):
     with pytest.raises(ProjectError, match="is damaged"):
         store.load_outlines(1, "objects")
     store.close()
+
+
+# --- what somebody does to the file while it is open ---------------------------------
+
+
+def test_a_file_that_was_deleted_is_written_anew_with_all_that_was_in_it(path, store):
+    first, second = painted(value=1), painted(at=(300, 300), value=2)
+    store.save(1, "strokes", TiledLabels.of(first))
+    store.save(2, "strokes", TiledLabels.of(second))
+    for file in path.parent.iterdir():
+        file.unlink()
+    first[400:410] = 3
+
+    assert store.save(1, "strokes", TiledLabels.of(first)).is_restored
+    assert not store.save(1, "strokes", TiledLabels.of(first)).is_restored
+    store.close()
+
+    found = reopened(path)
+    np.testing.assert_array_equal(np.asarray(found[1, "strokes"]), first)
+    np.testing.assert_array_equal(np.asarray(found[2, "strokes"]), second)
+
+
+def test_a_file_that_was_replaced_is_kept_beside(path, store, tmp_path):
+    labels = TiledLabels.of(painted())
+    store.save(1, "strokes", labels)
+    other = tmp_path / "other"
+    other.write_bytes(b"an older copy")
+    other.replace(path)
+
+    assert store.save(1, "strokes", TiledLabels.of(painted(value=2))).is_restored
+    store.close()
+
+    (kept,) = tmp_path.glob("*from-outside*")
+    assert kept.read_bytes() == b"an older copy"
+    assert np.asarray(reopened(path)[1, "strokes"]).max() == 2
+
+
+def test_a_folder_that_was_deleted_is_made_again(path, tmp_path):
+    import shutil
+
+    folder = tmp_path / "project"
+    folder.mkdir()
+    store = AnnotationStore(folder / path.name)
+    store.save(1, "strokes", TiledLabels.of(painted()))
+    shutil.rmtree(folder)
+    store.save(1, "strokes", TiledLabels.of(painted(value=2)))
+    store.close()
+    assert np.asarray(reopened(folder / path.name)[1, "strokes"]).max() == 2

@@ -198,6 +198,26 @@ def test_an_image_without_a_file_is_known_by_its_pixels(project):
         project.find(image.number)
 
 
+def test_equal_pixels_in_another_file_are_another_image(project, image, tmp_path):
+    empty = tmp_path / "also-empty.tif"
+    empty.write_bytes(image.read_bytes())
+    first = project.add_image(image, fingerprint="empty")
+    assert project.find_image(empty, "empty", None) is None
+    second = project.add_image(empty, fingerprint="empty")
+    assert project.find_image(empty, "empty", None) == second
+    image.unlink()  # moved to where nobody knows
+    assert project.find_image(tmp_path / "moved.tif", "empty", None) == first
+
+
+def test_equal_images_without_a_file_are_told_apart(project):
+    one = project.add_image(None, name="a", fingerprint="x")
+    assert project.find_image(None, "x", "b", taken={one.number}) is None
+    other = project.add_image(None, name="b", fingerprint="x")
+    assert other.number != one.number
+    assert project.find_image(None, "x", "b") == other
+    assert project.find_image(None, "x", "c") == one
+
+
 def test_status_follows_the_work(project, image):
     number = project.add_image(image).number
 
@@ -401,3 +421,40 @@ def test_a_damaged_table_of_rounds_is_one_sentence(folder, project, content):
     project.path("rounds", "rounds.json").write_text(content)
     with pytest.raises(ProjectError, match=r"rounds\.json is damaged"):
         Project.open(folder)
+
+
+def test_a_record_that_somebody_changed_meanwhile_is_kept_beside(folder, project):
+    path = folder / "project.json"
+    path.write_text(path.read_text().replace('"cells"', '"renamed by hand"'))
+    project.change(mode="objects")
+    project.close()
+
+    (kept,) = folder.glob("project-from-outside-*.json")
+    assert "renamed by hand" in kept.read_text()
+    with Project.open(folder) as project:
+        assert project.record.mode == "objects"
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(
+    folder, project, image, monkeypatch
+):
+    import napari_unet.project.annotations as annotations
+    import napari_unet.project.rounds as rounds
+
+    class Earlier(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(1999, 12, 31, 23, 59)
+
+    number = project.add_image(image).number
+    project.save_annotation(number, "strokes", strokes())
+    first = add_round(project)
+    for module in (annotations, rounds):
+        monkeypatch.setattr(module, "datetime", Earlier)
+    project.save_annotation(number, "strokes", strokes(2))
+    second = add_round(project)
+    project.close()
+
+    with Project.open(folder) as project:
+        assert project.annotation(number, "strokes").is_same(strokes(2))
+        assert project.rounds.newest.number == second.number == first.number + 1

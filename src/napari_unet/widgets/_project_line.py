@@ -1,0 +1,98 @@
+"""Where the strokes are saved, in one line; and what was painted here before."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFrame, QWidget
+
+from napari_unet.widgets._parts import (
+    Button,
+    ToolButton,
+    eliding,
+    fill,
+    row,
+    set_part,
+    sync_property,
+    wrapping,
+)
+from napari_unet.widgets._project import ProjectKeeper
+from napari_unet.widgets._style import Palette
+
+__all__ = ["OfferCard", "ProjectLine"]
+
+_TIP = (
+    "What you paint is saved as you paint it, also without a project. A project keeps "
+    "images, strokes, settings and models together."
+)
+
+
+class ProjectLine(QWidget):
+    """Says when and where strokes were saved last, and opens the dock *Project*.
+
+    Signals
+    -------
+    wanted : the dock is asked for
+    """
+
+    wanted = Signal()
+
+    def __init__(self, keeper: ProjectKeeper) -> None:
+        super().__init__()
+        self._keeper = keeper
+        self.text = eliding()
+        self.text.setToolTip(_TIP)
+        self.open = ToolButton("folder", "Project: open, make, images, rounds")
+        layout = row(self.text, self.open, spacing=2)
+        layout.setStretch(0, 1)
+        self.setLayout(layout)
+        self.open.clicked.connect(self.wanted)
+
+    def refresh(self) -> None:
+        """Show how it stands."""
+        problem = self._keeper.problem
+        text = self._keeper.saved_text
+        self.text.setText(text or "Strokes are saved as you paint.")
+        self.text.setToolTip(problem or _TIP)
+        sync_property(self.text, "level", "error" if problem else "info")
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self.open.set_palette(palette)
+
+
+class OfferCard(QFrame):
+    """Offers what was painted on the image before; hidden where there is nothing."""
+
+    def __init__(self, keeper: ProjectKeeper) -> None:
+        super().__init__()
+        self._keeper = keeper
+        set_part(self, "tip")
+        self.text = wrapping()
+        self.bring = Button("Bring back", "", "primary")
+        self.dismiss = Button("No, thanks")
+        layout = row()
+        layout.setContentsMargins(9, 7, 9, 7)
+        self.setLayout(layout)
+        fill(layout, self.text, self.bring, self.dismiss)
+        layout.setStretch(0, 1)
+        self.bring.setToolTip("Open what was saved, and go on with it.")
+        self.dismiss.setToolTip("Do not offer it again. It is kept for 90 days.")
+        self.bring.clicked.connect(keeper.bring_back)
+        self.dismiss.clicked.connect(keeper.dismiss)
+        self.hide()
+
+    def refresh(self) -> None:
+        """Show the offer, if there is one."""
+        offer = self._keeper.offer
+        self.setVisible(offer is not None)
+        if offer is not None:
+            unsaved = offer[1]
+            self.text.setText(
+                f"You painted {unsaved.n_px:,} px on '{unsaved.image.name}' "
+                f"{unsaved.painted:on %d %b at %H:%M}."
+            )
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self.bring.set_palette(palette)
+        self.dismiss.set_palette(palette)
