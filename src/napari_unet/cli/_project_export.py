@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from napari_unet.cli._console import complain, write_json
 from napari_unet.cli._files import make_folder, refuse_overwriting
 from napari_unet.cli._options import add_json
-from napari_unet.errors import NapariUnetError, ProjectError
+from napari_unet.errors import ImageError, NapariUnetError, ProjectError
 
 if TYPE_CHECKING:
     from napari_unet.annotation.tiled import TiledLabels
@@ -146,6 +147,22 @@ def _write(path: Path, part: _Part) -> None:
         refuse_overwriting([path], [part.labels])
         labels = read_labels(part.labels).array
     else:
+        _check_fits(path, part.labels)
         labels = np.asarray(part.labels)
     place = label_place(part.image, labels.ndim)
     write_labels(path, labels, class_names=part.names, **place)
+
+
+def _check_fits(path: Path, labels: TiledLabels) -> None:
+    """Refuse labels of more pixels than the memory has room for."""
+    from napari_unet.core.memory import total_memory_bytes
+
+    n_bytes = math.prod(labels.shape) * labels.dtype.itemsize
+    total = total_memory_bytes()
+    if total is not None and n_bytes > total:
+        raise ImageError(
+            f"{path} was not written: labels of shape {labels.shape} take "
+            f"{n_bytes / 2**30:,.0f} GB of memory, and there are "
+            f"{total / 2**30:,.0f} GB; read the blocks that are painted from "
+            "annotations.sqlite instead (docs/projects.md)"
+        )

@@ -441,3 +441,17 @@ def test_an_annotation_painted_in_the_viewer_is_learned(run, project):
         opened.save_annotation(2, "strokes", TiledLabels.of(strokes))
     result = run("train p --steps 0 --json")
     assert json.loads(result.out)["images"] == 2
+
+
+def test_an_annotation_that_claims_to_be_huge_is_refused(run, project):
+    tile = np.full((48, 64), 2, np.uint8)
+    with Project.open(project) as opened:
+        huge = TiledLabels((2**31 - 1,) * 3, tile.dtype, {(0, 0, 0): tile})
+        opened.annotations.save(2, "strokes", huge)
+        opened.change_image(2, annotation={"strokes": "strokes"})
+    result = run("export p --out o")
+    assert result.code == 3
+    assert "GB of memory" in result.err
+    assert [path.name for path in (project.parent / "o").iterdir()] == [
+        "001-a-strokes.tif"
+    ]
