@@ -56,11 +56,14 @@ def add_parser(actions: Any) -> None:
 
 @dataclass(frozen=True)
 class _Part:
-    """A label file to write; ``labels`` are tiled ones, or the file that has them."""
+    """A label file to write.
+
+    ``labels`` are tiled ones, the file that has them, or why there are none.
+    """
 
     image: ProjectImage
     kind: str
-    labels: TiledLabels | Path
+    labels: TiledLabels | Path | NapariUnetError
     names: dict[int, str] | None = None
 
 
@@ -110,8 +113,12 @@ def _painted(project: Project) -> Iterator[_Part]:
     names = {entry.value: entry.name for entry in project.record.classes}
     for image in project.images:
         for mode in get_args(AnnotationMode):
-            labels = project.annotation(image.number, mode)
-            complete = project.complete(image.number, mode)
+            try:
+                labels = project.annotation(image.number, mode)
+                complete = project.complete(image.number, mode)
+            except ProjectError as error:  # one that is damaged does not stop the rest
+                yield _Part(image, mode, error)
+                continue
             if labels is not None and (labels.any() or complete is not None):
                 # values of objects are numbers, and have no names
                 yield _Part(image, mode, labels, names if mode == "strokes" else None)
@@ -143,6 +150,8 @@ def _write(path: Path, part: _Part) -> None:
     from napari_unet.cli._read import read_labels
     from napari_unet.export import write_labels
 
+    if isinstance(part.labels, NapariUnetError):
+        raise part.labels
     if isinstance(part.labels, Path):
         refuse_overwriting([path], [part.labels])
         labels = read_labels(part.labels).array
