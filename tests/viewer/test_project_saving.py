@@ -107,7 +107,7 @@ def test_what_was_painted_without_a_project_is_offered_and_comes_back(
     case.dock.refresh()
     assert case.dock.offer.isVisibleTo(case.dock)
     n_px = np.count_nonzero(before)
-    assert f"{n_px} px on 'blobs'" in case.dock.offer.text.text()
+    assert f"({n_px} px)" in case.dock.offer.text.text()
 
     case.dock.offer.bring.click()
     qtbot.waitUntil(lambda: case.state.book.current.annotation is not None)

@@ -33,6 +33,7 @@ from napari_unet.annotation.objects import (
 from napari_unet.annotation.strokes import (
     HELD_OUT_FOLD,
     Stroke,
+    bundled,
     bundles_of,
     check_n_classes,
     deal_folds,
@@ -45,7 +46,7 @@ from napari_unet.annotation.tiled import (
     corner_of,
     neighbour_groups,
 )
-from napari_unet.config import AnnotationMode
+from napari_unet.config import AnnotationMode, HoldOut
 from napari_unet.core.source import ImageSource
 from napari_unet.errors import AnnotationError
 
@@ -156,12 +157,14 @@ class AnnotationSet:
         n_folds: int,
         remembered: Mapping[str, int] | None = None,
         complete: TiledLabels | NDArray[np.bool_] | None = None,
+        hold_out: HoldOut = "stroke",
     ) -> AnnotationSet:
         """Return a newer set in which this image has this annotation.
 
         Folds are dealt over all images together, stable for strokes that stay;
         ``remembered`` has folds by stroke signature, from a model file. Where
-        ``complete``, what is unlabelled is background.
+        ``complete``, what is unlabelled is background. ``hold_out`` is what is held out
+        as a whole.
 
         Raises
         ------
@@ -178,7 +181,7 @@ class AnnotationSet:
         elif region is not None:
             filled = _by_group(painted, region, _fill_background, painted.dtype)
             image = replace(image, annotation=filled)
-        found = _find_strokes(image)
+        found = bundled(_find_strokes(image), hold_out)
         before = next((i.strokes for i in self.images if i.key == source.key), ())
         others = [image for image in self.images if image.key != source.key]
         elsewhere = [stroke for image in others for stroke in image.strokes]

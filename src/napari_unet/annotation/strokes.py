@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_unet.config import HoldOut
 from napari_unet.errors import AnnotationError
 
 __all__ = [
     "HELD_OUT_FOLD",
+    "HOLD_OUT_PX",
     "REGION_PX",
     "Stroke",
+    "bundled",
     "bundles_of",
     "check_n_classes",
     "deal_folds",
@@ -27,6 +30,8 @@ HELD_OUT_FOLD = 0
 """Strokes of this fold are kept from the network's training, to score it."""
 MAX_CLASSES = 254
 """As many as a network can have."""
+HOLD_OUT_PX = 512
+"""Side of the squares whose strokes are held out together, where regions are."""
 REGION_PX = 96
 """Side of the squares into which what is painted over a large area is cut."""
 
@@ -214,6 +219,33 @@ def deal_folds(
     return tuple(
         replace(stroke, fold=fold) for stroke, fold in zip(strokes, folds, strict=True)
     )
+
+
+def bundled(strokes: Sequence[Stroke], hold_out: HoldOut) -> list[Stroke]:
+    """Return strokes of one image with those in a bundle that are held out together.
+
+    Parameters
+    ----------
+    strokes
+        Of all its planes; their bundles stay whole.
+    hold_out
+        ``"stroke"``: each by itself; ``"region"``: those that lie in one square of
+        `HOLD_OUT_PX` of a plane; ``"image"``: all of them.
+    """
+    if hold_out == "stroke":
+        return list(strokes)
+    places: dict[tuple[int, ...], int] = {}
+    result = list(strokes)
+    for members in bundles_of(strokes):
+        place: tuple[int, ...] = ()
+        if hold_out == "region":
+            middle = np.concatenate([strokes[i].yx for i in members]).mean(axis=0)
+            square = (middle // HOLD_OUT_PX).astype(int).tolist()
+            place = (strokes[members[0]].plane, *square)
+        bundle = places.setdefault(place, len(places) + 1)
+        for i in members:
+            result[i] = replace(strokes[i], bundle=bundle)
+    return result
 
 
 def bundles_of(strokes: Sequence[Stroke]) -> list[list[int]]:

@@ -4,7 +4,7 @@ One model serves the form in the dock (title, tooltip, range), the command line'
 ``--config`` file and the JSON in a checkpoint's header.
 """
 
-from napari_unet.config.instant import InstantConfig
+from napari_unet.config.instant import HoldOut, InstantConfig
 from napari_unet.config.learner import (
     SCHEMA_VERSION,
     AnnotationMode,
@@ -21,6 +21,7 @@ __all__ = [
     "AnnotationMode",
     "AugmentationConfig",
     "FineTuneConfig",
+    "HoldOut",
     "InstanceConfig",
     "InstantConfig",
     "LearnerConfig",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from napari_unet.config._base import Settings
 
-__all__ = ["InstantConfig"]
+__all__ = ["HoldOut", "InstantConfig"]
+
+HoldOut = Literal["stroke", "region", "image"]
 
 # zero would leave the fit without a solution
 _Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -73,6 +75,15 @@ class InstantConfig(Settings):
         title="Folds",
         description="Strokes are dealt into this many folds; each is held out once. "
         "With 4, about a quarter of the strokes checks what the others taught.",
+    )
+    hold_out: HoldOut = Field(
+        "stroke",
+        title="Hold out",
+        description="What is kept from learning, in turn, to score on. 'stroke': "
+        "single strokes (default). 'region': all strokes in a square of 512 px. "
+        "'image': all of an image. The larger, the more a score tells of places that "
+        "were not painted, and the more must be painted: with one image, 'image' "
+        "scores nothing.",
     )
     min_gain: float = Field(
         0.1,

@@ -137,6 +137,7 @@ class Learner:
                 self.config.instant.n_folds,
                 state.remembered_folds,
                 region,
+                self.config.instant.hold_out,
             )
             if not is_bound:
                 self._images.axes = stack.axes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QWidget
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from napari_unet.widgets._parts import (
     Button,
@@ -70,11 +70,11 @@ class OfferCard(QFrame):
         self.text = wrapping()
         self.bring = Button("Bring back", "", "primary")
         self.dismiss = Button("No, thanks")
-        layout = row()
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 7, 9, 7)
-        self.setLayout(layout)
-        fill(layout, self.text, self.bring, self.dismiss)
-        layout.setStretch(0, 1)
+        layout.setSpacing(6)
+        fill(layout, self.text)
+        layout.addLayout(row(self.bring, self.dismiss, 1))
         self.bring.setToolTip("Open what was saved, and go on with it.")
         self.dismiss.setToolTip("Do not offer it again. It is kept for 90 days.")
         self.bring.clicked.connect(keeper.bring_back)
@@ -88,8 +88,8 @@ class OfferCard(QFrame):
         if offer is not None:
             unsaved = offer[1]
             self.text.setText(
-                f"You painted {unsaved.n_px:,} px on '{unsaved.image.name}' "
-                f"{unsaved.painted:on %d %b at %H:%M}."
+                f"You painted here {unsaved.painted:on %d %b at %H:%M} "
+                f"({unsaved.n_px:,} px)."
             )
 
     def set_palette(self, palette: Palette) -> None:

@@ -168,14 +168,17 @@ class SegmentationDock(QWidget):
         self.layers.setVisible(has_image)
         for section in self._sections:
             section.refresh()
-        self.tip.setVisible(has_image)
+        # one thing to do at a time; were both there for a moment, the window would grow
+        if self.state.project.offer is not None:
+            self.tip.hide()
+        self.offer.refresh()
+        self.tip.setVisible(has_image and self.state.project.offer is None)
         tip = tip_text(self.state)
         self.tip.set_text(tip)
         self.message.setText("" if session.message == tip else session.message)
         sync_property(self.message, "level", session.message_level)
         self.device.setText(session.device)
         self.project.refresh()
-        self.offer.refresh()
 
     def _refresh_soon(self) -> None:
         """Show the state once for all changes of a moment.
