@@ -25,3 +25,12 @@ def test_the_first_page_shows_the_dock_and_names_the_measurements():
     found = links(ROOT / "README.md")
     assert found.index("docs/images/learning-dark.png") < 3
     assert "docs/benchmarks.md" in found
+
+
+def test_the_script_for_annotations_is_that_of_each_project():
+    from napari_unet.project._folder import README
+
+    text = (ROOT / "docs" / "projects.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for line in README.splitlines() if line.startswith("    ")]
+    assert shown.splitlines() == [line[4:] for line in lines]

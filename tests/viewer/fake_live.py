@@ -77,7 +77,7 @@ class FakeInbox:
     def refresh(self):
         self._put("refresh")
 
-    def save(self, path):
+    def save(self, path, with_training=False):
         self._put("save", path)
 
     def load(self, path):

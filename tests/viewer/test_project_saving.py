@@ -220,7 +220,7 @@ def test_a_pause_ends_a_round(painted, qtbot, tmp_path):
     case.state.apply(StepDone(30, 0.5, 9.0, 3.0, 1))
     case.state.apply(LearningChanged(False, ""))
     qtbot.waitUntil(lambda: live.inbox.calls("save") != [])
-    ((path,),) = live.inbox.calls("save")
+    (path,) = live.inbox.calls("save")[0]
     Path(path).write_bytes(b"a model")
     case.state.apply(ModelSaved(path))
 
@@ -309,3 +309,14 @@ def test_two_layers_of_equal_pixels_are_two_images(saved, blobs, qtbot):
     for number, layer in ((1, first), (2, second)):
         kept = project.annotation(number, "strokes")
         np.testing.assert_array_equal(np.asarray(kept), layer.data)
+
+
+def test_a_project_goes_on_from_its_training(open_dock, qtbot, tmp_path):
+    with Project.create(tmp_path / "p") as project:
+        project.rounds.add(lambda path: path.write_bytes(b"model"), {"chosen": "x"})
+        project.training_path.write_bytes(b"all of it")
+        training = project.training_path
+    case = open_dock()
+    case.state.project.open(tmp_path / "p")
+    qtbot.waitUntil(lambda: case.live.inboxes != [])
+    qtbot.waitUntil(lambda: case.live.inbox.calls("load") == [(str(training),)])

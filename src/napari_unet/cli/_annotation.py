@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.annotation.tiled import TiledLabels
+    from napari_unet.cli._read import ReadImage
+    from napari_unet.config import AnnotationMode
     from napari_unet.learning import Learner
 
-__all__ = ["add_annotation_mode", "add_interpolate", "annotate", "complete_files"]
+__all__ = [
+    "Annotated",
+    "add_annotation_mode",
+    "add_complete",
+    "add_interpolate",
+    "annotate",
+    "complete_files",
+    "read_annotated",
+]
 
 _ALL = "all"
 
@@ -31,6 +42,11 @@ def add_annotation_mode(parser: argparse.ArgumentParser) -> None:
         "with a number of its own (2 and up; 0 not annotated, 1 background), so that "
         "the border between touching ones is learned",
     )
+    add_complete(parser)
+
+
+def add_complete(parser: argparse.ArgumentParser) -> None:
+    """Add ``--complete``."""
     parser.add_argument(
         "--complete",
         nargs="+",
@@ -86,13 +102,28 @@ def annotate(args: argparse.Namespace, learner: Learner) -> None:
         _annotate(args, learner, image_path, annotation_path, mask)
 
 
-def _annotate(
+@dataclass(frozen=True)
+class Annotated:
+    """An image as read, its annotation, and where that is complete (None: nowhere)."""
+
+    image: ReadImage
+    labels: NDArray[Any] | TiledLabels
+    complete: Any
+
+    @property
+    def axes(self) -> str | None:
+        """Axes of the image, where they are known."""
+        return self.image.axes_for(self.labels.shape)
+
+
+def read_annotated(
     args: argparse.Namespace,
-    learner: Learner,
+    mode: AnnotationMode,
     image_path: Path,
     annotation_path: Path,
     mask_path: Path | None,
-) -> None:
+) -> Annotated:
+    """Read an image with its annotation, as the options say."""
     import numpy as np
 
     from napari_unet.annotation.annotations import check_complete
@@ -108,7 +139,7 @@ def _annotate(
             complete = check_complete(mask, annotation.shape)
     elif args.complete:
         complete = np.ones(annotation.shape, bool)
-    if learner.config.annotation_mode == "objects":
+    if mode == "objects":
         if args.complete == [_ALL]:
             annotation = number_instances(annotation)
         elif _looks_like_instances(annotation):
@@ -116,45 +147,49 @@ def _annotate(
                 f"{annotation_path}: 1 is taken as background, 2 and up as objects; if "
                 "1 is an object too and 0 the background, add --complete all"
             )
-    axes = image.axes_for(annotation.shape)
+    return Annotated(image, annotation, complete)
+
+
+def _annotate(
+    args: argparse.Namespace,
+    learner: Learner,
+    image_path: Path,
+    annotation_path: Path,
+    mask_path: Path | None,
+) -> None:
+    mode = learner.config.annotation_mode
+    found = read_annotated(args, mode, image_path, annotation_path, mask_path)
     if args.interpolate is not None:
         with naming(annotation_path):
-            annotation = _interpolated(
-                args.interpolate, learner, annotation_path, annotation, axes, complete
-            )
+            labels = _interpolated(args.interpolate, mode, annotation_path, found)
+            found = replace(found, labels=labels)
     with naming(annotation_path, image_path), naming(image_path, kind=ImageError):
         learner.annotate(
-            image.array,
-            annotation,
+            found.image.array,
+            found.labels,
             key=str(image_path),
-            axes=axes,
-            complete=complete,
-            scale=image.voxel_size(axes),
+            axes=found.axes,
+            complete=found.complete,
+            scale=found.image.voxel_size(found.axes),
         )
 
 
 def _interpolated(
-    max_gap: int,
-    learner: Learner,
-    path: Path,
-    annotation: NDArray[np.integer[Any]],
-    axes: str | None,
-    complete: Any,
+    max_gap: int, mode: AnnotationMode, path: Path, found: Annotated
 ) -> TiledLabels:
     """Return an annotation with what lies between its planes."""
     from napari_unet.annotation.annotations import check_annotation
     from napari_unet.annotation.interpolation import MAX_GAP, interpolate_planes
 
-    if axes is None or len(axes.replace("C", "")) != annotation.ndim:
-        axes = "TZYX"[-annotation.ndim :]
-    painted = check_annotation(
-        annotation, annotation.shape, learner.config.annotation_mode
-    )
+    axes, shape = found.axes, found.labels.shape
+    if axes is None or len(axes.replace("C", "")) != len(shape):
+        axes = "TZYX"[-len(shape) :]
+    painted = check_annotation(found.labels, shape, mode)
     added = interpolate_planes(
         painted,
         axes.replace("C", ""),
         max_gap=max_gap or MAX_GAP,
-        complete=complete,
+        complete=found.complete,
     )
     complain(f"{path}: {added.n_px:,} px between painted planes are learned from too")
     return painted.filled_with(added)

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from napari_unet.cli._read import ReadImage
     from napari_unet.inference.cluster import Cluster
 
-__all__ = ["check_scheduler", "elsewhere", "open_cluster"]
+__all__ = ["add_scheduler", "check_scheduler", "elsewhere", "open_cluster"]
+
+
+def add_scheduler(parser: argparse.ArgumentParser) -> None:
+    """Add ``--scheduler``."""
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="predict on a dask.distributed cluster, into OME-Zarr: the address of its "
+        "scheduler (tcp://host:8786), its scheduler file, or local:N for N processes "
+        "of this machine (local: one for each GPU, or as many as its cores and memory "
+        "are enough for); its workers must find image and --out under the same path",
+    )
 
 
 def check_scheduler(args: argparse.Namespace, outputs: Sequence[Outputs]) -> None:
@@ -28,12 +40,10 @@ def check_scheduler(args: argparse.Namespace, outputs: Sequence[Outputs]) -> Non
             "--scheduler predicts into OME-Zarr, into which many can write: give "
             "--out NAME.zarr, or --format zarr for a folder of results"
         )
-    for name in ("instances", "three_axes"):
-        if getattr(args, name):
-            raise ConfigError(
-                f"--{name.replace('_', '-')} looks at an image as a whole: leave out "
-                "it or --scheduler"
-            )
+    if args.three_axes:
+        raise ConfigError(
+            "--three-axes looks at a volume as a whole: leave out it or --scheduler"
+        )
 
 
 def open_cluster(args: argparse.Namespace) -> AbstractContextManager[Cluster | None]:

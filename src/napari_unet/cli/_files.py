@@ -9,7 +9,13 @@ from pathlib import Path
 
 from napari_unet.errors import ConfigError, FileError
 
-__all__ = ["find_twice", "make_folder", "refuse_overwriting", "require_files"]
+__all__ = [
+    "find_twice",
+    "make_folder",
+    "read_bytes",
+    "refuse_overwriting",
+    "require_files",
+]
 
 AnyPath = str | os.PathLike[str]
 
@@ -81,6 +87,14 @@ def make_folder(folder: Path) -> None:
         raise FileError(
             f"the folder {folder} cannot be made: {error.strerror}"
         ) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what is in a file; FileError where that fails."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _names(path: AnyPath) -> set[Hashable]:

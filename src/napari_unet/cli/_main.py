@@ -19,6 +19,7 @@ from napari_unet.cli import (
     _evaluate,
     _info,
     _predict,
+    _project,
     _simulate,
     _train,
 )
@@ -27,7 +28,16 @@ from napari_unet.errors import NapariUnetError
 
 __all__ = ["build_parser", "main"]
 
-_COMMANDS = (_train, _predict, _evaluate, _simulate, _info, _doctor, _demo)
+_COMMANDS = (
+    _train,
+    _predict,
+    _project,
+    _evaluate,
+    _simulate,
+    _info,
+    _doctor,
+    _demo,
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -56,11 +56,13 @@ def plan_outputs(
     with_objects: bool = False,
     in_store: bool = True,
     folder_format: str | None = None,
+    stems: Sequence[str] | None = None,
 ) -> list[Outputs]:
     """Return what is made of each image.
 
     ``folder_format`` is ``"tif"`` (None too) or ``"zarr"``: what a folder gets. Objects
-    go into a store of labels, or, unless ``in_store``, into one beside it.
+    go into a store of labels, or, unless ``in_store``, into one beside it. ``stems``
+    are how files in a folder begin; None: as the images are called.
 
     Raises
     ------
@@ -81,7 +83,8 @@ def plan_outputs(
         paths = [Path(out)]
     else:
         suffix = folder_format or "tif"
-        paths = [Path(out) / f"{stem_of(image)}-labels.{suffix}" for image in images]
+        stems = stems or [stem_of(image) for image in images]
+        paths = [Path(out) / f"{stem}-labels.{suffix}" for stem in stems]
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise ConfigError(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_unet.cli._cluster import check_scheduler, open_cluster
+from napari_unet.cli._cluster import add_scheduler, check_scheduler, open_cluster
 from napari_unet.cli._console import (
     cancel_on_interrupt,
     complain,
@@ -30,10 +32,14 @@ from napari_unet.cli._options import (
     add_progress,
 )
 from napari_unet.cli._outputs import Outputs, is_one_file, plan_outputs
-from napari_unet.cli._predict_image import predict_image
+from napari_unet.cli._predict_image import Task, predict_image
 from napari_unet.errors import NapariUnetError
 
-__all__ = ["add_parser", "run"]
+if TYPE_CHECKING:
+    from napari_unet.config import InstanceConfig
+    from napari_unet.learning import Learner
+
+__all__ = ["add_format_and_resume", "add_parser", "predict_all", "run"]
 
 
 def add_parser(commands: Any) -> None:
@@ -58,18 +64,7 @@ def add_parser(commands: Any) -> None:
         "an OME-Zarr store (.zarr) or a folder; for several a folder, made if missing, "
         "which gets a file IMAGE-labels.tif for each",
     )
-    parser.add_argument(
-        "--format",
-        choices=("tif", "zarr"),
-        help="what a folder gets: TIFF files (default) or OME-Zarr stores",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on where a run was stopped or killed: an OME-Zarr store from its last "
-        "tile; results that are complete are left as they are, TIFF files whatever "
-        "model made them",
-    )
+    add_format_and_resume(parser)
     parser.add_argument(
         "--probabilities",
         action="store_true",
@@ -83,14 +78,7 @@ def add_parser(commands: Any) -> None:
         help="predict a volume's planes along z, y and x, and take the mean of their "
         "probabilities: three times the work, for voxels that are about cubes",
     )
-    parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="predict on a dask.distributed cluster, into OME-Zarr: the address of its "
-        "scheduler (tcp://host:8786), its scheduler file, or local:N for N processes "
-        "of this machine (local: one for each GPU, or as many as its cores and memory "
-        "are enough for); its workers must find image and --out under the same path",
-    )
+    add_scheduler(parser)
     add_instances(parser)
     add_axes(parser)
     add_level(parser)
@@ -100,8 +88,25 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def add_format_and_resume(parser: argparse.ArgumentParser) -> None:
+    """Add ``--format`` and ``--resume``."""
+    parser.add_argument(
+        "--format",
+        choices=("tif", "zarr"),
+        help="what a folder gets: TIFF files (default) or OME-Zarr stores",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where a run was stopped or killed: an OME-Zarr store from its last "
+        "tile; results that are complete are left as they are, TIFF files whatever "
+        "model made them",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Label every image; report those that failed and go on."""
+    from napari_unet.cli._read import read_image
     from napari_unet.core.memory import keep_freed_memory
     from napari_unet.learning import load
 
@@ -123,31 +128,45 @@ def run(args: argparse.Namespace) -> int:
         make_folder(Path(args.out))
     with naming(args.model):
         learner = load(args.model, device=args.device or "auto")
+    tasks = [
+        Task(image, outs, partial(read_image, image, args.axes, args.level))
+        for image, outs in zip(images, outputs, strict=True)
+    ]
+    return predict_all(args, learner, tasks, settings)
+
+
+def predict_all(
+    args: argparse.Namespace,
+    learner: Learner,
+    tasks: Sequence[Task],
+    settings: InstanceConfig | None,
+) -> int:
+    """Label images; report those that failed, go on, and return the exit code."""
     results: list[dict[str, Any]] = []
     n_failed = 0
     with open_cluster(args) as cluster, cancel_on_interrupt() as token:
-        for number, (image, outs) in enumerate(zip(images, outputs, strict=True), 1):
-            title = f"{number}/{len(images)} {image.name} "
+        for number, task in enumerate(tasks, 1):
+            title = f"{number}/{len(tasks)} {task.path.name} "
             try:
-                with naming(image, outs.labels):
+                with naming(task.path, task.outs.labels):
                     result = predict_image(
-                        args, learner, image, outs, settings, title, token, cluster
+                        args, learner, task, settings, title, token, cluster
                     )
             except NapariUnetError as error:
-                if len(images) == 1:
+                if len(tasks) == 1:
                     raise
                 complain(str(error))
-                results.append({"image": image, "error": str(error)})
+                results.append({"image": task.path, "error": str(error)})
                 n_failed += 1
                 continue
             results.append(result)
             if not args.json:
-                _say(image, outs, result)
+                _say(task.path, task.outs, result)
     if args.json:
         write_json(results)
     if n_failed:
-        complain(f"{n_failed} of {len(images)} images failed")
-        return 2 if n_failed == len(images) else 3
+        complain(f"{n_failed} of {len(tasks)} images failed")
+        return 2 if n_failed == len(tasks) else 3
     return 0
 
 

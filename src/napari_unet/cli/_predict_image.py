@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,32 +22,40 @@ if TYPE_CHECKING:
     from napari_unet.jobs import CancelToken, JobEvent
     from napari_unet.learning import Learner
 
-__all__ = ["predict_image"]
+__all__ = ["Task", "predict_image"]
 
 # what cutting takes: distances, evidence, seeds, basins, ids, and copies of some
 _CUTTING_BYTES_PER_PX = 64
 
 
+@dataclass(frozen=True)
+class Task:
+    """An image to predict: where it is, what is made of it, and how it is read."""
+
+    path: Path
+    outs: Outputs
+    read: Callable[[], ReadImage]
+
+
 def predict_image(
     args: argparse.Namespace,
     learner: Learner,
-    image_path: Path,
-    outs: Outputs,
+    task: Task,
     settings: InstanceConfig | None,
     title: str,
     token: CancelToken,
     cluster: Cluster | None = None,
 ) -> dict[str, Any]:
     """Predict one image, write its files, and return what was done."""
-    from napari_unet.cli._read import read_image
     from napari_unet.export import check_writable
 
     started = time.monotonic()
-    result: dict[str, Any] = {"image": image_path, "labels": outs.labels}
+    outs = task.outs
+    result: dict[str, Any] = {"image": task.path, "labels": outs.labels}
     is_streamed = outs.is_zarr and not args.three_axes
     if args.resume and not is_streamed and outs.are_there:
         return {**result, "was_there": True}
-    image = read_image(image_path, args.axes, args.level)
+    image = task.read()
     for path in outs.files:
         check_writable(path, resume=args.resume and is_streamed)
     if is_streamed:

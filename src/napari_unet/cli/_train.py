@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import os
-from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +13,13 @@ from napari_unet.cli._annotation import (
     annotate,
     complete_files,
 )
-from napari_unet.cli._console import (
-    cancel_on_interrupt,
-    complain,
-    naming,
-    seconds_text,
-    write_json,
+from napari_unet.cli._console import naming
+from napari_unet.cli._files import (
+    find_twice,
+    read_bytes,
+    refuse_overwriting,
+    require_files,
 )
-from napari_unet.cli._files import find_twice, refuse_overwriting, require_files
-from napari_unet.cli._fine_tune import fine_tune
 from napari_unet.cli._options import (
     OBJECTS,
     add_axes,
@@ -38,7 +33,6 @@ from napari_unet.cli._options import (
     add_progress,
     class_name,
     count,
-    seconds,
 )
 from napari_unet.cli._resume import (
     add_resume,
@@ -47,15 +41,14 @@ from napari_unet.cli._resume import (
     refuse_settings,
     save_state,
 )
-from napari_unet.errors import ConfigError, FileError, NapariUnetError
+from napari_unet.cli._training import add_length, learn, report, speak_once
+from napari_unet.errors import ConfigError
 
 if TYPE_CHECKING:
     from napari_unet.core.distributed import Team
     from napari_unet.learning import Learner
 
 __all__ = ["add_parser", "run"]
-
-_DEFAULT_SECONDS = 60.0
 
 
 def add_parser(commands: Any) -> None:
@@ -80,17 +73,7 @@ def add_parser(commands: Any) -> None:
     )
     add_annotation_mode(parser)
     add_interpolate(parser)
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument(
-        "--seconds",
-        type=seconds,
-        metavar="S",
-        help="seconds of fine-tuning; 0: only what is fitted at once (default: "
-        f"{_DEFAULT_SECONDS:g})",
-    )
-    length.add_argument(
-        "--steps", type=count, metavar="N", help="steps of fine-tuning instead"
-    )
+    add_length(parser)
     parser.add_argument(
         "--recipe",
         choices=("strokes", "paper"),
@@ -140,14 +123,8 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and write the model; of several processes, the first one speaks."""
-    if os.environ.get("RANK", "0") == "0":
-        return _run(args)
-    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
-        try:
-            return _run(args)
-        except NapariUnetError:
-            return 2
+    """Train and write the model."""
+    return speak_once(_run, args)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -168,7 +145,7 @@ def _device(args: argparse.Namespace) -> str:
 
     device: str = args.device or "auto"
     if args.device is None and args.config is not None:
-        config = parse_config(_read_bytes(args.config))
+        config = parse_config(read_bytes(args.config))
         device = config.device if isinstance(config, LearnerConfig) else device
     return device
 
@@ -182,23 +159,16 @@ def _train(args: argparse.Namespace, team: Team) -> None:
         learner.set_scales(OBJECTS[args.objects])
     learner.class_names |= dict(args.classes)
     annotate(args, learner)
-    n_seconds = args.seconds
-    if n_seconds is None and args.steps is None:
-        n_seconds = _DEFAULT_SECONDS
-    # torchrun passes Ctrl-C on to each process, which has heard it already
-    with cancel_on_interrupt(is_patient=team.size > 1) as token:
-        session = fine_tune(args, learner, n_seconds, args.steps, token)
+    session = learn(args, learner, team)
     if not team.is_first:
         return
-    if token.cancelled:
-        complain("training was interrupted; what was learned so far is kept")
     save_state(args, learner)
     learner.save(args.out)
     learner.check_collapse()
     if args.curves:
         with replace_file(args.curves) as temporary:
             temporary.write_text(session.curve.csv(), encoding="utf-8")
-    _report(args, learner)
+    report({"model": args.out}, learner, as_json=args.json)
 
 
 def _check_files(args: argparse.Namespace) -> None:
@@ -248,7 +218,7 @@ def _make_learner(args: argparse.Namespace) -> Learner:
             return load(start, device=args.device or "auto")
     settings: dict[str, Any] = {}
     if args.config is not None:
-        text = _read_bytes(args.config)
+        text = read_bytes(args.config)
         parse_config(text)
         settings = json.loads(text)
     options = {
@@ -265,40 +235,3 @@ def _make_learner(args: argparse.Namespace) -> Learner:
     config = parse_config(json.dumps(settings))
     assert isinstance(config, LearnerConfig)
     return Learner(config)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _report(args: argparse.Namespace, learner: Learner) -> None:
-    status = learner.status
-    if args.json:
-        classes = {
-            value: learner.class_names.get(value) for value in learner.class_values
-        }
-        write_json(
-            {"model": args.out, "classes": classes, **dataclasses.asdict(status)}
-        )
-        return
-    from napari_unet.session import CANDIDATE_NAMES, others_text, sight_text
-
-    print(f"model      {args.out}")
-    print(f"uses       {CANDIDATE_NAMES.get(status.chosen, status.chosen)}")
-    if status.score is not None and status.score.text:
-        print(f"score      {status.score.text}")
-        print(f"others     {others_text(status.scores, status.chosen)}")
-    if status.n_scales:
-        print(f"sees       {sight_text(status.n_scales, status.reach_px)}")
-    print(f"fine-tuned {status.step} steps in {seconds_text(status.seconds)}")
-    painted = f"{status.n_strokes} strokes"
-    if status.n_objects:
-        painted = f"{status.n_objects} objects and the background"
-    print(f"painted    {status.n_px} px in {painted}")
-    if status.reason:
-        print(f"because    {status.reason}")
-    if status.advice:
-        print(f"advice     {status.advice}")

@@ -4,7 +4,11 @@ from napari_unet.core.atomic import replace_file
 from napari_unet.export.check import check_writable, model_path
 from napari_unet.export.labels import check_label_suffix, write_labels
 from napari_unet.export.object_store import ZarrObjects, objects_path
-from napari_unet.export.picture import overlay_picture, write_picture
+from napari_unet.export.picture import (
+    class_colour,
+    overlay_picture,
+    write_picture,
+)
 from napari_unet.export.probabilities import write_probabilities
 from napari_unet.export.stream_store import ZarrStore, open_store
 from napari_unet.export.units import unit_name
@@ -15,6 +19,7 @@ __all__ = [
     "ZarrStore",
     "check_label_suffix",
     "check_writable",
+    "class_colour",
     "is_complete",
     "model_path",
     "objects_path",

@@ -71,7 +71,7 @@ class Mail:
     n_scales: int | None = None
     mode: AnnotationMode | None = None
     config: LearnerConfig | None = None
-    save_paths: list[str] = field(default_factory=list)
+    saves: list[tuple[str, bool]] = field(default_factory=list)
     load_path: str | None = None
 
 
@@ -180,10 +180,10 @@ class Inbox:
             self._mail.wants_refresh = True
             self._wake()
 
-    def save(self, path: str) -> None:
-        """Write the model to a file."""
+    def save(self, path: str, with_training: bool = False) -> None:
+        """Write the model to a file, if wanted with what its training goes on from."""
         with self._condition:
-            self._mail.save_paths.append(path)
+            self._mail.saves.append((path, with_training))
             self._wake()
 
     def load(self, path: str) -> None:

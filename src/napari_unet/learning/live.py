@@ -129,8 +129,8 @@ class _Loop:
             yield from self._annotate(key, self.images[key])
         if mail.annotated or mail.forgotten or is_new or mail.mode is not None:
             yield self._advice()
-        for path in mail.save_paths:
-            yield from self._save(path)
+        for path, with_training in mail.saves:
+            yield from self._save(path, with_training)
 
     def _set_scales(self, n_scales: int | None) -> Generator[JobEvent, None, None]:
         """See other sizes of the image; where training is wanted, it starts again."""
@@ -214,9 +214,9 @@ class _Loop:
             self.refused[key] = text
             yield Notice(text, "warning")
 
-    def _save(self, path: str) -> Generator[JobEvent, None, None]:
+    def _save(self, path: str, with_training: bool) -> Generator[JobEvent, None, None]:
         try:
-            self.learner.save(path)
+            self.learner.save(path, with_training=with_training)
             yield ModelSaved(path)
         except NapariUnetError as error:
             yield Notice(str(error), "warning")

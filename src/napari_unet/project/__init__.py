@@ -1,7 +1,14 @@
 """Projects on disk: nothing that was painted is lost."""
 
-from napari_unet.project._folder import SUFFIX, is_project
+from napari_unet.project._folder import (
+    PREDICTIONS,
+    SUFFIX,
+    check_free,
+    is_project,
+    predictions_folder,
+)
 from napari_unet.project.annotations import AnnotationStore, Outline, Saved
+from napari_unet.project.lock import ProjectLock
 from napari_unet.project.project import Project
 from napari_unet.project.record import (
     ClassEntry,
@@ -12,6 +19,7 @@ from napari_unet.project.record import (
 from napari_unet.project.rounds import Round, Rounds
 
 __all__ = [
+    "PREDICTIONS",
     "SUFFIX",
     "AnnotationStore",
     "ClassEntry",
@@ -19,9 +27,12 @@ __all__ = [
     "Outline",
     "Project",
     "ProjectImage",
+    "ProjectLock",
     "ProjectRecord",
     "Round",
     "Rounds",
     "Saved",
+    "check_free",
     "is_project",
+    "predictions_folder",
 ]

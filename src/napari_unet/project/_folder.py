@@ -7,15 +7,19 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from napari_unet.core.atomic import file_error
 from napari_unet.errors import ProjectError
 
 __all__ = [
     "ANNOTATIONS",
     "LOG",
+    "PREDICTIONS",
     "README",
     "RECORD",
     "SUFFIX",
+    "check_free",
     "is_project",
+    "predictions_folder",
     "refuse_links",
     "sweep",
 ]
@@ -26,6 +30,7 @@ SUFFIX = ".unet-project"
 RECORD = "project.json"
 ANNOTATIONS = "annotations.sqlite"
 LOG = "log.txt"
+PREDICTIONS = "predictions"
 
 _TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{8}(\.\w+)?~?$")
 
@@ -35,9 +40,11 @@ Open it there: Plugins > U-Net > Project.
 
 project.json        the images (where they are), classes and settings
 annotations.sqlite  what was painted: compressed blocks of 256 x 256 px
+training.safetensors  from which training goes on where it ended
 rounds/             the model of each round (.safetensors), and rounds.json
 log.txt             what was done when
 images/             copies of images, where they were asked for
+predictions/        labels of images, where they were asked for
 
 Without napari-unet, this Python script writes what was painted as TIFF files:
 
@@ -61,9 +68,41 @@ def is_project(folder: str | os.PathLike[str]) -> bool:
     return (Path(folder) / RECORD).is_file()
 
 
+def check_free(folder: str | os.PathLike[str]) -> None:
+    """Raise a `ProjectError` unless a project could be made in a folder."""
+    folder = Path(folder).absolute()
+    if is_project(folder):
+        raise ProjectError(f"{folder} is a project already: open it instead")
+    try:
+        is_taken = folder.exists() and any(folder.iterdir())
+    except OSError as error:
+        raise ProjectError(str(file_error(error, folder))) from error
+    if is_taken:
+        raise ProjectError(f"{folder} is not empty: give the name of a new folder")
+
+
+def predictions_folder(folder: Path) -> Path:
+    """Return where labels of a project's images go; made where it is missing.
+
+    Needs no lock: nothing that was painted or learned is there.
+
+    Raises
+    ------
+    ProjectError
+        If it cannot be made, or there are links out of the project.
+    """
+    place = folder / PREDICTIONS
+    refuse_links(folder)
+    try:
+        place.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ProjectError(str(file_error(error, place))) from error
+    return place
+
+
 def refuse_links(folder: Path) -> None:
     """Refuse a stranger's project that would have us write somewhere else."""
-    places = [folder, folder / "rounds", folder / "images"]
+    places = [folder, *(folder / n for n in ("rounds", "images", PREDICTIONS))]
     for place in places[1:]:
         if place.is_symlink():
             raise _is_link(place)

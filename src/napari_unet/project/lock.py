@@ -72,22 +72,37 @@ class ProjectLock:
                 self._note.unlink(missing_ok=True)
             held.release()  # type: ignore[attr-defined]
 
+    def holder(self) -> str | None:
+        """Return who has it, for people to read; None: nobody.
+
+        Where this process may not write, what the last one wrote is all there is.
+        """
+        if not self._note.exists():
+            return None
+        try:
+            self.take()
+        except ProjectError:
+            return self._who()
+        self.release()  # its holder was killed, and the note with it is gone
+        return None
+
     def _taken(self) -> str:
-        """Say who has it."""
+        return (
+            f"the project {self._file.parent} is open in {self._who()}: close it there "
+            f"first. If nothing has it open any more, delete {self._file}"
+        )
+
+    def _who(self) -> str:
         try:
             with open(self._note, encoding="utf-8") as file:
                 note = json.loads(file.read(_MAX_NOTE_BYTES))
             since = datetime.fromisoformat(note["since"])
-            who = (
+            return (
                 f"{note['user']} on {note['computer']} (process {note['process']}, "
                 f"since {since:%Y-%m-%d %H:%M})"
             )
         except (OSError, ValueError, KeyError, TypeError):
-            who = "another program"
-        return (
-            f"the project {self._file.parent} is open in {who}: close it there first. "
-            f"If nothing has it open any more, delete {self._file}"
-        )
+            return "another program"
 
 
 def _user() -> str:

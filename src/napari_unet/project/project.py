@@ -22,6 +22,7 @@ from napari_unet.project._folder import (
     README,
     RECORD,
     SUFFIX,
+    check_free,
     is_project,
     refuse_links,
     sweep,
@@ -112,17 +113,10 @@ class Project:
             If the folder holds something, or cannot be made.
         """
         folder = Path(folder).absolute()
-        if is_project(folder):
-            raise ProjectError(f"{folder} is a project already: open it instead")
+        check_free(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise ProjectError(
-                    f"{folder} is not empty: give the name of a new folder"
-                )
         except OSError as error:
-            if isinstance(error, ProjectError):
-                raise
             raise ProjectError(str(file_error(error, folder))) from error
         record = ProjectRecord(
             name=name or folder.name.removesuffix(SUFFIX) or "project",
@@ -374,6 +368,11 @@ class Project:
                 yield image, labels
 
     # --- the folder ------------------------------------------------------------------
+
+    @property
+    def training_path(self) -> Path:
+        """The file from which training goes on exactly; maybe not there."""
+        return self.folder / "training.safetensors"
 
     def path(self, *parts: str) -> Path:
         """Return a path in the folder."""

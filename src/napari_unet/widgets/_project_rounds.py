@@ -38,11 +38,17 @@ class ProjectRounds(QObject):
         self._timer.timeout.connect(self.keep)
 
     def begin(self) -> None:
-        """Go on with the newest model of a project that was opened."""
+        """Go on where a project that was opened stood: exactly, if that was kept."""
         project = self._keeper.project
         self._kept_step = 0
-        if project is not None and project.rounds.newest is not None:
-            self.go_back(project.rounds.newest.number)
+        newest = None if project is None else project.rounds.newest
+        if project is None or newest is None:
+            return
+        if project.training_path.exists():
+            self._kept_step = newest.step
+            self._live.send("load", str(project.training_path))
+        else:
+            self.go_back(newest.number)
 
     def go_back(self, number: int) -> None:
         """Go on with the model of a round; what it has now is kept before."""
@@ -76,6 +82,7 @@ class ProjectRounds(QObject):
             "n_images": len(project.images),
         }
         self._live.send_if_running("save", str(path))
+        self._live.send_if_running("save", str(project.training_path), True)
 
     def hear(self, event: JobEvent) -> None:
         """Notice that learning began or paused."""
@@ -88,6 +95,9 @@ class ProjectRounds(QObject):
 
     def take(self, path: str) -> bool:
         """Make a model that was written a round; False where it is none of ours."""
+        project = self._keeper.project
+        if project is not None and path == str(project.training_path):
+            return True
         facts = self._pending.pop(path, None)
         if facts is None:
             return False

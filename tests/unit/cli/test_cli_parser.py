@@ -10,7 +10,10 @@ import torch
 from napari_unet.cli import _info, _main
 from napari_unet.errors import ImageError, OutOfMemoryError
 
-COMMANDS = ("train", "predict", "evaluate", "simulate", "info", "doctor", "demo")
+COMMANDS = (
+    *("train", "predict", "project", "evaluate"),
+    *("simulate", "info", "doctor", "demo"),
+)
 
 
 def start(*args, code=None):

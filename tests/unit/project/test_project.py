@@ -11,7 +11,15 @@ from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import LearnerConfig
 from napari_unet.errors import ProjectError
 from napari_unet.jobs import Score
-from napari_unet.project import ClassEntry, Project, is_project, record
+from napari_unet.project import (
+    ClassEntry,
+    Project,
+    ProjectLock,
+    check_free,
+    is_project,
+    predictions_folder,
+    record,
+)
 
 
 @pytest.fixture
@@ -458,3 +466,39 @@ def test_a_clock_that_goes_backwards_changes_nothing(
     with Project.open(folder) as project:
         assert project.annotation(number, "strokes").is_same(strokes(2))
         assert project.rounds.newest.number == second.number == first.number + 1
+
+
+# --- for those who only look -------------------------------------------------------
+
+
+def test_who_has_it_open_is_said_to_those_who_only_look(folder, project):
+    assert f"process {os.getpid()}" in ProjectLock(folder).holder()
+    project.close()
+    assert ProjectLock(folder).holder() is None
+
+
+def test_the_note_of_a_killed_process_is_no_holder(folder, project):
+    note = (folder / "lock-holder.json").read_text()
+    project.close()
+    (folder / "lock-holder.json").write_text(note)
+    assert ProjectLock(folder).holder() is None
+    assert not (folder / "lock-holder.json").exists()
+
+
+def test_a_folder_is_free_or_not_before_anything_is_made(folder, tmp_path):
+    check_free(folder)
+    assert not folder.exists()
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(ProjectError, match="not empty"):
+        check_free(tmp_path)
+    with pytest.raises(ProjectError, match=r"mine\.txt"):
+        check_free(tmp_path / "mine.txt")
+
+
+def test_predictions_have_a_folder_in_which_nothing_leads_out(folder, project):
+    place = predictions_folder(folder)
+    assert place == folder / "predictions"
+    assert predictions_folder(folder).is_dir()
+    (place / "1-labels.tif").symlink_to(folder.parent)
+    with pytest.raises(ProjectError, match="is a link"):
+        predictions_folder(folder)
