@@ -124,10 +124,10 @@ def measure(args: argparse.Namespace, model: Path) -> dict[str, Any]:
                 n_tiles += 1
             levels_s = time.perf_counter() - last
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    n_mpx = size * min(size, -(-n_rows // state.stream_tile_px) * state.stream_tile_px)
+    n_mpx = size * min(size, -(-n_rows // state.tiles.stream_px) * state.tiles.stream_px)
     return {
         "size_px": size,
-        "tile_px": state.stream_tile_px,
+        "tile_px": state.tiles.stream_px,
         "n_tiles": n_tiles,
         "imported_mb": round(imported_mb),
         "peak_mb": round(peak_mb - imported_mb),

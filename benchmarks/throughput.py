@@ -9,9 +9,11 @@ fastest of ``--repeats``, taken in turns.
   nothing around them: less is not possible, and seams would show;
 - *with halo*: the same with the halo that a tile needs, and all of it computed;
 - *MONAI*: its `sliding_window_inference` on the image in memory, with the same tile and
-  halo, and constant blending.
+  halo, and constant blending;
+- *nnU-Net*: the loop of its `nnUNetPredictor`, with the same tile and halo, and neither
+  Gaussian weights nor mirroring; it adds logits up in 16 bit.
 
-Needs MONAI for its row (see `paper.py` in README.md for an environment), and no data.
+Needs MONAI, or nnU-Net, for its row (see `paper.py` in README.md for an environment), and no data.
 
     python benchmarks/throughput.py --size 4096 --threads 1 2
 """
@@ -27,13 +29,15 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from _runs import describe_origin, limit_threads
 from _tables import table
 
-WHOLE, BARE, HALO, MONAI = "whole image", "without halo", "with halo", "MONAI"
+WHOLE, BARE, HALO = "whole image", "without halo", "with halo"
+MONAI, NNUNET = "MONAI", "nnU-Net"
 GOALS = {BARE: 0.9, MONAI: 1.5}
 """How fast ours should be, as a multiple of each."""
 
@@ -88,6 +92,8 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     }
     if find_spec("monai"):
         calls[MONAI] = rows.monai
+    if find_spec("nnunetv2"):
+        calls[NNUNET] = rows.nnunet
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(args.repeats):
         for name, call in calls.items():
@@ -120,7 +126,7 @@ class Rows:
         state = self.learner._state
         assert state.model is not None
         self.network, self.head = state.model.start, state.model.head
-        self.tile_px = min(state.stream_tile_px, args.size)
+        self.tile_px = min(state.tiles.stream_px, args.size)
         self.halo_px = self.network.unet.halo_px << (self.network.n_scales - 1)
         n_times = -(-args.size // min(sample.image.shape))
         self.image = np.tile(sample.image, (n_times, n_times))[: args.size, : args.size]
@@ -179,6 +185,31 @@ class Rows:
                 pixels, (roi, roi), 1, self.logits, overlap=overlap, mode="constant"
             )
             logits[0].softmax(0).argmax(0).cpu().numpy()
+
+    def nnunet(self) -> None:
+        """Let nnU-Net's predictor cut the image into the same windows."""
+        import torch
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+        size = self.image.shape[0]
+        roi = min(self.tile_px + 2 * self.halo_px, size)
+        pixels = torch.from_numpy(self.source.read(0, 0, size, 0, size))[:, None]
+        device = torch.device(self.network.device)
+        predictor = nnUNetPredictor(
+            tile_step_size=min(1 - 2 * self.halo_px / roi + 1e-9, 1),
+            use_gaussian=False,
+            use_mirroring=False,
+            device=device,
+            allow_tqdm=False,
+        )
+        network = torch.nn.Module()
+        network.forward = self.logits  # type: ignore[method-assign]
+        predictor.network = network
+        predictor.configuration_manager = SimpleNamespace(patch_size=(roi, roi))
+        n_classes = len(self.head.bias)
+        predictor.label_manager = SimpleNamespace(num_segmentation_heads=n_classes)
+        logits = predictor.predict_sliding_window_return_logits(pixels)
+        logits[:, 0].float().softmax(0).argmax(0).cpu().numpy()
 
     def logits(self, pixels: Any) -> Any:
         """Map normalised pixels (1, C, H, W) to logits (1, K, H, W)."""
