@@ -15,6 +15,7 @@ __all__ = [
     "README",
     "RECORD",
     "SUFFIX",
+    "THUMBNAILS",
     "is_project",
     "refuse_links",
     "sweep",
@@ -26,6 +27,9 @@ SUFFIX = ".unet-project"
 RECORD = "project.json"
 ANNOTATIONS = "annotations.sqlite"
 LOG = "log.txt"
+THUMBNAILS = "thumbnails"
+
+_FOLDERS = ("rounds", "images", THUMBNAILS)
 
 _TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{8}(\.\w+)?~?$")
 
@@ -38,6 +42,7 @@ annotations.sqlite  what was painted: compressed blocks of 256 x 256 px
 rounds/             the model of each round (.safetensors), and rounds.json
 log.txt             what was done when
 images/             copies of images, where they were asked for
+thumbnails/         small pictures of the images, made anew where they are missing
 
 Without napari-unet, this Python script writes what was painted as TIFF files:
 
@@ -63,7 +68,7 @@ def is_project(folder: str | os.PathLike[str]) -> bool:
 
 def refuse_links(folder: Path) -> None:
     """Refuse a stranger's project that would have us write somewhere else."""
-    places = [folder, folder / "rounds", folder / "images"]
+    places = [folder, *(folder / name for name in _FOLDERS)]
     for place in places[1:]:
         if place.is_symlink():
             raise _is_link(place)
@@ -76,7 +81,7 @@ def refuse_links(folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Delete what a program that was killed left half-written."""
-    for place in (folder, folder / "rounds", folder / "images"):
+    for place in (folder, *(folder / name for name in _FOLDERS)):
         with suppress(OSError):
             for path in place.iterdir():
                 if _TEMPORARY.match(path.name) and path.is_file():

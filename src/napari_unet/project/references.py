@@ -59,9 +59,16 @@ def find_image(
     fingerprint: str,
     layer: str | None,
 ) -> ProjectImage | None:
-    """Return the image of a project that this is: by its pixels, else by its file."""
-    for image in record.images:
+    """Return the image of a project that this is: by its pixels, else by its file.
+
+    Of several with the same pixels, the one of this file.
+    """
+    absolute = None if path is None else Path(os.path.abspath(path)).as_posix()
+    of_file = [i for i in record.images if absolute and i.absolute_path == absolute]
+    for image in (*of_file, *record.images):
         if image.fingerprint and image.fingerprint == fingerprint:
+            return image
+        if image in of_file and not image.fingerprint and image.layer in (None, layer):
             return image
     if path is None:
         return None
