@@ -54,6 +54,7 @@ class ImageBook(QObject):
         self._images: dict[str, AnnotatedImage] = {}
         self._current: str | None = None
         self.mode: AnnotationMode = "strokes"
+        self.is_listening = False
 
     def __iter__(self) -> Iterator[AnnotatedImage]:
         return iter(list(self._images.values()))
@@ -74,6 +75,7 @@ class ImageBook(QObject):
 
     def listen(self) -> None:
         """Follow the layer list, and choose an image where none is chosen."""
+        self.is_listening = True
         events = self.layers.events
         events.inserted.connect(self._on_inserted)
         events.removed.connect(self._on_removed)
@@ -87,6 +89,7 @@ class ImageBook(QObject):
 
     def deafen(self) -> None:
         """Stop following the layer list."""
+        self.is_listening = False
         events = self.layers.events
         events.inserted.disconnect(self._on_inserted)
         events.removed.disconnect(self._on_removed)
