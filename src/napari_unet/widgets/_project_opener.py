@@ -14,10 +14,8 @@ from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import JobEvent
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._brush import Brush
-from napari_unet.widgets._images import ImageBook
 from napari_unet.widgets._layers import image_array, role_of
 from napari_unet.widgets._painting import Painting
-from napari_unet.widgets._project import ProjectKeeper
 from napari_unet.widgets._project_others import OtherImages
 from napari_unet.widgets._snapshot import snapshot
 
@@ -49,23 +47,21 @@ class ImageOpener(QObject):
     def __init__(
         self,
         viewer: Callable[[], Any],
-        keeper: ProjectKeeper,
-        book: ImageBook,
+        others: OtherImages,
         painting: Painting,
         brush: Brush,
-        others: OtherImages,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._keeper, self._book, self._painting = keeper, book, painting
-        self._brush, self._others = brush, others
+        self._others, self._keeper, self._book = others, others.keeper, others.book
+        self._painting, self._brush = painting, brush
         self._value = 0
         """The class that was painted with, to go on with."""
         self._awaited: str | None = None
         """Key of the image that was opened and is not recognised yet."""
         self._is_turning = False
-        keeper.heard.connect(self._hear)
+        self._keeper.heard.connect(self._hear)
 
     @property
     def current(self) -> int | None:

@@ -45,7 +45,7 @@ class OtherImages(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._keeper, self._book, self._live = keeper, book, live
+        self.keeper, self.book, self._live = keeper, book, live
         self._classes = classes
         self._mode = book.mode
         self._told: set[int] = set()
@@ -92,14 +92,14 @@ class OtherImages(QObject):
         for number in sorted(wanted - self._told - self._asked - set(self._unread)):
             self._asked.add(number)
             job = partial(read_image, number=number, mode=self._mode)
-            self._keeper.do(job, is_urgent=False)
+            self.keeper.do(job, is_urgent=False)
 
     def _wanted(self) -> set[int]:
         """Return the annotated images of the project that the viewer has not."""
-        project = self._keeper.project
-        if project is None or not self._keeper.is_named:
+        project = self.keeper.project
+        if project is None or not self.keeper.is_named:
             return set()
-        here = {self._keeper.number_of(entry) for entry in self._book}
+        here = {self.keeper.number_of(entry) for entry in self.book}
         annotated = {i.number for i in project.images if self._mode in i.annotation}
         return annotated - here
 
@@ -118,8 +118,8 @@ class OtherImages(QObject):
         self._unread.clear()
 
     def _on_book(self) -> None:
-        if self._book.mode != self._mode:  # the loop is told of it after this
-            self._mode = self._book.mode
+        if self.book.mode != self._mode:  # the loop is told of it after this
+            self._mode = self.book.mode
             self._forget_all()
         self._timer.start()
 

@@ -96,13 +96,7 @@ class ViewerState(QObject):
             self.project, self.book, self.live, self.classes, self
         )
         self.opener = ImageOpener(
-            self.viewer,
-            self.project,
-            self.book,
-            self.painting,
-            self.brush,
-            self.others,
-            self,
+            self.viewer, self.others, self.painting, self.brush, self
         )
         self._connect()
         self._name_classes()
