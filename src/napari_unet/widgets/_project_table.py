@@ -19,10 +19,12 @@ _NONE = (
     "A round is kept each time Learn pauses, and every five minutes while it learns: "
     "the model, its score, and what it was."
 )
-_HINT = (
-    "Each score is of the strokes held out at the time: more strokes make a later one "
-    "harder, so compare with care."
+_HINT = "Each score is of other strokes: compare with care."
+_HINT_TIP = (
+    "A score is of the strokes that were held out at that time. What is painted since "
+    "is often harder, so that a lower score of a later round need not be worse."
 )
+_MOST_ROWS = 3
 _NONE_CHOSEN = "Choose a round first."
 _BEST, _PINNED = "#009E73", "#8C949C"
 
@@ -52,7 +54,7 @@ class RoundSection(QWidget):
         super().__init__()
         self.space = eliding("muted")
         self.hint = wrapping(_NONE, "muted")
-        self.list = RowList(self._look)
+        self.list = RowList(self._look, most_rows=_MOST_ROWS)
         self.back = Button("Go back")
         self.pin = Button("Pin")
         self.note = Button("Note …")
@@ -64,7 +66,7 @@ class RoundSection(QWidget):
         head = row(label("Rounds", "caption"), self.space, spacing=8)
         head.setStretch(1, 1)
         layout.addLayout(head)
-        layout.addWidget(self.list, 1)
+        layout.addWidget(self.list)
         self._tools = QWidget()
         self._tools.setLayout(row(*self._buttons, spacing=4))
         fill(layout, self._tools, self.hint)
@@ -104,6 +106,7 @@ class RoundSection(QWidget):
         self.list.setVisible(has_rounds)
         self._tools.setVisible(has_rounds)
         self.hint.setText(_HINT if has_rounds else _NONE)
+        self.hint.setToolTip(_HINT_TIP if has_rounds else "")
         chosen = self.list.chosen
         tips = (
             "Go on with the model of this round (double click, Enter). What was "

@@ -61,6 +61,8 @@ class RowList(QListView):
         Side of the picture at the left; 0: none.
     is_multiple
         Whether several rows can be chosen.
+    most_rows
+        The list is as high as its rows, up to so many; 0: as high as there is room.
 
     Signals
     -------
@@ -77,8 +79,10 @@ class RowList(QListView):
         *,
         picture_px: int = 0,
         is_multiple: bool = False,
+        most_rows: int = 0,
     ) -> None:
         super().__init__()
+        self._most_rows = most_rows
         self._rows = _Rows(look)
         self._delegate = RowDelegate(look, picture_px)
         self.setModel(self._rows)
@@ -92,6 +96,7 @@ class RowList(QListView):
         self.setSelectionMode(
             modes.ExtendedSelection if is_multiple else modes.SingleSelection
         )
+        self.setMinimumHeight(60)
         self.doubleClicked.connect(self._on_wanted)
         selection = self.selectionModel()
         assert selection is not None
@@ -119,6 +124,9 @@ class RowList(QListView):
         self._rows.beginResetModel()
         self._rows.rows = list(rows)
         self._rows.endResetModel()
+        if self._most_rows:
+            row_px = max(self.sizeHintForRow(0), 0)
+            self.setFixedHeight(row_px * min(len(rows), self._most_rows) + 2)
         for number in chosen:
             self.choose(number)
         self.changed.emit()
