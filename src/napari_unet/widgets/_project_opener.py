@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QApplication
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import JobEvent
@@ -24,16 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageOpener"]
 
-TURN_MS = 50
-"""Between the layers that leave and those that come: napari crashes in its drawing code
-where both happen before it has drawn once."""
+TURN_MS = 20
+"""Between the layers that leave and those that come, for what else is to be heard."""
 
 
 class ImageOpener(QObject):
     """Opens images of the project in the viewer, one after the other.
 
-    The image that was current is saved and leaves, with all its layers; it goes on
-    being learned from. One that is in no file stays, because it could not come back.
+    Then the image that was current leaves, with all its layers: it is saved, and goes
+    on being learned from. One that is in no file stays, because it could not come back.
 
     Signals
     -------
@@ -125,20 +126,13 @@ class ImageOpener(QObject):
             layer = entry.annotation or entry.image
             self._book.layers.selection.active = layer
             self.turned.emit()
-        elif path is not None and (current is None or self._leave(current)):
-            self._is_turning = True
-            QTimer.singleShot(TURN_MS, partial(self._come, image, path))
+        elif path is not None and (current is None or self._is_kept(current)):
+            self._come(image, path, current)
 
-    # --- one leaves -----------------------------------------------------------------
+    # --- one comes ------------------------------------------------------------------
 
-    def _leave(self, entry: AnnotatedImage) -> bool:
-        """Let an image leave the viewer; False where its strokes could not be kept."""
-        number = self._keeper.number_of(entry)
-        project = self._keeper.project
-        if number is None or project is None or entry.image not in self._book.layers:
-            return True  # not of the project: it stays
-        if project.record.image(number).path is None:
-            return True
+    def _is_kept(self, entry: AnnotatedImage) -> bool:
+        """Copy what is painted on an image; False where it cannot be kept."""
         self._painting.take()
         try:
             if entry.annotation is not None:
@@ -146,13 +140,65 @@ class ImageOpener(QObject):
         except NapariUnetError as error:
             self.said.emit(f"Cannot be left: {error}.", "warning")
             return False
+        return True
+
+    def _come(
+        self, image: ProjectImage, path: Path, before: AnnotatedImage | None
+    ) -> None:
+        viewer = self._viewer()
+        if viewer is None or not self._book.is_listening:
+            return  # it closed in that moment
+        self._book.deafen()
+        try:
+            layers = _open(viewer, path, image.reader)
+            self._book.choose(_pick(layers, image), image.axes)
+        except Exception as error:  # whatever a reader raises
+            self.said.emit(f"{path} could not be opened: {error}", "warning")
+            return
+        finally:
+            self._book.listen()
+        entry = self._book.current
+        if entry is None or entry is before:
+            return
+        if image.channels:
+            names = [name for name in image.channels if name in viewer.layers]
+            self._book.choose_channels([viewer.layers[name] for name in names])
+        self._awaited = entry.key
+        viewer.reset_view()
+        self.turned.emit()
+        if before is not None:
+            self._is_turning = True
+            _draw_now()
+            QTimer.singleShot(TURN_MS, partial(self._leave, before))
+
+    def _take_brush(self, key: str) -> None:
+        """Be ready to paint, on what came back or on a new annotation."""
+        entry = self._book.get(key)
+        if entry is None or entry is not self._book.current:
+            return
+        if entry.annotation is None:
+            self._book.new_annotation()
+        self._brush.select(self._value or self._brush.value)
+
+    # --- one leaves -----------------------------------------------------------------
+
+    def _leave(self, entry: AnnotatedImage) -> None:
+        """Let an image of the project leave the viewer, and go on learning from it."""
+        self._is_turning = False
+        if self._viewer() is None or not self._book.is_listening:
+            return  # it closed in that moment
+        number, project = self._keeper.number_of(entry), self._keeper.project
+        if number is None or project is None or entry not in list(self._book):
+            return  # not of the project: it stays
+        if project.record.image(number).path is None:
+            return  # it is in no file, and could not come back
         self._others.take_over(entry, number)
         gone = self._layers_of(entry)
         self._book.deafen()
         for layer in gone:
             self._book.layers.remove(layer)
         self._book.listen()
-        return True
+        _draw_now()
 
     def _layers_of(self, entry: AnnotatedImage) -> list[Layer]:
         """Return an image's layers and ours on it, the image first."""
@@ -170,39 +216,17 @@ class ImageOpener(QObject):
         once = {id(layer): layer for layer in ours if layer is not None}
         return [layer for layer in once.values() if layer in layers]
 
-    # --- one comes ------------------------------------------------------------------
 
-    def _come(self, image: ProjectImage, path: Path) -> None:
-        viewer = self._viewer()
-        self._is_turning = False
-        if viewer is None or not self._book.is_listening:
-            return  # it closed in that moment
-        self._book.deafen()
-        try:
-            layers = _open(viewer, path, image.reader)
-            self._book.choose(_pick(layers, image), image.axes)
-        except Exception as error:  # whatever a reader raises
-            self.said.emit(f"{path} could not be opened: {error}", "warning")
-        finally:
-            self._book.listen()
-        entry = self._book.current
-        if entry is None:
-            return
-        if image.channels:
-            names = [name for name in image.channels if name in viewer.layers]
-            self._book.choose_channels([viewer.layers[name] for name in names])
-        self._awaited = entry.key
-        viewer.reset_view()
-        self.turned.emit()
+def _draw_now() -> None:
+    """Draw the canvases.
 
-    def _take_brush(self, key: str) -> None:
-        """Be ready to paint, on what came back or on a new annotation."""
-        entry = self._book.get(key)
-        if entry is None or entry is not self._book.current:
-            return
-        if entry.annotation is None:
-            self._book.new_annotation()
-        self._brush.select(self._value or self._brush.value)
+    Where layers leave and others come before it has drawn once, napari crashes in its
+    drawing code, and so it may where the last layer leaves: that is why the new image
+    comes first. On a busy computer, waiting is not enough.
+    """
+    for widget in QApplication.allWidgets():
+        if isinstance(widget, QOpenGLWidget):
+            widget.repaint()
 
 
 def _open(viewer: Any, path: Path, reader: str | None) -> list[Layer]:
