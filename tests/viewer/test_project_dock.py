@@ -131,7 +131,7 @@ def test_images_are_listed_with_status_and_thumbnail(opened, folder):
     dock = opened.project
     assert badges(opened) == ["annotated", "annotated", "todo", "todo"]
     assert [row.n_px for row in dock.images.rows] == [8, 8, 0, 0]
-    assert dock.images.summary.text() == "4 images: 2 annotated, 2 todo"
+    assert dock.images.summary.text() == "0 of 4 images done, 2 painted"
     pictures = sorted((folder / "thumbnails").iterdir())
     assert [p.name for p in pictures] == ["1.png", "2.png", "3.png", "4.png"]
     dock.images.filter.setCurrentIndex(1)

@@ -16,6 +16,7 @@ from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import JobEvent
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._brush import Brush
+from napari_unet.widgets._canvas import keep_shaders
 from napari_unet.widgets._layers import image_array, role_of
 from napari_unet.widgets._painting import Painting
 from napari_unet.widgets._project_others import OtherImages
@@ -168,6 +169,7 @@ class ImageOpener(QObject):
         self.turned.emit()
         if before is not None:
             self._is_turning = True
+            keep_shaders()
             _draw_now()
             QTimer.singleShot(TURN_MS, partial(self._leave, before))
 
@@ -218,11 +220,10 @@ class ImageOpener(QObject):
 
 
 def _draw_now() -> None:
-    """Draw the canvases.
+    """Draw the canvases, once between what comes and what leaves.
 
-    Where layers leave and others come before it has drawn once, napari crashes in its
-    drawing code, and so it may where the last layer leaves: that is why the new image
-    comes first. On a busy computer, waiting is not enough.
+    Where layers leave and others come before napari has drawn, it may crash; on a busy
+    computer, waiting is not enough.
     """
     for widget in QApplication.allWidgets():
         if isinstance(widget, QOpenGLWidget):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -158,16 +158,13 @@ def painted_text(n_px: int | None) -> str:
     return f"{n_px:,} px" if n_px else "not painted"
 
 
-def summary_text(rows: tuple[ImageRow, ...] | list[ImageRow]) -> str:
-    """Return how far the work is, such as ``"12 images: 3 done, 5 todo"``."""
-    n_images = "1 image" if len(rows) == 1 else f"{len(rows):,} images"
-    counts = [
-        (sum(row.status == status for row in rows), status)
-        for status in ("done", "corrected", "annotated", "todo")
-    ]
+def summary_text(rows: Sequence[ImageRow]) -> str:
+    """Return how far the work is, such as ``"3 of 12 images done, 4 painted"``."""
+    n_done = sum(row.is_done for row in rows)
+    n_painted = sum(bool(row.n_px) for row in rows)
     n_missing = sum(row.is_missing for row in rows)
-    parts = [f"{n:,} {status}" for n, status in [*counts, (n_missing, "missing")] if n]
-    return f"{n_images}: {', '.join(parts)}" if parts else n_images
+    text = f"{n_done:,} of {len(rows):,} images done, {n_painted:,} painted"
+    return f"{text}, {n_missing:,} missing" if n_missing else text
 
 
 def _row(project: Project, image: ProjectImage, n_px: int | None = None) -> ImageRow:

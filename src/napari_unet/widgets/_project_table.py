@@ -19,7 +19,7 @@ _NONE = (
     "A round is kept each time Learn pauses, and every five minutes while it learns: "
     "the model, its score, and what it was."
 )
-_HINT = "Each score is of other strokes: compare with care."
+_HINT = "Scores of different strokes: only a hint."
 _HINT_TIP = (
     "A score is of the strokes that were held out at that time. What is painted since "
     "is often harder, so that a lower score of a later round need not be worse."

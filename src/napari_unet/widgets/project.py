@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.jobs import JobEvent
 from napari_unet.widgets import _desk_events as of_desk
@@ -80,6 +80,8 @@ class ProjectDock(QWidget):
 
     def _fill(self) -> None:
         self.setMinimumWidth(300)
+        policy = QSizePolicy.Policy  # or napari adds an empty stretch at the bottom
+        self.setSizePolicy(policy.Preferred, policy.Expanding)
         self.work = QWidget()
         inner = QVBoxLayout(self.work)
         inner.setContentsMargins(0, 0, 0, 0)
