@@ -17,7 +17,7 @@ def keep_shaders() -> None:
     as before. (napari #7345 and #8471 are of the kind.)
     """
     with suppress(ImportError, AttributeError):  # of another version of vispy
-        from vispy.gloo.glir import GlirProgram
+        from vispy.gloo.glir import GlirProgram  # type: ignore[import-untyped]
 
         GlirProgram.delete = _keep
 
