@@ -8,8 +8,8 @@ while, and saves the window at 1280 x 800 in the dark and in the light theme::
     python docs/make_screenshots.py --project images/ labels/
 
 Without ``--image`` it takes the sample. With an image of your own, ``--annotation``
-names a class map (1 background, 2 and up the classes) along which it paints. With
-``--project`` it only makes the pictures of the dock *Project*, with the images of a folder
+names a class map (1 background, 2 and up the classes) along which it paints.
+``--project`` makes only the pictures of the dock *Project*, with the images of a folder
 and label images of the same names (0 background) in another.
 """
 
