@@ -124,7 +124,9 @@ def measure(args: argparse.Namespace, model: Path) -> dict[str, Any]:
                 n_tiles += 1
             levels_s = time.perf_counter() - last
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    n_mpx = size * min(size, -(-n_rows // state.tiles.stream_px) * state.tiles.stream_px)
+    n_mpx = size * min(
+        size, -(-n_rows // state.tiles.stream_px) * state.tiles.stream_px
+    )
     return {
         "size_px": size,
         "tile_px": state.tiles.stream_px,

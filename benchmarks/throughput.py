@@ -13,7 +13,8 @@ fastest of ``--repeats``, taken in turns.
 - *nnU-Net*: the loop of its `nnUNetPredictor`, with the same tile and halo, and neither
   Gaussian weights nor mirroring; it adds logits up in 16 bit.
 
-Needs MONAI, or nnU-Net, for its row (see `paper.py` in README.md for an environment), and no data.
+Needs MONAI, or nnU-Net, for its row (see `paper.py` in README.md for an environment),
+and no data.
 
     python benchmarks/throughput.py --size 4096 --threads 1 2
 """

@@ -6,11 +6,14 @@ while, and saves the window at 1280 x 800 in the dark and in the light theme::
     xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py
     python docs/make_screenshots.py --image cells.tif --annotation truth.tif
     python docs/make_screenshots.py --large
+    python docs/make_screenshots.py --project images/ labels/
 
 Without ``--image`` it takes the sample. With an image of your own, ``--annotation``
 names a class map (1 background, 2 and up the classes) along which it paints.
 ``--large`` only makes the picture of a slide of 16384 px a side, with the sample over
-and over in its first corner, whose whole prediction is under way.
+and over in its first corner, whose whole prediction is under way. ``--project`` makes
+only the pictures of the dock *Project*, with the images of a folder and label images
+of the same names (0 background) in another.
 """
 
 from __future__ import annotations
@@ -46,6 +49,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             predict_slide(viewer, dock, Path(folder), args)
             viewer.close()
+        return 0
+    if args.project:
+        show_project(viewer, dock, args)
         return 0
     shoot(viewer, args.out, "start", args.themes)
     image, truth, names = load(args)
@@ -95,6 +101,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sample", default="nuclei", help="sample, without --image")
     parser.add_argument("--seconds", type=float, default=30.0, help="of learning")
     parser.add_argument("--large", action="store_true", help="the slide, only that")
+    parser.add_argument(
+        "--project", type=Path, nargs=2, help="folders of images and of their labels"
+    )
     parser.add_argument("--themes", nargs="+", default=["dark", "light"])
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "images", help="folder"
@@ -162,6 +171,45 @@ def make_slide(folder: Path, tile: NDArray[Any]) -> list[Any]:
         array[: part.shape[0], : part.shape[1]] = part
         levels.append(array)
     return levels
+
+
+def show_project(viewer: Any, dock: Any, args: argparse.Namespace) -> None:
+    """Make a project, paint on a few of its images, learn twice, and take pictures."""
+    import tempfile
+
+    from napari_unet.cli._read import read_image
+
+    state, (images, labels) = dock.state, args.project
+    project = open_dock(viewer, "Project")
+    with tempfile.TemporaryDirectory() as place:
+        project.make_project(Path(place) / "nuclei")
+        wait_until(lambda: state.project.is_named, 60)
+        project.images.add_wanted.emit(sorted(images.iterdir())[:12])
+        wait_until(lambda: len(project.images.rows) > 0, 60)
+        for count in range(4):
+            before = state.opener.current
+            project.images.next.click()
+            wait_until(lambda before=before: state.opener.current != before, 120)
+            wait_until(lambda: state.book.current.annotation is not None, 120)
+            wait(1.0)
+            name = Path(state.book.current.image.source.path).name
+            truth = (np.asarray(read_image(labels / name).array) > 0) + 1
+            for value in (1, 2):
+                state.brush.select(value)
+                for stroke in strokes_of(truth == value):
+                    drag(viewer, stroke)
+                    wait(0.2)
+            if count < 2:
+                state.opener.toggle_done()
+        for n_rounds in (1, 2):
+            until = state.session.seconds + args.seconds / 2
+            dock.learning.learn.click()
+            wait_until(lambda until=until: state.session.seconds >= until, 600)
+            dock.learning.learn.click()
+            wait_until(lambda n=n_rounds: len(project.rounds.list.rows) >= n, 120)
+        project.head.folder.setText("/data/nuclei.unet-project")
+        shoot(viewer, args.out, "project", args.themes)
+        viewer.close()
 
 
 def strokes_of(area: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:

@@ -34,6 +34,7 @@ def test_every_contribution_has_its_command(manifest):
     titles = {widget.display_name for widget in contributions.widgets}
     assert titles == {
         "Interactive segmentation",
+        "Project",
         "Learning curves",
         "Export labels",
         "Settings",

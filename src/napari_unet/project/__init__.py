@@ -3,6 +3,7 @@
 from napari_unet.project._folder import (
     PREDICTIONS,
     SUFFIX,
+    THUMBNAILS,
     check_free,
     is_project,
     predictions_folder,
@@ -21,6 +22,7 @@ from napari_unet.project.rounds import Round, Rounds
 __all__ = [
     "PREDICTIONS",
     "SUFFIX",
+    "THUMBNAILS",
     "AnnotationStore",
     "ClassEntry",
     "ImageStatus",

@@ -17,6 +17,7 @@ __all__ = [
     "README",
     "RECORD",
     "SUFFIX",
+    "THUMBNAILS",
     "check_free",
     "is_project",
     "predictions_folder",
@@ -31,6 +32,9 @@ RECORD = "project.json"
 ANNOTATIONS = "annotations.sqlite"
 LOG = "log.txt"
 PREDICTIONS = "predictions"
+THUMBNAILS = "thumbnails"
+
+_FOLDERS = ("rounds", "images", PREDICTIONS, THUMBNAILS)
 
 _TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{8}(\.\w+)?~?$")
 
@@ -45,6 +49,7 @@ rounds/             the model of each round (.safetensors), and rounds.json
 log.txt             what was done when
 images/             copies of images, where they were asked for
 predictions/        labels of images, where they were asked for
+thumbnails/         small pictures of the images, made anew where they are missing
 
 Without napari-unet, this Python script writes what was painted as TIFF files:
 
@@ -102,7 +107,7 @@ def predictions_folder(folder: Path) -> Path:
 
 def refuse_links(folder: Path) -> None:
     """Refuse a stranger's project that would have us write somewhere else."""
-    places = [folder, *(folder / n for n in ("rounds", "images", PREDICTIONS))]
+    places = [folder, *(folder / name for name in _FOLDERS)]
     for place in places[1:]:
         if place.is_symlink():
             raise _is_link(place)
@@ -115,7 +120,7 @@ def refuse_links(folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Delete what a program that was killed left half-written."""
-    for place in (folder, folder / "rounds", folder / "images"):
+    for place in (folder, *(folder / name for name in _FOLDERS)):
         with suppress(OSError):
             for path in place.iterdir():
                 if _TEMPORARY.match(path.name) and path.is_file():

@@ -150,6 +150,7 @@ class Project:
     def close(self) -> None:
         """Let go of the folder; nothing has to be saved."""
         with self._guard:
+            self.rounds.forget_aside()
             self.annotations.close()
             if self._lock is not None:
                 self._lock.release()

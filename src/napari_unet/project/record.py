@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -133,17 +133,21 @@ class ProjectRecord(Settings):
         """The images, but for those that were taken out."""
         return tuple(image for image in self.images if not image.is_removed)
 
-    def next_unfinished(self, after: int | None = None) -> ProjectImage | None:
+    def next_unfinished(
+        self, after: int | None = None, *, without: Collection[int] = ()
+    ) -> ProjectImage | None:
         """Return the next image that is not done; None where all are.
 
         In the order of the list, from the top again after the end; images without any
-        stroke come first. ``after`` is the number of the image one is at.
+        stroke come first. ``after`` is the number of the image one is at, and
+        ``without`` are those to pass over, as their files are missing.
         """
         images = self.present
         numbers = [image.number for image in images]
         start = numbers.index(after) + 1 if after in numbers else 0
         around = [*images[start:], *images[:start]]
-        unfinished = [i for i in around if not i.is_done and i.number != after]
+        passed = {after, *without}
+        unfinished = [i for i in around if not (i.is_done or i.number in passed)]
         todo = [image for image in unfinished if image.status == "todo"]
         return next(iter(todo or unfinished), None)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -12,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from napari_unet.config._base import Settings
-from napari_unet.core.atomic import replace_file
+from napari_unet.core.atomic import file_error, replace_file
 from napari_unet.errors import FileError, ProjectError
 from napari_unet.jobs import Score
 
@@ -69,6 +71,7 @@ class Rounds:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._table = folder / "rounds.json"
+        self._aside: dict[int, tuple[Round, Path]] = {}
         self._rounds = self._read()
 
     def __len__(self) -> int:
@@ -128,7 +131,8 @@ class Rounds:
         ProjectError, FileError
             If it cannot be written; then there is no such round.
         """
-        number = 1 + max((r.number for r in self._rounds), default=0)
+        numbers = [*(r.number for r in self._rounds), *self._aside]
+        number = 1 + max(numbers, default=0)
         path = self.model(number)
         self._folder.mkdir(parents=True, exist_ok=True)
         save(path)
@@ -153,6 +157,42 @@ class Rounds:
         self._write(tuple(r for r in self._rounds if r.number != number))
         with suppress(OSError):  # at worst the file is left, and known to nobody
             self.model(number).unlink(missing_ok=True)
+
+    def set_aside(self, number: int) -> None:
+        """Delete a round so that `bring_back` can undo it until the project closes.
+
+        Raises
+        ------
+        ProjectError
+            If there is none, or it cannot be moved.
+        """
+        gone, model = self.get(number), self.model(number)
+        aside = model.with_name(f".{model.stem}.{secrets.token_hex(4)}{model.suffix}")
+        self._write(tuple(r for r in self._rounds if r.number != number))
+        _move(model, aside)  # a name that opening the project sweeps away
+        self._aside[number] = gone, aside
+
+    def bring_back(self, number: int) -> None:
+        """Undo `set_aside`.
+
+        Raises
+        ------
+        ProjectError
+            If it is gone for good, or cannot be moved.
+        """
+        if number not in self._aside:
+            raise ProjectError(f"the round {number} is gone for good")
+        back, aside = self._aside[number]
+        _move(aside, self.model(number))
+        del self._aside[number]
+        self._write(tuple(sorted((*self._rounds, back), key=lambda r: r.number)))
+
+    def forget_aside(self) -> None:
+        """Delete what was set aside: the project closes."""
+        for _, path in self._aside.values():
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        self._aside.clear()
 
     def prune(self, max_bytes: int) -> list[int]:
         """Delete the oldest rounds until the rest fits; return their numbers.
@@ -199,3 +239,10 @@ class Rounds:
         except FileError as error:
             raise ProjectError(str(error)) from error
         self._rounds = rounds
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        raise ProjectError(str(file_error(error, target))) from error

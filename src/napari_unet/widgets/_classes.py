@@ -229,6 +229,12 @@ class ClassList(QObject):
             self._counted[counted.key] = counted
             self._add_up()
 
+    def copy_counts(self, key: str, new_key: str) -> None:
+        """Count what is painted in one image under another key as well."""
+        if key in self._counted:
+            self._counted[new_key] = replace(self._counted[key], key=new_key)
+            self._add_up()
+
     def drop_counts(self, key: str) -> None:
         """Note that nothing is painted in an image, or that it went."""
         self._counted.pop(key, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,16 +22,21 @@ from napari_unet.core.atomic import file_error
 from napari_unet.errors import NapariUnetError, ProjectError
 from napari_unet.jobs import CancelToken, JobEvent, Notice
 from napari_unet.project import Outline, Project, ProjectImage
-from napari_unet.project.recovery import (
-    Unsaved,
-    find_unsaved,
-    forget_old,
-    new_unsaved,
-)
+from napari_unet.project.recovery import find_unsaved, forget_old, new_unsaved
 from napari_unet.project.references import describe_file
+from napari_unet.widgets._desk_events import (
+    ImageFacts,
+    ProjectClosed,
+    ProjectOpened,
+    Recognised,
+    Recoverable,
+    Saved,
+    Work,
+)
 
 __all__ = [
     "Desk",
+    "DeskJob",
     "ImageFacts",
     "ProjectClosed",
     "ProjectOpened",
@@ -41,78 +46,9 @@ __all__ = [
     "Work",
 ]
 
-
-@dataclass(frozen=True, eq=False)
-class ImageFacts:
-    """What the worker may know of an image of the viewer."""
-
-    key: str
-    name: str
-    pixels: Any
-    axes: str
-    shape: tuple[int, ...]
-    path: str | None = None
-    reader: str | None = None
-    scale: tuple[float, ...] | None = None
-    unit: str | None = None
-    channels: tuple[str, ...] = ()
-    others: frozenset[str] = frozenset()
-    """Keys of the other images that are in the viewer."""
-
-
-@dataclass(frozen=True, eq=False)
-class Work:
-    """What is painted on an image and not yet on the disk.
-
-    ``layer_id`` names the layer of the viewer: another layer is another annotation.
-    """
-
-    facts: ImageFacts
-    layer_id: str
-    mode: AnnotationMode
-    labels: TiledLabels
-    complete: TiledLabels | None = None
-    outlines: Sequence[Outline] = ()
-    is_correction: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class ProjectOpened(JobEvent):
-    """A project is open; ``is_named`` tells whether a person chose its folder."""
-
-    project: Project
-    is_named: bool
-
-
-@dataclass(frozen=True)
-class ProjectClosed(JobEvent):
-    """No project is open any more."""
-
-
-@dataclass(frozen=True)
-class Saved(JobEvent):
-    """What was painted on an image is on the disk; ``time_s`` is monotonic."""
-
-    key: str
-    number: int
-    time_s: float
-
-
-@dataclass(frozen=True, eq=False)
-class Recognised(JobEvent):
-    """An image of the viewer is in the project; with what is painted on it by mode."""
-
-    key: str
-    number: int
-    painted: dict[AnnotationMode, tuple[str, TiledLabels, list[Outline]]]
-
-
-@dataclass(frozen=True, eq=False)
-class Recoverable(JobEvent):
-    """An image of the viewer was painted on before, without a project."""
-
-    key: str
-    unsaved: Unsaved
+Request = Callable[[], Generator[JobEvent, None, None]]
+DeskJob = Callable[[Project], Generator[JobEvent, None, None]]
+"""What is done with the open project, on the worker."""
 
 
 @dataclass
@@ -134,10 +70,11 @@ class Desk:
     def __post_init__(self) -> None:
         self._guard = threading.Lock()
         self._works: dict[tuple[str, str], Work] = {}
-        self._requests: list[Callable[[], Generator[JobEvent, None, None]]] = []
+        self._requests: list[Request] = []
+        self._later: list[Request] = []
         self._names: dict[str, str] = {}  # of layers of the viewer in the store
         self._numbers: dict[str, int] = {}
-        self._prints: dict[str, str] = {}
+        self._prints: dict[tuple[str, str], str] = {}
 
     # --- asked on the GUI thread -----------------------------------------------------
 
@@ -151,7 +88,7 @@ class Desk:
     def is_idle(self) -> bool:
         """Whether there is nothing to do."""
         with self._guard:
-            return not (self._works or self._requests)
+            return not (self._works or self._requests or self._later)
 
     def number_of(self, key: str) -> int | None:
         """Return the number that an image of the viewer has in the project."""
@@ -166,25 +103,34 @@ class Desk:
         """Note that a layer of the viewer holds what the store keeps under a name."""
         self._names[layer_id] = name
 
-    def ask(self, request: Callable[[], Generator[JobEvent, None, None]]) -> None:
-        """Do one of the methods below, with its arguments, on the worker."""
+    def ask(self, request: Request, *, is_urgent: bool = True) -> None:
+        """Do one of the methods below, with its arguments, on the worker.
+
+        What is not urgent waits until nothing else is to be done.
+        """
         with self._guard:
-            self._requests.append(request)
+            (self._requests if is_urgent else self._later).append(request)
 
     def run(self, token: CancelToken) -> Generator[JobEvent, None, None]:
         """Do what is to be done; a job."""
         while True:
             yield from self._save_all()
             with self._guard:
-                if token.cancelled or not self._requests:
+                waiting = self._requests or self._later
+                if token.cancelled or not waiting:
                     return
-                request = self._requests.pop(0)
+                request = waiting.pop(0)
             try:
                 yield from request()
-            except ProjectError as error:
+            except NapariUnetError as error:
                 yield Notice(str(error), "warning")
 
     # --- done on the worker ----------------------------------------------------------
+
+    def on(self, project: Project, job: DeskJob) -> Generator[JobEvent, None, None]:
+        """Do a job with a project, if that is still the one that is open."""
+        if self.project is project:
+            yield from job(project)
 
     def look(self, facts: ImageFacts) -> Generator[JobEvent, None, None]:
         """Find an image of the viewer in the project, or among what has none."""
@@ -253,6 +199,8 @@ class Desk:
         """Close the project, with no more ado."""
         project, self.project, self.is_named = self.project, None, False
         self._names, self._numbers = {}, {}
+        with self._guard:
+            self._later.clear()
         if project is not None:
             project.close()
 
@@ -280,6 +228,8 @@ class Desk:
         number = self._numbers.get(facts.key)
         if number is None:
             number = self._numbers[facts.key] = self._add(project, facts).number
+        elif not project.record.image(number).is_removed:
+            project.change_image(number, **self._seen(facts))  # other axes, say
         name = self._names.get(work.layer_id)
         if name is None:
             name = self._names[work.layer_id] = _free_name(project, number, work.mode)
@@ -329,15 +279,7 @@ class Desk:
 
     def _add(self, project: Project, facts: ImageFacts) -> ProjectImage:
         """Return the image of the project; a new one where it is not in it yet."""
-        print_ = self._print(facts)
-        seen: dict[str, Any] = {
-            "fingerprint": print_,
-            "axes": facts.axes,
-            "shape": facts.shape,
-            "scale": facts.scale,
-            "unit": facts.unit,
-            "channels": facts.channels,
-        }
+        seen = self._seen(facts)
         known = self._find(project, facts)
         if known is not None:
             return project.change_image(known.number, is_removed=False, **seen)
@@ -354,6 +296,10 @@ class Desk:
         self, project: Project, facts: ImageFacts, image: ProjectImage
     ) -> Generator[JobEvent, None, None]:
         self._numbers[facts.key] = image.number
+        if not image.fingerprint:  # it was only listed until now
+            seen = {**self._seen(facts), "channels": ()}
+            source = {"layer": facts.name, "reader": facts.reader}
+            project.change_image(image.number, **seen, **source)
         painted: dict[AnnotationMode, tuple[str, TiledLabels, list[Outline]]] = {}
         for mode, name in image.annotation.items():
             labels = project.annotation(image.number, mode)
@@ -376,11 +322,23 @@ class Desk:
             )
         yield Recognised(facts.key, image.number, painted)
 
+    def _seen(self, facts: ImageFacts) -> dict[str, Any]:
+        """Return the fields of the record that an image of the viewer tells."""
+        return {
+            "fingerprint": self._print(facts),
+            "axes": facts.axes,
+            "shape": facts.shape,
+            "scale": facts.scale,
+            "unit": facts.unit,
+            "channels": facts.channels,
+        }
+
     def _print(self, facts: ImageFacts) -> str:
         """Return the fingerprint of an image, computed once."""
-        if facts.key not in self._prints:
-            self._prints[facts.key] = fingerprint(PlaneStack(facts.pixels, facts.axes))
-        return self._prints[facts.key]
+        place = facts.key, facts.axes
+        if place not in self._prints:
+            self._prints[place] = fingerprint(PlaneStack(facts.pixels, facts.axes))
+        return self._prints[place]
 
 
 def _free_name(project: Project, number: int, mode: AnnotationMode) -> str:

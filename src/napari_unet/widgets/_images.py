@@ -13,7 +13,12 @@ from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.errors import NapariUnetError
 from napari_unet.widgets._annotated import AnnotatedImage
-from napari_unet.widgets._layers import guess_image_axes, mode_of, role_of
+from napari_unet.widgets._layers import (
+    guess_image_axes,
+    image_axes_choices,
+    mode_of,
+    role_of,
+)
 from napari_unet.widgets._snapshot import fault_of
 
 __all__ = ["ImageBook"]
@@ -49,6 +54,7 @@ class ImageBook(QObject):
         self._images: dict[str, AnnotatedImage] = {}
         self._current: str | None = None
         self.mode: AnnotationMode = "strokes"
+        self.is_listening = False
 
     def __iter__(self) -> Iterator[AnnotatedImage]:
         return iter(list(self._images.values()))
@@ -69,6 +75,7 @@ class ImageBook(QObject):
 
     def listen(self) -> None:
         """Follow the layer list, and choose an image where none is chosen."""
+        self.is_listening = True
         events = self.layers.events
         events.inserted.connect(self._on_inserted)
         events.removed.connect(self._on_removed)
@@ -82,6 +89,7 @@ class ImageBook(QObject):
 
     def deafen(self) -> None:
         """Stop following the layer list."""
+        self.is_listening = False
         events = self.layers.events
         events.inserted.disconnect(self._on_inserted)
         events.removed.disconnect(self._on_removed)
@@ -155,16 +163,20 @@ class ImageBook(QObject):
             and mode_of(layer) in ("", self.mode)
         ]
 
-    def choose(self, image: Image | None) -> None:
-        """Make an image the current one and take up an annotation that waits for it."""
+    def choose(self, image: Image | None, axes: str | None = None) -> None:
+        """Make an image the current one and take up an annotation that waits for it.
+
+        ``axes`` are those that it is known to have; of others it is a guess.
+        """
         key = None if image is None else str(image.unique_id)
         if key is not None and image is not None and key not in self._images:
             try:
-                axes = guess_image_axes(image)
+                guessed = guess_image_axes(image)
             except NapariUnetError as error:
                 self.refused.emit(str(error))
                 return
-            self._enter(image, axes, key)
+            is_possible = axes in image_axes_choices(image)
+            self._enter(image, axes if axes and is_possible else guessed, key)
         if key != self._current:
             self._current = key
             self._adopt()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from napari_unet.widgets._snapshot import snapshot
 if TYPE_CHECKING:
     from napari_unet.project import Project
     from napari_unet.project.recovery import Unsaved
-    from napari_unet.widgets._desk import Desk
+    from napari_unet.widgets._desk import Desk, DeskJob
 
 __all__ = ["ProjectKeeper", "unsaved_place"]
 
@@ -48,11 +49,13 @@ class ProjectKeeper(QObject):
     -------
     changed : another project, another image in it, saved or not
     opened : Project that a person opened or made
+    heard : JobEvent of the worker, after it was heeded here
     said : (sentence, level)
     """
 
     changed = Signal()
     opened = Signal(object)
+    heard = Signal(object)
     said = Signal(str, str)
 
     def __init__(
@@ -110,6 +113,18 @@ class ProjectKeeper(QObject):
     def close(self) -> None:
         """Close the project."""
         self._ask(self._desk.close)
+
+    def do(self, job: DeskJob, *, is_urgent: bool = True) -> None:
+        """Do something with the open project on the worker; see `heard`."""
+        project = self.project
+        if project is not None:
+            request = partial(self._desk.on, project, job)
+            self._desk.ask(request, is_urgent=is_urgent)
+            self._work()
+
+    def ask(self, make: Callable[[Desk], Any]) -> None:
+        """Do something on the worker that needs no open project."""
+        self._ask(partial(make, self._desk))
 
     def bring_back(self) -> None:
         """Take up what was painted on an image before, without a project."""
@@ -188,6 +203,7 @@ class ProjectKeeper(QObject):
 
     def shut(self) -> None:
         """Let go of the project: the viewer closed."""
+        self._bridge.stop()
         if self._desk_or_none is not None:
             self._desk.shut()
 
@@ -249,6 +265,7 @@ class ProjectKeeper(QObject):
                     self.offer = event.key, event.unsaved
             case Notice():
                 self.said.emit(event.message, event.level)
+        self.heard.emit(event)
         self.changed.emit()
 
     def _restore(self, event: Any) -> None:

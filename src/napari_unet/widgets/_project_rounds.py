@@ -33,9 +33,16 @@ class ProjectRounds(QObject):
         self._keeper, self._live, self._session = keeper, live, session
         self._pending: dict[str, dict[str, Any]] = {}
         self._kept_step = 0
+        self.in_use: int | None = None
+        """The round that was gone back to; None: what is learned is the newest."""
         self._timer = QTimer(self)
         self._timer.setInterval(KEEP_MS)
         self._timer.timeout.connect(self.keep)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything was learned that no round keeps yet."""
+        return self._session.step > self._kept_step
 
     def begin(self) -> None:
         """Go on where a project that was opened stood: exactly, if that was kept."""
@@ -57,15 +64,15 @@ class ProjectRounds(QObject):
             return
         self.keep()
         newest = project.rounds.get(number)
-        self._kept_step = newest.step
+        self._kept_step, self.in_use = newest.step, number
         self._live.send("load", str(project.rounds.model(number)))
 
     def keep(self) -> None:
         """Keep the model as a round, if it has learned since the last one."""
         session, project = self._session, self._keeper.project
-        if project is None or not session.step or session.step <= self._kept_step:
+        if project is None or not self.has_news:
             return
-        self._kept_step = session.step
+        self._kept_step, self.in_use = session.step, None
         folder = project.path("rounds")
         path = folder / f".pending.{secrets.token_hex(4)}.safetensors"
         try:

@@ -36,6 +36,8 @@ from napari_unet.widgets._objects import ObjectsView
 from napari_unet.widgets._overlay import Overlay
 from napari_unet.widgets._painting import Painting
 from napari_unet.widgets._project import ProjectKeeper
+from napari_unet.widgets._project_opener import ImageOpener
+from napari_unet.widgets._project_others import OtherImages
 from napari_unet.widgets._project_rounds import ProjectRounds
 from napari_unet.widgets._store_place import objects_fit
 from napari_unet.widgets._stored import StoredImages
@@ -97,6 +99,12 @@ class ViewerState(QObject):
         self.live = LiveLoop(make_job, self)
         self.project = ProjectKeeper(self.book, self.classes, self)
         self.rounds = ProjectRounds(self.project, self.live, self.session, self)
+        self.others = OtherImages(
+            self.project, self.book, self.live, self.classes, self
+        )
+        self.opener = ImageOpener(
+            self.viewer, self.others, self.painting, self.brush, self
+        )
         self._connect()
         self._name_classes()
 
@@ -127,7 +135,9 @@ class ViewerState(QObject):
         self.classes.changed.connect(self._name_classes)
         self.project.changed.connect(self.renewed)
         self.project.opened.connect(self._on_project)
-        self.project.said.connect(self._on_project_said)
+        for project_part in (self.project, self.others, self.opener):
+            project_part.said.connect(self._on_project_said)
+        self.others.told.connect(self._on_other_told)
         self.classes.changed.connect(self._describe)
         self.stored.wanted.connect(self._predict_all)
         self.stored.unwanted.connect(self._end_whole)
@@ -169,6 +179,11 @@ class ViewerState(QObject):
             self.overlay.deafen()
             self.stored.deafen()
             release_keys()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the main dock follows the viewer."""
+        return self._n_open > 0
 
     def end(self) -> None:
         """Stop everything and let go of the project: the viewer closed."""
@@ -388,6 +403,11 @@ class ViewerState(QObject):
         for entry in record.classes:
             self.classes.recolour(entry.value, entry.colour)
         self.rounds.begin()
+
+    def _on_other_told(self) -> None:
+        if self.live.has_annotations:
+            self.session.be_ready()
+        self.renewed.emit()
 
     def _on_project_said(self, sentence: str, level: str) -> None:
         if level == "warning":

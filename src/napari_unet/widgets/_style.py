@@ -109,6 +109,7 @@ def _frames(p: Palette) -> str:
         background-color: {_mix(p.card, p.text, 0.08)};
     }}
     QFrame[part="line"] {{ background-color: {p.line}; }}
+    QListView {{ background-color: {p.card}; border: 0px; border-radius: 6px; }}
     QProgressBar {{
         background-color: {p.line}; border: 0px; border-radius: 2px;
         min-height: 4px; max-height: 4px;
@@ -135,6 +136,10 @@ def _buttons(p: Palette) -> str:
     QPushButton[part="flat"]:hover, QToolButton:hover {{
         background-color: {p.line};
     }}
+    QPushButton[part="entry"] {{
+        background-color: transparent; border: 0px; padding: 4px; text-align: left;
+    }}
+    QPushButton[part="entry"]:hover {{ background-color: {p.line}; }}
     QPushButton[part="left"] {{
         border-top-right-radius: 0px; border-bottom-right-radius: 0px;
     }}
