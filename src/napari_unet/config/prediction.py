@@ -64,7 +64,7 @@ class InstanceConfig(Settings):
         title="Halo of a block (px)",
         description="How far a block sees beyond itself; in volumes a quarter of it. "
         "What lies together within that reach is cut as in the whole image; of larger "
-        "clumps, blocks see a part and have to agree.",
+        "clumps, blocks see a part and have to agree. 128 is more than most cells.",
     )
 
     def size_px(self, painted_px: int | None = None) -> int:

@@ -360,9 +360,10 @@ class Learner:
         assert state.model is not None
         source = self._images.find(image, key, axes, state.model.n_channels)
         check_sight(source.stack, self.config.dimensions)
-        if source.why_empty:
+        seen = source.coarsened(self.config.downsampling)
+        if seen.why_empty:
             yield Notice(
-                f"{source.why_empty}. Its labels mean nothing: check the file and how "
+                f"{seen.why_empty}. Its labels mean nothing: check the file and how "
                 "it was made",
                 "warning",
             )

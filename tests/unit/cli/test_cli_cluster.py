@@ -18,8 +18,7 @@ from napari_unet.cli._read import read_image
     [
         ("o.tif", (), "give --out NAME.zarr"),
         ("folder", (), "or --format zarr for a folder"),
-        ("o.zarr", ("--instances",), "--instances looks at an image as a whole"),
-        ("o.zarr", ("--three-axes",), "--three-axes looks at an image as a whole"),
+        ("o.zarr", ("--three-axes",), "--three-axes looks at a volume as a whole"),
     ],
 )
 def test_what_a_cluster_cannot_do(cli, folder, tmp_path, out, args, text):

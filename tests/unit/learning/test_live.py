@@ -12,6 +12,7 @@ from napari_unet.jobs import (
     CancelToken,
     HeadFitted,
     LearningChanged,
+    ModelSaved,
     Notice,
     Progress,
     Scored,
@@ -654,7 +655,7 @@ def test_the_model_is_saved_with_its_class_names(config, paint, image, tmp_path)
         paint(),
         lambda inbox: inbox.save(str(path)),
     )
-    assert str(path) in notices(events, "info")[-1]
+    assert [event.path for event in of(events, ModelSaved)] == [str(path)]
     learner = load(path)
     assert learner.class_names == {1: "ground", 2: "square"}
     last = of(events, TilePredicted)[-1].generation
