@@ -28,9 +28,9 @@ def _no_thread_is_left(request):
 
 
 @pytest.fixture(autouse=True)
-def unsaved_place(tmp_path, monkeypatch):
+def unsaved_place(tmp_path_factory, monkeypatch):
     """The folder for what is painted without a project: one for each test."""
-    place = tmp_path / "unsaved"
+    place = tmp_path_factory.mktemp("data") / "unsaved"
     monkeypatch.setattr("napari_unet.widgets._project.unsaved_place", lambda: place)
     return place
 

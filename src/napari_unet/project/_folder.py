@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from napari_unet.core.atomic import file_error
-from napari_unet.errors import ProjectError
+from napari_unet.core.atomic import file_error, replace_file
+from napari_unet.errors import NapariUnetError, ProjectError
+from napari_unet.project.record import ProjectRecord, write_record
 
 __all__ = [
     "ANNOTATIONS",
@@ -18,6 +20,7 @@ __all__ = [
     "RECORD",
     "SUFFIX",
     "THUMBNAILS",
+    "begin",
     "check_free",
     "is_project",
     "predictions_folder",
@@ -71,6 +74,27 @@ Without napari-unet, this Python script writes what was painted as TIFF files:
 def is_project(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder is a project."""
     return (Path(folder) / RECORD).is_file()
+
+
+def begin(folder: Path, record: ProjectRecord) -> None:
+    """Make a project's folder; nothing of it where that fails.
+
+    Raises
+    ------
+    ProjectError
+        If it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProjectError(str(file_error(error, folder))) from error
+    try:
+        write_record(folder / RECORD, record)
+        with replace_file(folder / "README.txt") as readme:
+            readme.write_text(README, encoding="utf-8")
+    except NapariUnetError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ProjectError(str(error)) from error
 
 
 def check_free(folder: str | os.PathLike[str]) -> None:

@@ -14,14 +14,13 @@ import numpy as np
 
 from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
-from napari_unet.core.atomic import file_error, replace_file
 from napari_unet.errors import ProjectError
 from napari_unet.project._folder import (
     ANNOTATIONS,
     LOG,
-    README,
     RECORD,
     SUFFIX,
+    begin,
     check_free,
     is_project,
     refuse_links,
@@ -114,18 +113,12 @@ class Project:
         """
         folder = Path(folder).absolute()
         check_free(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ProjectError(str(file_error(error, folder))) from error
         record = ProjectRecord(
             name=name or folder.name.removesuffix(SUFFIX) or "project",
             created=datetime.now().astimezone(),
             **facts,
         )
-        write_record(folder / RECORD, record)
-        with replace_file(folder / "README.txt") as readme:
-            readme.write_text(README, encoding="utf-8")
+        begin(folder, record)
         project = cls(folder, is_read_only=False)
         project.log(f"made the project '{record.name}'")
         return project

@@ -71,6 +71,16 @@ def test_a_folder_that_holds_something_is_no_place_for_a_project(folder):
     assert [file.name for file in folder.iterdir()] == ["mine.txt"]
 
 
+def test_a_project_that_could_not_be_made_leaves_nothing(folder, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(ProjectError, match="disk is full"):
+        Project.create(folder)
+    assert not folder.exists()
+
+
 def test_there_is_one_project_in_a_folder(folder, project):
     with pytest.raises(ProjectError, match="a project already"):
         Project.create(folder)
