@@ -44,11 +44,16 @@ def _job():
     return inbox, job
 
 
+def _at_work():
+    """Names of the threads that read and write tiles."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("napari-unet-")]
+
+
 @pytest.fixture(autouse=True)
 def _no_reader_or_writer_is_left():
     yield
-    names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if name.startswith("napari-unet")]
+    assert not _at_work()
 
 
 class Gate:
@@ -124,6 +129,8 @@ def _wait_for(dock, qtbot, phase):
 
 def _begin(dock, qtbot, n_tiles=1):
     """Press the button, and wait until so many tiles are stored: no more will be."""
+    # tiles that an earlier run has under way would use up what may pass
+    qtbot.waitUntil(lambda: not _at_work(), timeout=60000)
     dock.gate.leave(n_tiles)
     dock.refresh()
     dock.overlay.predict.click()
