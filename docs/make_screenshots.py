@@ -6,11 +6,15 @@ while, and saves the window at 1280 x 800 in the dark and in the light theme::
     xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py
     python docs/make_screenshots.py --image cells.tif --annotation truth.tif
     python docs/make_screenshots.py --large
+    python docs/make_screenshots.py --series
+    python docs/make_screenshots.py --volume --image stack.tif --annotation objects.tif
 
 Without ``--image`` it takes the sample. With an image of your own, ``--annotation``
 names a class map (1 background, 2 and up the classes) along which it paints.
 ``--large`` only makes the picture of a slide of 16384 px a side, with the sample over
-and over in its first corner, whose whole prediction is under way.
+and over in its first corner, whose whole prediction is under way; ``--series`` only
+that of a time series, the sample that drifts; ``--volume`` only that of a z stack in
+3D, painted along what is not 0 in ``--annotation``.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ from numpy.typing import NDArray
 STROKES_PER_CLASS = 4
 WINDOW_PX = (1280, 800)
 SLIDE_PX = 16384
+N_TIMES = 9
+DRIFT_PX = 6
+"""How far the sample moves from one time point to the next."""
 
 
 def main() -> int:
@@ -46,6 +53,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             predict_slide(viewer, dock, Path(folder), args)
             viewer.close()
+        return 0
+    if args.volume or args.series:
+        predict_stack(viewer, dock, args)
+        viewer.close()
         return 0
     shoot(viewer, args.out, "start", args.themes)
     image, truth, names = load(args)
@@ -95,6 +106,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sample", default="nuclei", help="sample, without --image")
     parser.add_argument("--seconds", type=float, default=30.0, help="of learning")
     parser.add_argument("--large", action="store_true", help="the slide, only that")
+    parser.add_argument("--series", action="store_true", help="that, and no other")
+    parser.add_argument("--volume", action="store_true", help="that, and no other")
+    parser.add_argument(
+        "--voxel", type=float, nargs=3, default=(1, 1, 1), help="its size (z y x)"
+    )
     parser.add_argument("--themes", nargs="+", default=["dark", "light"])
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "images", help="folder"
@@ -145,6 +161,50 @@ def predict_slide(viewer: Any, dock: Any, folder: Path, args: Any) -> None:
     wait_until(lambda: dock.state.stored.of(entry).n_done >= 17, 900)
     wait(1.5)
     shoot(viewer, args.out, "large", ["dark"])
+
+
+def predict_stack(viewer: Any, dock: Any, args: Any) -> None:
+    """Find the objects of a stack, and save it in 3D, or at a time point half way."""
+    stack, truth, names = load_stack(args)
+    axes, scale = ("zyx", args.voxel) if args.volume else ("tyx", (1, 1, 1))
+    viewer.add_image(stack, name=args.name, axis_labels=tuple(axes), scale=scale)
+    dock.state.classes.rename_all(names)
+    wait(0.5)
+    dock.layers.new.click()
+    sizes = (truth == 2).sum((1, 2))
+    middle = int(sizes.argmax()) if args.volume else len(stack) // 2
+    for index in (middle, middle + 2):
+        viewer.dims.set_current_step(0, index)
+        viewer.reset_view()
+        wait(1.0)
+        for value in (1, 2):
+            dock.state.brush.select(value)
+            for stroke in strokes_of(truth[index] == value):
+                drag(viewer, stroke)
+                wait(0.2)
+    wait_until(lambda: dock.state.session.overlay_time_s is not None, 300)
+    dock.overlay.objects.objects.click()
+    dock.overlay.predict.click()
+    wait_until(lambda: dock.state.book.current.has_all_objects, 600)
+    print(f"{dock.state.session.n_objects} objects")
+    viewer.dims.set_current_step(0, middle)
+    if args.volume:
+        viewer.dims.ndisplay = 3
+        viewer.reset_view()
+        viewer.scene.camera.angles = (10, 35, 125)
+    shoot(viewer, args.out, "volume" if args.volume else "series", ["dark"])
+
+
+def load_stack(args: Any) -> tuple[NDArray[Any], NDArray[Any], dict[int, str]]:
+    """Return a stack, its classes (1 background, 2 objects), and their names."""
+    image, truth, names = load(args)
+    if args.volume:
+        return np.asarray(image), np.where(truth > 0, 2, 1), {2: "nucleus"}
+    rng, shifts = np.random.default_rng(0), DRIFT_PX * np.arange(N_TIMES)
+    noise = rng.normal(0, 4, (N_TIMES, *image.shape))
+    series = np.stack([np.roll(image, n, axis=1) for n in shifts]) + noise
+    truth = np.stack([np.roll(truth, n, axis=1) for n in shifts])
+    return np.clip(series, 0, 255).astype(np.uint8), truth, names
 
 
 def make_slide(folder: Path, tile: NDArray[Any]) -> list[Any]:

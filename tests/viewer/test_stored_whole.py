@@ -10,12 +10,14 @@ import zarr
 from conftest import paint_both
 
 from napari_unet.config import LearnerConfig
+from napari_unet.errors import ClusterError
 from napari_unet.export import ZarrStore, is_complete
 from napari_unet.jobs import TilePredicted, TileStored
 from napari_unet.learning.inbox import Inbox
 from napari_unet.widgets._stored_layer import LiveTiles, StoredLevel
 from napari_unet.widgets.export import ExportDock
 from napari_unet.widgets.segmentation import SegmentationDock
+from napari_unet.widgets.settings import SettingsDock
 
 TILE_PX = 128
 SHAPE = (520, 128)  # five tiles, two levels
@@ -284,6 +286,40 @@ def test_a_full_disk_is_said_before(case, qtbot, monkeypatch):
     assert "has 0 MB left" in dock.overlay.store.text.text()
     assert dock.state.session.progress is None
     assert dock.state.stored.running is None
+
+
+def test_a_cluster_that_is_not_there(case, qtbot, monkeypatch, tmp_path):
+    dock, asked = case, []
+
+    def refuse(config):
+        asked.append(config)
+        raise ClusterError("no dask scheduler answers at tcp://nowhere:1")
+
+    monkeypatch.setattr("napari_unet.inference.cluster.connect", refuse)
+    settings = SettingsDock(dock.viewer)
+    qtbot.addWidget(settings)
+    assert settings.scheduler.placeholderText() == "this computer"
+    settings.scheduler.setText(" tcp://nowhere:1 ")
+    settings.scheduler.editingFinished.emit()
+    dock.refresh()
+    assert dock.overlay.store.text.text().startswith("Large, on tcp://nowhere:1: goes")
+    dock.overlay.predict.click()
+    dock.refresh()
+    assert "tcp://nowhere:1 computes" in dock.overlay.store.text.text()
+    _wait_for(dock, qtbot, "planned")
+    dock.refresh()
+    assert [config.address for config in asked] == ["tcp://nowhere:1"]
+    assert dock.state.session.message == "no dask scheduler answers at tcp://nowhere:1"
+    assert not (tmp_path / "slide-labels.zarr").exists()
+    assert dock.learning.progress.isHidden()
+    again = SettingsDock(dock.viewer)  # the viewer remembers
+    qtbot.addWidget(again)
+    assert again.scheduler.text() == "tcp://nowhere:1"
+    again.scheduler.setText("")
+    again.scheduler.editingFinished.emit()
+    _begin(dock, qtbot)
+    _wait_for(dock, qtbot, "done")
+    assert len(asked) == 1
 
 
 def test_the_newer_of_two_overlays_shows_alone():

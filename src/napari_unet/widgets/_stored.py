@@ -270,8 +270,10 @@ class StoredImages(QObject):
         else:
             if event.is_done:
                 stored.phase = "done"
-            elif stored.phase == "running":
-                stored.phase = "paused"
+            elif (
+                stored.phase == "running"
+            ):  # without a tile, nothing is to be gone on with
+                stored.phase = "paused" if stored.n_tiles else "planned"
             self._redraw(with_thumbnail=True)
         self.changed.emit()
 

@@ -68,7 +68,7 @@ class PaperRun:
 def runs(monkeypatch):
     """Let the paper cluster answer; returns its runs, and whether it was left."""
     made = SimpleNamespace(runs=[], n_open=0)
-    names = "predictor image writer of_objects device shares_gpus".split()
+    names = ["predictor", "image", "writer", "of_objects", "device", "shares_gpus"]
 
     def work(*values):
         return SimpleNamespace(**dict(zip(names, values, strict=True)))
