@@ -11,10 +11,10 @@ while, and saves the window at 1280 x 800 in the dark and in the light theme::
 
 Without ``--image`` it takes the sample. With an image of your own, ``--annotation``
 names a class map (1 background, 2 and up the classes) along which it paints.
-``--large`` only makes the picture of a slide of 16384 px a side, with the sample over
-and over in its first corner, whose whole prediction is under way; ``--series`` only
-that of a time series, the sample that drifts; ``--volume`` only that of a z stack in
-3D, painted along what is not 0 in ``--annotation``.
+``--large`` only makes the picture of a slide of 20480 x 4096 px, with the sample over
+and over in its upper part, whose whole prediction is under way; ``--series`` only that
+of a time series, the sample that drifts; ``--volume`` only that of a z stack in 3D,
+painted along what is not 0 in ``--annotation``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 STROKES_PER_CLASS = 4
 WINDOW_PX = (1280, 800)
-SLIDE_PX = 16384
+SLIDE_PX = (20480, 4096)
 N_TIMES = 9
 DRIFT_PX = 6
 """How far the sample moves from one time point to the next."""
@@ -153,12 +153,12 @@ def predict_slide(viewer: Any, dock: Any, folder: Path, args: Any) -> None:
     wait_until(lambda: dock.state.session.overlay_time_s is not None, 120)
     wait_until(lambda: not dock.state.session.is_updating, 60)
     dock.overlay.live.click()  # or all that is in sight is predicted before
-    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 1500, 1350), 0.2
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 2048, 2048), 0.145
     entry = dock.state.book.current
     dock.state.stored.place(entry, folder / "slide-labels.zarr")
     dock.overlay.predict.click()
-    # a row of tiles, and one of the next
-    wait_until(lambda: dock.state.stored.of(entry).n_done >= 17, 900)
+    # two rows of tiles, and half of the next
+    wait_until(lambda: dock.state.stored.of(entry).n_done >= 10, 1800)
     wait(1.5)
     shoot(viewer, args.out, "large", ["dark"])
 
@@ -188,10 +188,12 @@ def predict_stack(viewer: Any, dock: Any, args: Any) -> None:
     wait_until(lambda: dock.state.book.current.has_all_objects, 600)
     print(f"{dock.state.session.n_objects} objects")
     viewer.dims.set_current_step(0, middle)
+    viewer.layers.selection.active = viewer.layers[args.name]
     if args.volume:
+        dock.state.book.current.annotation.visible = False
         viewer.dims.ndisplay = 3
         viewer.reset_view()
-        viewer.scene.camera.angles = (10, 35, 125)
+        viewer.scene.camera.angles = (10, 20, 100)
     shoot(viewer, args.out, "volume" if args.volume else "series", ["dark"])
 
 
@@ -208,17 +210,17 @@ def load_stack(args: Any) -> tuple[NDArray[Any], NDArray[Any], dict[int, str]]:
 
 
 def make_slide(folder: Path, tile: NDArray[Any]) -> list[Any]:
-    """Return the levels of a sparse zarr pyramid, tiled with an image in its corner."""
+    """Return the levels of a sparse zarr pyramid, at the top tiled with an image."""
     import zarr
 
     group = zarr.create_group(folder / "slide.zarr")
     filled, levels = np.tile(tile, (8, 8)), []
     for level in range(6):
-        side_px = SLIDE_PX // 2**level
+        shape = tuple(n // 2**level for n in SLIDE_PX)
         array = group.create_array(
-            str(level), shape=(side_px, side_px), chunks=(512, 512), dtype=tile.dtype
+            str(level), shape=shape, chunks=(512, 512), dtype=tile.dtype
         )
-        part = filled[:: 2**level, :: 2**level]
+        part = filled[: SLIDE_PX[0] : 2**level, : SLIDE_PX[1] : 2**level]
         array[: part.shape[0], : part.shape[1]] = part
         levels.append(array)
     return levels

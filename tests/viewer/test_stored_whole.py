@@ -322,6 +322,30 @@ def test_a_cluster_that_is_not_there(case, qtbot, monkeypatch, tmp_path):
     assert len(asked) == 1
 
 
+@pytest.mark.timeout(600)
+def test_a_cluster_of_this_machine(case, qtbot, monkeypatch, tmp_path):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("napari_unet.widgets._stored.ANSWER_S", 240.0)
+    dock, entry = case, case.state.book.current
+    dock.state.stored.compute_on("local:1")
+    dock.refresh()
+    dock.overlay.predict.click()
+    qtbot.waitUntil(lambda: _stored(dock).phase == "done", timeout=240000)
+    assert entry.stored in dock.viewer.layers
+    there = tmp_path / "slide-labels.zarr"
+    dock.state.stored.compute_on("")
+    dock.state.stored.place(entry, tmp_path / "here.zarr")
+    dock.refresh()
+    dock.overlay.predict.click()
+    _wait_for(dock, qtbot, "done")
+    for level in ("0", "1"):
+        one, other = (
+            zarr.open_group(path, mode="r")[level][...]
+            for path in (there, tmp_path / "here.zarr")
+        )
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_newer_of_two_overlays_shows_alone():
     live = LiveTiles()
     level = StoredLevel(np.full((2, 50, 50), 2, np.uint8), 2, live)
