@@ -255,10 +255,17 @@ def test_a_removed_image_ends_it(case, qtbot):
     dock.refresh()
 
 
-def test_a_viewer_that_closes_leaves_no_thread(case, qtbot):
+def test_a_viewer_that_closes_leaves_no_thread(case, qtbot, monkeypatch):
     _begin(case, qtbot)
-    case.gate.leave(1)
+    live, stop = case.state.live, case.state.live.stop
+
+    def stop_in_the_middle():
+        case.gate.leave(None)  # a tile that is being written is written to its end
+        return stop()
+
+    monkeypatch.setattr(live, "stop", stop_in_the_middle)
     case.viewer.close()
+    assert not live.bridge.worker.is_alive
 
 
 def test_a_folder_that_goes_away(case, qtbot, tmp_path):
