@@ -6,14 +6,18 @@ while, and saves the window at 1280 x 800 in the dark and in the light theme::
     xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py
     python docs/make_screenshots.py --image cells.tif --annotation truth.tif
     python docs/make_screenshots.py --large
+    python docs/make_screenshots.py --series
+    python docs/make_screenshots.py --volume --image stack.tif --annotation objects.tif
     python docs/make_screenshots.py --project images/ labels/
 
 Without ``--image`` it takes the sample. With an image of your own, ``--annotation``
 names a class map (1 background, 2 and up the classes) along which it paints.
-``--large`` only makes the picture of a slide of 16384 px a side, with the sample over
-and over in its first corner, whose whole prediction is under way. ``--project`` makes
-only the pictures of the dock *Project*, with the images of a folder and label images
-of the same names (0 background) in another.
+``--large`` only makes the picture of a slide of 20480 x 4096 px, with the sample over
+and over in its upper part, whose whole prediction is under way; ``--series`` only that
+of a time series, the sample that drifts; ``--volume`` only that of a z stack in 3D,
+painted along what is not 0 in ``--annotation``; ``--project`` only those of the dock
+*Project*, with the images of a folder and label images of the same names (0
+background) in another.
 """
 
 from __future__ import annotations
@@ -30,7 +34,10 @@ from numpy.typing import NDArray
 
 STROKES_PER_CLASS = 4
 WINDOW_PX = (1280, 800)
-SLIDE_PX = 16384
+SLIDE_PX = (20480, 4096)
+N_TIMES = 9
+DRIFT_PX = 6
+"""How far the sample moves from one time point to the next."""
 
 
 def main() -> int:
@@ -49,6 +56,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             predict_slide(viewer, dock, Path(folder), args)
             viewer.close()
+        return 0
+    if args.volume or args.series:
+        predict_stack(viewer, dock, args)
+        viewer.close()
         return 0
     if args.project:
         show_project(viewer, dock, args)
@@ -101,6 +112,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sample", default="nuclei", help="sample, without --image")
     parser.add_argument("--seconds", type=float, default=30.0, help="of learning")
     parser.add_argument("--large", action="store_true", help="the slide, only that")
+    parser.add_argument("--series", action="store_true", help="that, and no other")
+    parser.add_argument("--volume", action="store_true", help="that, and no other")
+    parser.add_argument(
+        "--voxel", type=float, nargs=3, default=(1, 1, 1), help="its size (z y x)"
+    )
     parser.add_argument(
         "--project", type=Path, nargs=2, help="folders of images and of their labels"
     )
@@ -146,28 +162,74 @@ def predict_slide(viewer: Any, dock: Any, folder: Path, args: Any) -> None:
     wait_until(lambda: dock.state.session.overlay_time_s is not None, 120)
     wait_until(lambda: not dock.state.session.is_updating, 60)
     dock.overlay.live.click()  # or all that is in sight is predicted before
-    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 1500, 1350), 0.2
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 2048, 2048), 0.145
     entry = dock.state.book.current
     dock.state.stored.place(entry, folder / "slide-labels.zarr")
     dock.overlay.predict.click()
-    # a row of tiles, and one of the next
-    wait_until(lambda: dock.state.stored.of(entry).n_done >= 17, 900)
+    # two rows of tiles, and half of the next
+    wait_until(lambda: dock.state.stored.of(entry).n_done >= 10, 1800)
     wait(1.5)
     shoot(viewer, args.out, "large", ["dark"])
 
 
+def predict_stack(viewer: Any, dock: Any, args: Any) -> None:
+    """Find the objects of a stack, and save it in 3D, or at a time point half way."""
+    stack, truth, names = load_stack(args)
+    axes, scale = ("zyx", args.voxel) if args.volume else ("tyx", (1, 1, 1))
+    viewer.add_image(stack, name=args.name, axis_labels=tuple(axes), scale=scale)
+    dock.state.classes.rename_all(names)
+    wait(0.5)
+    dock.layers.new.click()
+    sizes = (truth == 2).sum((1, 2))
+    middle = int(sizes.argmax()) if args.volume else len(stack) // 2
+    for index in (middle, middle + 2):
+        viewer.dims.set_current_step(0, index)
+        viewer.reset_view()
+        wait(1.0)
+        for value in (1, 2):
+            dock.state.brush.select(value)
+            for stroke in strokes_of(truth[index] == value):
+                drag(viewer, stroke)
+                wait(0.2)
+    wait_until(lambda: dock.state.session.overlay_time_s is not None, 300)
+    dock.overlay.objects.objects.click()
+    dock.overlay.predict.click()
+    wait_until(lambda: dock.state.book.current.has_all_objects, 600)
+    print(f"{dock.state.session.n_objects} objects")
+    viewer.dims.set_current_step(0, middle)
+    viewer.layers.selection.active = viewer.layers[args.name]
+    if args.volume:
+        dock.state.book.current.annotation.visible = False
+        viewer.dims.ndisplay = 3
+        viewer.reset_view()
+        viewer.scene.camera.angles = (10, 20, 100)
+    shoot(viewer, args.out, "volume" if args.volume else "series", ["dark"])
+
+
+def load_stack(args: Any) -> tuple[NDArray[Any], NDArray[Any], dict[int, str]]:
+    """Return a stack, its classes (1 background, 2 objects), and their names."""
+    image, truth, names = load(args)
+    if args.volume:
+        return np.asarray(image), np.where(truth > 0, 2, 1), {2: "nucleus"}
+    rng, shifts = np.random.default_rng(0), DRIFT_PX * np.arange(N_TIMES)
+    noise = rng.normal(0, 4, (N_TIMES, *image.shape))
+    series = np.stack([np.roll(image, n, axis=1) for n in shifts]) + noise
+    truth = np.stack([np.roll(truth, n, axis=1) for n in shifts])
+    return np.clip(series, 0, 255).astype(np.uint8), truth, names
+
+
 def make_slide(folder: Path, tile: NDArray[Any]) -> list[Any]:
-    """Return the levels of a sparse zarr pyramid, tiled with an image in its corner."""
+    """Return the levels of a sparse zarr pyramid, at the top tiled with an image."""
     import zarr
 
     group = zarr.create_group(folder / "slide.zarr")
     filled, levels = np.tile(tile, (8, 8)), []
     for level in range(6):
-        side_px = SLIDE_PX // 2**level
+        shape = tuple(n // 2**level for n in SLIDE_PX)
         array = group.create_array(
-            str(level), shape=(side_px, side_px), chunks=(512, 512), dtype=tile.dtype
+            str(level), shape=shape, chunks=(512, 512), dtype=tile.dtype
         )
-        part = filled[:: 2**level, :: 2**level]
+        part = filled[: SLIDE_PX[0] : 2**level, : SLIDE_PX[1] : 2**level]
         array[: part.shape[0], : part.shape[1]] = part
         levels.append(array)
     return levels

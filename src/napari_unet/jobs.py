@@ -33,6 +33,7 @@ __all__ = [
     "StoreTaken",
     "TilePredicted",
     "TileStored",
+    "Waited",
     "WholeEnded",
     "finish",
     "held_out_text",
@@ -298,6 +299,13 @@ class TileStored(JobEvent):
     height: int
     width: int
     generation: int
+
+
+@dataclass(frozen=True)
+class Waited(JobEvent):
+    """A moment passed in which nothing came from elsewhere: time for other work."""
+
+    is_lossless: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,8 @@ class FakeInbox:
     def find_objects(self, settings):
         self._put("find_objects", settings)
 
-    def predict_all(self, key, scale, open_store=None):
-        self._put("predict_all", key, scale, open_store)
+    def predict_all(self, key, scale, open_store=None, cluster=None):
+        self._put("predict_all", key, scale, open_store, cluster)
 
     def cancel_prediction(self):
         self._put("cancel_prediction")

@@ -109,7 +109,7 @@ def test_multiscale_image_is_annotated_at_full_resolution():
     full = RNG.random((80, 60))
     image = Image([full, full[::2, ::2]], multiscale=True, scale=(0.5, 0.5))
     _, entry = annotated(image)
-    assert entry.channels.pixels.levels[0] is full
+    assert entry.channels.pixels.levels[0] is full  # it knows of the coarser one
     assert entry.annotation.data.shape == (80, 60)
     assert np.allclose(corners(entry.prediction, (80, 60)), corners(image, (80, 60)))
 

@@ -10,13 +10,17 @@ import zarr
 from conftest import paint_both
 
 from napari_unet.config import LearnerConfig
+from napari_unet.errors import ClusterError
 from napari_unet.export import ZarrStore, is_complete
 from napari_unet.jobs import TilePredicted, TileStored
 from napari_unet.learning.inbox import Inbox
 from napari_unet.widgets._stored_layer import LiveTiles, StoredLevel
 from napari_unet.widgets.export import ExportDock
 from napari_unet.widgets.segmentation import SegmentationDock
+from napari_unet.widgets.settings import SettingsDock
 
+pytestmark = pytest.mark.timeout(900)
+WAIT_MS = 240_000  # other programs may have all cores
 TILE_PX = 128
 SHAPE = (520, 128)  # five tiles, two levels
 
@@ -44,11 +48,16 @@ def _job():
     return inbox, job
 
 
+def _at_work():
+    """Names of the threads that read and write tiles."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("napari-unet-")]
+
+
 @pytest.fixture(autouse=True)
 def _no_reader_or_writer_is_left():
     yield
-    names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if name.startswith("napari-unet")]
+    assert not _at_work()
 
 
 class Gate:
@@ -66,7 +75,7 @@ class Gate:
 
     def pass_one(self):
         with self._condition:
-            self._condition.wait_for(lambda: self._n_left != 0, timeout=100)
+            self._condition.wait_for(lambda: self._n_left != 0, timeout=WAIT_MS / 1000)
             if self._n_left is not None:
                 self._n_left -= 1
 
@@ -105,7 +114,7 @@ def case(make_napari_viewer, qtbot, tmp_path, monkeypatch, gate):
     dock.layer = dock.state.book.new_annotation()
     paint_both(dock.layer)
     qtbot.waitUntil(
-        lambda: dock.state.session.overlay_time_s is not None, timeout=60000
+        lambda: dock.state.session.overlay_time_s is not None, timeout=WAIT_MS
     )
     dock.refresh()
     yield dock
@@ -119,11 +128,13 @@ def _stored(dock):
 
 def _wait_for(dock, qtbot, phase):
     dock.gate.leave(None)
-    qtbot.waitUntil(lambda: _stored(dock).phase == phase, timeout=60000)
+    qtbot.waitUntil(lambda: _stored(dock).phase == phase, timeout=WAIT_MS)
 
 
 def _begin(dock, qtbot, n_tiles=1):
     """Press the button, and wait until so many tiles are stored: no more will be."""
+    # tiles that an earlier run has under way would use up what may pass
+    qtbot.waitUntil(lambda: not _at_work(), timeout=WAIT_MS)
     dock.gate.leave(n_tiles)
     dock.refresh()
     dock.overlay.predict.click()
@@ -132,7 +143,7 @@ def _begin(dock, qtbot, n_tiles=1):
             dock.state.book.current.stored is not None
             and _stored(dock).n_done >= n_tiles
         ),
-        timeout=60000,
+        timeout=WAIT_MS,
     )
 
 
@@ -200,7 +211,7 @@ def test_another_model_is_asked_about(case, qtbot, tmp_path):
     assert not dock.learning.stop.isEnabled()
     generation = dock.state.session.generation
     dock.layer.paint((300, 60), 1)
-    qtbot.waitUntil(lambda: dock.state.session.generation > generation, timeout=60000)
+    qtbot.waitUntil(lambda: dock.state.session.generation > generation, timeout=WAIT_MS)
     dock.refresh()
     dock.overlay.predict.click()
     _wait_for(dock, qtbot, "taken")
@@ -244,10 +255,17 @@ def test_a_removed_image_ends_it(case, qtbot):
     dock.refresh()
 
 
-def test_a_viewer_that_closes_leaves_no_thread(case, qtbot):
+def test_a_viewer_that_closes_leaves_no_thread(case, qtbot, monkeypatch):
     _begin(case, qtbot)
-    case.gate.leave(1)
+    live, stop = case.state.live, case.state.live.stop
+
+    def stop_in_the_middle():
+        case.gate.leave(None)  # a tile that is being written is written to its end
+        return stop()
+
+    monkeypatch.setattr(live, "stop", stop_in_the_middle)
     case.viewer.close()
+    assert not live.bridge.worker.is_alive
 
 
 def test_a_folder_that_goes_away(case, qtbot, tmp_path):
@@ -277,6 +295,63 @@ def test_a_full_disk_is_said_before(case, qtbot, monkeypatch):
     assert "has 0 MB left" in dock.overlay.store.text.text()
     assert dock.state.session.progress is None
     assert dock.state.stored.running is None
+
+
+def test_a_cluster_that_is_not_there(case, qtbot, monkeypatch, tmp_path):
+    dock, asked = case, []
+
+    def refuse(config):
+        asked.append(config)
+        raise ClusterError("no dask scheduler answers at tcp://nowhere:1")
+
+    monkeypatch.setattr("napari_unet.inference.cluster.connect", refuse)
+    settings = SettingsDock(dock.viewer)
+    qtbot.addWidget(settings)
+    assert settings.scheduler.placeholderText() == "this computer"
+    settings.scheduler.setText(" tcp://nowhere:1 ")
+    settings.scheduler.editingFinished.emit()
+    dock.refresh()
+    assert dock.overlay.store.text.text().startswith("Large, on tcp://nowhere:1: goes")
+    dock.overlay.predict.click()
+    dock.refresh()
+    assert "tcp://nowhere:1 computes" in dock.overlay.store.text.text()
+    _wait_for(dock, qtbot, "planned")
+    dock.refresh()
+    assert [config.address for config in asked] == ["tcp://nowhere:1"]
+    assert dock.state.session.message == "no dask scheduler answers at tcp://nowhere:1"
+    assert not (tmp_path / "slide-labels.zarr").exists()
+    assert dock.learning.progress.isHidden()
+    again = SettingsDock(dock.viewer)  # the viewer remembers
+    qtbot.addWidget(again)
+    assert again.scheduler.text() == "tcp://nowhere:1"
+    again.scheduler.setText("")
+    again.scheduler.editingFinished.emit()
+    _begin(dock, qtbot)
+    _wait_for(dock, qtbot, "done")
+    assert len(asked) == 1
+
+
+def test_a_cluster_of_this_machine(case, qtbot, monkeypatch, tmp_path):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("napari_unet.widgets._stored.ANSWER_S", 240.0)
+    dock, entry = case, case.state.book.current
+    dock.state.stored.compute_on("local:1")
+    dock.refresh()
+    dock.overlay.predict.click()
+    qtbot.waitUntil(lambda: _stored(dock).phase == "done", timeout=WAIT_MS)
+    assert entry.stored in dock.viewer.layers
+    there = tmp_path / "slide-labels.zarr"
+    dock.state.stored.compute_on("")
+    dock.state.stored.place(entry, tmp_path / "here.zarr")
+    dock.refresh()
+    dock.overlay.predict.click()
+    _wait_for(dock, qtbot, "done")
+    for level in ("0", "1"):
+        one, other = (
+            zarr.open_group(path, mode="r")[level][...]
+            for path in (there, tmp_path / "here.zarr")
+        )
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_newer_of_two_overlays_shows_alone():

@@ -150,7 +150,7 @@ class Cluster:
         except (TimeoutError, OSError) as error:
             raise ClusterError(
                 f"the scheduler at {self.config.address} has not answered within "
-                f"{limit_s:g} s; look at its log, then add --resume to go on"
+                f"{limit_s:g} s; look at its log, then start again to go on"
             ) from error
 
     def _wait_for_a_worker(self, token: CancelToken | None) -> None:
@@ -288,8 +288,8 @@ class ClusterRun:
         client, config = self.cluster.client, self.cluster.config
         if client.status != "running":
             raise ClusterError(
-                f"the connection to the scheduler at {config.address} was lost; add "
-                "--resume to go on"
+                f"the connection to the scheduler at {config.address} was lost; start "
+                "again to go on"
             )
         now = time.monotonic()
         if now < self._counted_at + 4 * _PAUSE_S:
@@ -302,7 +302,7 @@ class ClusterRun:
         if now - since > config.patience_s:
             raise ClusterError(
                 f"the scheduler at {config.address} has had no worker for "
-                f"{config.patience_s:g} s; start some, and add --resume to go on"
+                f"{config.patience_s:g} s; start some, and go on"
             )
 
     def _lost(self, slab_tile: SlabTile) -> SlabTile:
@@ -312,7 +312,7 @@ class ClusterRun:
             tile, n_times = slab_tile.tile, self._n_lost[slab_tile]
             raise ClusterError(
                 f"the tile at y {tile.y0}, x {tile.x0} was cancelled on the cluster "
-                f"{n_times} times; add --resume to go on"
+                f"{n_times} times; start again to go on"
             )
         return slab_tile
 

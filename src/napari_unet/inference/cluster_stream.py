@@ -22,7 +22,14 @@ from napari_unet.inference.stream import (
     finish_store,
     tiles_to_do,
 )
-from napari_unet.jobs import CancelToken, JobEvent, Notice, Progress
+from napari_unet.jobs import (
+    CancelToken,
+    JobEvent,
+    Notice,
+    Progress,
+    TileStored,
+    Waited,
+)
 
 if TYPE_CHECKING:
     from napari_unet.inference.cluster import Cluster, ClusterRun
@@ -45,7 +52,8 @@ def stream_on_cluster(
 
     Workers write their tiles themselves; what is done is noted here, so that a run may
     be stopped there and gone on with here, and the other way round. Tiles of lost
-    workers are done again. There are no `TilePredicted`: labels stay in the store.
+    workers are done again. There are no `TilePredicted`: labels stay in the store, at
+    first in its finest level.
 
     Parameters
     ----------
@@ -60,7 +68,7 @@ def stream_on_cluster(
 
     Yields
     ------
-    Progress, Notice
+    TileStored, Progress, Notice, Waited
 
     Returns
     -------
@@ -97,11 +105,15 @@ def stream_on_cluster(
             workers = "worker" if run.n_workers == 1 else "workers"
             yield Notice(f"Computing on {run.n_workers:,} {workers}.", "device")
             for found in _written(run, todo, pixels, token):
-                if isinstance(found, Notice):
+                if isinstance(found, JobEvent):
                     yield found
                     continue
+                tile = found.tile
+                place = tile.y0, tile.x0, tile.y1 - tile.y0, tile.x1 - tile.x0
                 for plane, _ in found.planes:
-                    store.mark(source.stack.index(plane), found.tile)
+                    index = source.stack.index(plane)
+                    store.mark(index, tile)
+                    yield TileStored(source.key, index, *place, predictor.generation)
                 n_left -= len(found.planes)
                 yield Progress(total - n_left, total, "predict")
     if n_left:
@@ -115,7 +127,7 @@ def _written(
     todo: list[SlabTile],
     pixels: Callable[[SlabTile], SentPixels | None],
     token: CancelToken | None,
-) -> Iterator[SlabTile | Notice]:
+) -> Iterator[SlabTile | JobEvent]:
     """Keep the workers busy; yield what they wrote, until all is there or cancelled."""
     waiting, are_lost = deque(todo), False
     while waiting or run.n_pending:
@@ -127,6 +139,8 @@ def _written(
         written, lost = run.wait()
         waiting.extendleft(lost)
         yield from written
+        if not written:
+            yield Waited()
         if are_lost != (run.n_workers == 0):
             are_lost = not are_lost
             text = "All workers are lost: waiting for others."

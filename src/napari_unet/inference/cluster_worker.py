@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["TilePlugin", "Work"]
 
 _SHARED = (
-    "the image and --out must lie where every worker finds them under the same path"
+    "the image and the results must lie where every worker finds them under the same "
+    "path"
 )
 
 

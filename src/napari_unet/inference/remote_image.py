@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays import PlaneStack
+from napari_unet.core.coarse import Pyramid
 from napari_unet.core.source import ImageSource, Normaliser
 from napari_unet.errors import ImageError
 from napari_unet.inference.predictor import Predictor
 from napari_unet.inference.stream import SlabTile
 from napari_unet.inference.tiles import Tile
 
-__all__ = ["OpenImage", "RemoteImage", "SentPixels", "pixels_of"]
+__all__ = ["OpenImage", "RemoteImage", "SentPixels", "opener_of", "pixels_of"]
 
 OpenImage = Callable[[], Any]
 """Opens an image where it is called; can be pickled."""
@@ -115,6 +118,30 @@ class RemoteImage:
         source = ImageSource(self.key, nothing, anisotropy=self.anisotropy)
         source.coarser[self.factor] = seen
         return source
+
+
+def opener_of(image: Any) -> OpenImage | None:
+    """Return what opens zarr arrays on this machine's disk again, and their levels.
+
+    None for all else, of which pixels are to be sent.
+    """
+    import zarr
+    from zarr.storage import LocalStore
+
+    levels = image.levels if isinstance(image, Pyramid) else (image,)
+    places = []
+    for level in levels:
+        if not isinstance(level, zarr.Array) or not isinstance(level.store, LocalStore):
+            return None
+        places.append((str(Path(level.store.root).absolute()), level.path))
+    return partial(_open_zarr, tuple(places))
+
+
+def _open_zarr(places: Sequence[tuple[str, str]]) -> Any:
+    import zarr
+
+    levels = [zarr.open_array(root, path=path, mode="r") for root, path in places]
+    return Pyramid(levels) if len(levels) > 1 else levels[0]
 
 
 def pixels_of(

@@ -10,7 +10,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_unet.annotation.tiled import TiledLabels
-from napari_unet.config import AnnotationMode, InstanceConfig, LearnerConfig
+from napari_unet.config import (
+    AnnotationMode,
+    ClusterConfig,
+    InstanceConfig,
+    LearnerConfig,
+)
 from napari_unet.jobs import CancelToken
 
 __all__ = ["Annotated", "Inbox", "Mail", "ViewRequest", "Whole"]
@@ -49,13 +54,14 @@ class Whole:
     """The wish for every plane of an image.
 
     ``open_store`` is an `napari_unet.inference.stream.OpenStore`: labels go there
-    instead of into events.
+    instead of into events. With a ``cluster``, it computes what goes there.
     """
 
     key: str
     scale: Sequence[float] | None
     open_store: Callable[[Any], Any] | None
     token: CancelToken
+    cluster: ClusterConfig | None = None
 
 
 @dataclass
@@ -146,18 +152,20 @@ class Inbox:
         key: str,
         scale: Sequence[float] | None = None,
         open_store: Callable[[Any], Any] | None = None,
+        cluster: ClusterConfig | None = None,
     ) -> None:
         """Predict every plane of an image; the newest wish counts.
 
         ``scale`` is world units per pixel along each axis of its labels: objects of a
-        coarse z stack need it. None: all the same. ``open_store`` is as in `Whole`;
-        classes go there, and no objects are looked for.
+        coarse z stack need it. None: all the same. ``open_store`` and ``cluster`` are
+        as in `Whole`; classes go there, and no objects are looked for.
         """
         with self._condition:
             if self._whole_token is not None:
                 self._whole_token.cancel()
             self._whole_token = CancelToken()
-            self._whole = Whole(key, scale, open_store, self._whole_token)
+            token = self._whole_token
+            self._whole = Whole(key, scale, open_store, token, cluster)
             self._wake()
 
     def cancel_prediction(self) -> None:

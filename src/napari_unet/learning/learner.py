@@ -481,9 +481,10 @@ class Learner:
         all is done: False when cancelled.
 
         With a ``cluster`` (`napari_unet.inference.cluster.connect`) its workers
-        predict the same tiles, on the device of the settings, and write them; the only
-        events are progress and notices. ``open_image`` opens the image on a worker;
-        without it the pixels of each tile are sent.
+        predict the same tiles, on the device of the settings, and write them; events
+        are those of `napari_unet.inference.cluster_stream.stream_on_cluster`.
+        ``open_image`` opens the image on a worker; without it the pixels of each tile
+        are sent.
         """
         source = yield from self._source_to_predict(image, key, axes)
         done = yield from stream_image(

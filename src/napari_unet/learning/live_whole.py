@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.config import InstanceConfig
+from napari_unet.config import ClusterConfig, InstanceConfig
 from napari_unet.errors import NapariUnetError, StoreTakenError
 from napari_unet.jobs import (
     JobEvent,
@@ -17,11 +17,13 @@ from napari_unet.jobs import (
     StoreTaken,
     TilePredicted,
     TileStored,
+    Waited,
     WholeEnded,
 )
 from napari_unet.learning.inbox import Annotated, Whole
 
 if TYPE_CHECKING:
+    from napari_unet.inference.cluster import Cluster
     from napari_unet.learning.learner import Learner
 
 __all__ = ["WholePrediction"]
@@ -79,7 +81,7 @@ class WholePrediction:
             return
         for event in self._job:
             yield event
-            if isinstance(event, Progress):
+            if isinstance(event, (Progress, Waited)):
                 return
         self._job = None
 
@@ -134,7 +136,10 @@ def _stored(
     learner: Learner, item: Annotated, wish: Whole, open_store: Callable[[Any], Any]
 ) -> Generator[JobEvent, None, bool]:
     """Predict into a store; a tile is announced when it can be read there."""
-    key, is_done = wish.key, False
+    from napari_unet.inference.remote_image import opener_of
+    from napari_unet.inference.tiles import Tile
+
+    key, is_done, cluster = wish.key, False, wish.cluster
     stores: list[Any] = []
 
     def open_it(plan: Any) -> Any:
@@ -143,9 +148,18 @@ def _stored(
 
     def run() -> _Job:
         nonlocal is_done
-        is_done = yield from learner.stream_job(
-            item.image, open_it, key=key, axes=item.axes, token=wish.token
-        )
+        if cluster is not None:
+            yield Notice(f"Looking for the cluster at {cluster.address} ...")
+        with _reached(cluster) as reached:
+            is_done = yield from learner.stream_job(
+                item.image,
+                open_it,
+                key=key,
+                axes=item.axes,
+                token=wish.token,
+                cluster=reached,
+                open_image=None if reached is None else opener_of(item.image),
+            )
 
     is_announced, behind = False, None
     with closing(run()) as job:
@@ -153,6 +167,11 @@ def _stored(
             if stores and not is_announced:
                 is_announced = True
                 yield _opened(key, open_store, stores[0])
+            if isinstance(event, TileStored):  # by a worker, in the finest level
+                y1, x1 = event.y + event.height, event.x + event.width
+                stores[0].coarsen(event.index, Tile(event.y, y1, event.x, x1))
+            if isinstance(event, Notice) and event.level == "device":
+                event = Notice(event.message)  # the overlay is computed here as before
             if not isinstance(event, TilePredicted):
                 yield event
                 continue
@@ -166,6 +185,17 @@ def _stored(
     if behind is not None:
         yield behind
     return is_done
+
+
+def _reached(
+    config: ClusterConfig | None,
+) -> AbstractContextManager[Cluster | None]:
+    """Return what connects to a cluster, if there is to be one."""
+    if config is None:
+        return nullcontext()
+    from napari_unet.inference.cluster import connect
+
+    return connect(config)
 
 
 def _opened(key: str, opener: Any, store: Any) -> StoreOpened:

@@ -285,11 +285,13 @@ class ViewerState(QObject):
             return False
         return not (self.objects.is_on and objects_fit(entry.shape))
 
-    def _predict_all(self, key: str, scale: Any, opener: Any = None) -> None:
+    def _predict_all(
+        self, key: str, scale: Any, opener: Any = None, cluster: Any = None
+    ) -> None:
         """Tell the job to predict an image, and show that it was told."""
         self.session.unsay()
         self.whole.begin()
-        self.live.send("predict_all", key, scale, opener)
+        self.live.send("predict_all", key, scale, opener, cluster)
         self.renewed.emit()
 
     def stop(self) -> None:

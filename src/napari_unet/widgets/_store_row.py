@@ -97,8 +97,11 @@ class StoreRow(QWidget):
         if stored.phase == "done":
             return f"Labels are in {stored.path}"
         if stored.phase == "running":
+            strokes = "strokes come between tiles"
+            if stored.scheduler:
+                strokes = f"{stored.scheduler} computes, strokes come at once"
             return (
-                f"Goes into {name}; strokes come between tiles, and learning waits. "
+                f"Goes into {name}; {strokes}, and learning waits. "
                 f"{KEYS['predict']} pauses."
             )
         if stored.why_not:
@@ -112,7 +115,9 @@ class StoreRow(QWidget):
         folder = stored.path.parent
         where = "~" if folder == Path.home() else folder.name or str(folder)
         verb = "goes on in" if stored.path.exists() else "goes tile by tile into"
-        return f"Large: {verb} {where}/{name}, {size} at most."
+        scheduler = self._state.stored.scheduler
+        what = f"Large, on {scheduler}" if scheduler else "Large"
+        return f"{what}: {verb} {where}/{name}, {size} at most."
 
     def _choose(self) -> None:
         entry, stored = self._state.book.current, self._stored

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unet.config import ClusterConfig
 from napari_unet.jobs import (
     JobEvent,
     Progress,
@@ -31,6 +32,8 @@ from napari_unet.widgets._view import visible_field
 
 __all__ = ["Opener", "StoredImage", "StoredImages"]
 
+ANSWER_S = 15.0
+"""The live loop waits so long for a cluster; who closes the dock, 20 s for the loop."""
 REDRAW_MS = 1000
 OUTLINE_REDRAW_MS = 5000
 """Outlines of what is in sight take some 0.2 s, for which the window stands still."""
@@ -76,6 +79,8 @@ class StoredImage:
     opener: Opener | None = None
     """Of the newest wish."""
     live: LiveTiles = field(default_factory=LiveTiles)
+    scheduler: str = ""
+    """Of the cluster that computes it; ``""``: this computer."""
     fresh: list[TileStored] = field(default_factory=list)
     """Tiles that came since the last drawing."""
 
@@ -86,13 +91,14 @@ class StoredImages(QObject):
     Signals
     -------
     changed : a place or a phase is another
-    wanted : (key, scale, Opener): an image is to be predicted into a store
+    wanted : (key, scale, Opener, ClusterConfig | None): an image is to be predicted
+        into a store, on a cluster or here
     unwanted : what is under way shall end
     warned : one sentence
     """
 
     changed = Signal()
-    wanted = Signal(str, object, object)
+    wanted = Signal(str, object, object, object)
     unwanted = Signal()
     warned = Signal(str)
 
@@ -108,6 +114,7 @@ class StoredImages(QObject):
         self._images: dict[str, StoredImage] = {}
         self.folder: Path | None = None
         """Where something was last exported to."""
+        self._scheduler = ""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._redraw)
@@ -124,6 +131,17 @@ class StoredImages(QObject):
                 path, why_not_there(path, entry.shape)
             )
         return self._images[entry.key]
+
+    @property
+    def scheduler(self) -> str:
+        """Which cluster computes, as in `ClusterConfig`; ``""``: this computer."""
+        return self._scheduler
+
+    def compute_on(self, scheduler: str) -> None:
+        """Let a cluster compute from the next beginning on; ``""``: this computer."""
+        if scheduler != self._scheduler:
+            self._scheduler = scheduler
+            self.changed.emit()
 
     def place(self, entry: AnnotatedImage, path: Path) -> None:
         """Let an image's labels go to another store."""
@@ -156,7 +174,9 @@ class StoredImages(QObject):
         scale, unit = tuple(map(float, layer.scale)), str(layer.units[-1])
         stored.opener = Opener(stored.path, scale, unit, self._names(), overwrite)
         stored.phase = "running"
-        self.wanted.emit(entry.key, scale, stored.opener)
+        address = stored.scheduler = self._scheduler
+        cluster = ClusterConfig(address=address, answer_s=ANSWER_S) if address else None
+        self.wanted.emit(entry.key, scale, stored.opener, cluster)
         self.changed.emit()
 
     @property
@@ -250,8 +270,10 @@ class StoredImages(QObject):
         else:
             if event.is_done:
                 stored.phase = "done"
-            elif stored.phase == "running":
-                stored.phase = "paused"
+            elif (
+                stored.phase == "running"
+            ):  # without a tile, nothing is to be gone on with
+                stored.phase = "paused" if stored.n_tiles else "planned"
             self._redraw(with_thumbnail=True)
         self.changed.emit()
 

@@ -132,6 +132,7 @@ class StoredLevel:
             return part
         *leading, rows, columns = where
         if isinstance(rows, slice) and isinstance(columns, slice):
+            part = part.copy()  # what is stored stays as it is
             index = tuple(int(i) for i in leading)
             places = (
                 slice((s.start or 0) * self._step, None, self._step)

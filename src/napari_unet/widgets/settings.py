@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
-from napari_unet.config import LearnerConfig
+from napari_unet.config import ClusterConfig, LearnerConfig
 from napari_unet.errors import ConfigError
-from napari_unet.widgets._parts import Button, fill, row, sync_property, wrapping
+from napari_unet.widgets._parts import (
+    Button,
+    fill,
+    label,
+    row,
+    sync_property,
+    wrapping,
+)
 from napari_unet.widgets._settings_form import SettingsForm
 from napari_unet.widgets._state import state_of
 from napari_unet.widgets._style import palette_of, style_sheet
@@ -26,6 +33,12 @@ _GROUPS = {
 _HINT = (
     "How Learn trains. The defaults suit most images; rest the pointer on a setting "
     "to read what it does."
+)
+_LARGE = "Predict whole images of more than 64 million pixels on"
+_ADDRESS = ClusterConfig.model_fields["address"]
+_SCHEDULER = (
+    f"{_ADDRESS.description} Empty: this computer, which "
+    "is the default. In use from the next Predict whole image on, without Apply."
 )
 _IN_USE = "These settings are in use."
 _CHANGED = "Not in use yet. Strokes stay; what Learn has trained begins again."
@@ -48,6 +61,10 @@ class SettingsDock(QWidget):
         self.defaults = Button("Defaults")
         self.defaults.setToolTip("Put the defaults into the form; Apply uses them.")
         self.note = wrapping(n_lines=2)
+        self.scheduler = QLineEdit(self.state.stored.scheduler)
+        self.scheduler.setPlaceholderText("this computer")
+        self.scheduler.setToolTip(_SCHEDULER)
+        self.scheduler.editingFinished.connect(self._compute_on)
         self._fill()
         for widget in self.form.widgets.values():
             widget.changed.connect(self.refresh)
@@ -70,6 +87,10 @@ class SettingsDock(QWidget):
         layout.setSpacing(8)
         fill(layout, wrapping(_HINT, "muted"))
         layout.addWidget(scroll, 1)
+        fill(layout, wrapping(_LARGE))
+        where = row(label(_ADDRESS.title or ""), self.scheduler)
+        where.setStretch(1, 1)
+        layout.addLayout(where)
         fill(layout, self.note)
         last = row(self.apply, self.defaults)
         last.setStretch(0, 1)
@@ -98,6 +119,9 @@ class SettingsDock(QWidget):
     def _apply(self) -> None:
         self.state.set_config(self.form.config)
         self.refresh()
+
+    def _compute_on(self) -> None:
+        self.state.stored.compute_on(self.scheduler.text().strip())
 
     def _show_defaults(self) -> None:
         self.form.show(LearnerConfig())
