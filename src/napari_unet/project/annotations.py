@@ -44,6 +44,7 @@ _NAMES = {"layers", "tiles", "shapes"}
 _TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<u2")}
 _MAX_AXIS_PX = 2**31
 _MAX_OUTLINES_BYTES = 2**26
+_NO_OUTLINES = ValueError, TypeError, KeyError, RecursionError, OverflowError
 
 Outline = dict[str, Any]
 """A shape: its ``"kind"``, such as ``"polygon"``, and ``"corners"``, (n, ndim) px."""
@@ -183,7 +184,7 @@ class AnnotationStore:
             if len(text) > _MAX_OUTLINES_BYTES:
                 raise ValueError
             return [_outline(item) for item in json.loads(text)]
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except _NO_OUTLINES as error:
             raise self._damaged() from error
 
     def save_outlines(self, image: int, layer: str, outlines: list[Outline]) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from napari_unet.config._base import Settings
-from napari_unet.core.atomic import replace_file
+from napari_unet.core.atomic import file_error, replace_file
 from napari_unet.errors import FileError, ProjectError
 from napari_unet.jobs import Score
 
@@ -24,7 +24,7 @@ _MAX_BYTES = 2**24
 class Round(Settings):
     """One turn of annotating, learning and correcting, and the model it ended with."""
 
-    number: int = Field(ge=1)
+    number: int = Field(ge=1, le=10**9)
     time: datetime
     chosen: str = Field(max_length=100)
     """The candidate that was shown."""
@@ -130,7 +130,10 @@ class Rounds:
         """
         number = 1 + max((r.number for r in self._rounds), default=0)
         path = self.model(number)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ProjectError(str(file_error(error, path))) from error
         save(path)
         new = Round(
             number=number,

@@ -19,7 +19,7 @@ from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.core.arrays import PlaneStack, fingerprint
 from napari_unet.core.atomic import file_error
-from napari_unet.errors import NapariUnetError, ProjectError
+from napari_unet.errors import FileError, NapariUnetError, ProjectError
 from napari_unet.jobs import CancelToken, JobEvent, Notice
 from napari_unet.project import Outline, Project, ProjectImage
 from napari_unet.project.recovery import (
@@ -28,7 +28,7 @@ from napari_unet.project.recovery import (
     forget_old,
     new_unsaved,
 )
-from napari_unet.project.references import describe_file
+from napari_unet.project.references import describe_file, move_file
 
 __all__ = [
     "Desk",
@@ -181,7 +181,7 @@ class Desk:
                 request = self._requests.pop(0)
             try:
                 yield from request()
-            except ProjectError as error:
+            except NapariUnetError as error:
                 yield Notice(str(error), "warning")
 
     # --- done on the worker ----------------------------------------------------------
@@ -195,7 +195,7 @@ class Desk:
             if image is not None:
                 yield from self._recognise(project, facts, image)
                 return
-        if not self.is_named:
+        if not self.is_named and print_:
             unsaved = find_unsaved(self.place, print_)
             if unsaved is not None:
                 yield Recoverable(facts.key, unsaved)
@@ -245,7 +245,7 @@ class Desk:
         if project is None:
             pending.unlink(missing_ok=True)
             return
-        new = project.rounds.add(lambda path: _move_file(pending, path), facts)
+        new = project.rounds.add(lambda path: move_file(pending, path), facts)
         project.log(f"round {new.number}: {new.chosen}, {new.step} steps")
         project.rounds.prune(project.record.max_rounds_mb * 1_000_000)
 
@@ -259,8 +259,7 @@ class Desk:
     def _save_all(self) -> Generator[JobEvent, None, None]:
         while True:
             with self._guard:
-                place = next(iter(self._works), None)
-                work = None if place is None else self._works[place]
+                place, work = next(iter(self._works.items()), (None, None))
             if place is None or work is None:
                 return
             yield from self._save(work)
@@ -280,6 +279,8 @@ class Desk:
         number = self._numbers.get(facts.key)
         if number is None:
             number = self._numbers[facts.key] = self._add(project, facts).number
+        elif not project.record.image(number).fingerprint:
+            project.change_image(number, fingerprint=self._print(facts))
         name = self._names.get(work.layer_id)
         if name is None:
             name = self._names[work.layer_id] = _free_name(project, number, work.mode)
@@ -340,6 +341,7 @@ class Desk:
         }
         known = self._find(project, facts)
         if known is not None:
+            seen["fingerprint"] = print_ or known.fingerprint
             return project.change_image(known.number, is_removed=False, **seen)
         return project.add_image(
             facts.path, name=facts.name, layer=facts.name, reader=facts.reader, **seen
@@ -368,7 +370,7 @@ class Desk:
                 )
                 continue
             painted[mode] = name, labels, project.outlines(image.number, mode)
-        if image.fingerprint and image.fingerprint != self._print(facts):
+        if image.fingerprint and self._print(facts) not in ("", image.fingerprint):
             yield Notice(
                 f"The image '{image.name}' was changed since it was painted on: see "
                 "whether your strokes still fit.",
@@ -377,9 +379,13 @@ class Desk:
         yield Recognised(facts.key, image.number, painted)
 
     def _print(self, facts: ImageFacts) -> str:
-        """Return the fingerprint of an image, computed once."""
+        """Return the fingerprint of an image, computed once; "" while unreadable."""
         if facts.key not in self._prints:
-            self._prints[facts.key] = fingerprint(PlaneStack(facts.pixels, facts.axes))
+            try:
+                stack = PlaneStack(facts.pixels, facts.axes)
+                self._prints[facts.key] = fingerprint(stack)
+            except (FileError, MemoryError):
+                return ""
         return self._prints[facts.key]
 
 
@@ -392,10 +398,3 @@ def _free_name(project: Project, number: int, mode: AnnotationMode) -> str:
             return name
         count += 1
         name = f"{mode} {count}"
-
-
-def _move_file(source: Path, target: Path) -> None:
-    try:
-        shutil.move(source, target)
-    except OSError as error:
-        raise ProjectError(str(file_error(error, target))) from error

@@ -162,6 +162,18 @@ class ProjectKeeper(QObject):
         """Make a model that was written the newest round."""
         self._ask(partial(self._desk.keep_round, pending, facts))
 
+    def write_anew_if_gone(self) -> None:
+        """Save once more what is painted, where somebody deleted the project's folder.
+
+        The project still has all that was in it.
+        """
+        if self.project is None or self.project.is_there:
+            return
+        for entry in self._book:
+            if entry.annotation is not None and entry.copy is not None:
+                self._put(entry, entry.copy, False)
+        self._work()
+
     def flush(self, timeout_s: float = 20.0) -> bool:
         """Save what is painted and wait for it; return whether all is on the disk.
 
@@ -171,6 +183,7 @@ class ProjectKeeper(QObject):
         if self._desk_or_none is None:
             return True
         self._retry.stop()
+        self.write_anew_if_gone()
         for entry in self._book:
             layer = entry.annotation
             if layer is not None:

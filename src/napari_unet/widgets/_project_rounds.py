@@ -68,10 +68,11 @@ class ProjectRounds(QObject):
         self._kept_step = session.step
         folder = project.path("rounds")
         path = folder / f".pending.{secrets.token_hex(4)}.safetensors"
+        self._keeper.write_anew_if_gone()
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError:
-            return  # the folder is gone; that the strokes are not saved is said
+            return  # that the strokes cannot be saved either is said
         self._pending[str(path)] = {
             "chosen": session.shown,
             "scores": dict(session.scores),
