@@ -13,7 +13,9 @@ import argparse
 import json
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +162,34 @@ class Faults:
             self.said[str(notification.message)] += 1
 
 
+class Watch:
+    """Notes where the window's thread is when it has not come back for a second."""
+
+    def __init__(self, gaps: Gaps) -> None:
+        self.places: Counter[str] = Counter()
+        self._gaps, self._main = gaps, threading.main_thread().ident
+        self._until = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._until.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        n_seen = -1
+        while not self._until.wait(1.0):
+            if len(self._gaps.gaps_ms) == n_seen:
+                frame = sys._current_frames().get(self._main or 0)
+                stack = traceback.extract_stack(frame)
+                ours = [f for f in stack if "napari_unet" in f.filename] or stack
+                names = [f"{Path(f.filename).name}:{f.lineno}" for f in ours[-1:]]
+                names += [f"{Path(f.filename).name}:{f.lineno}" for f in stack[-3:]]
+                self.places[" ... ".join(names)] += 1
+            n_seen = len(self._gaps.gaps_ms)
+
+
 def rss_mb() -> float:
     """Return the memory of this process that is in use."""
     text = Path("/proc/self/statm").read_text()
@@ -172,6 +202,7 @@ def soak(minutes: float, seed: int, folder: Path) -> dict[str, Any]:
     hand = Hand(scene, seed)
     wait(lambda: scene.session.score is not None)
     gaps, done = Gaps(), Counter[str]()
+    watch = Watch(gaps)
     memory: list[tuple[float, float]] = []
     longest: defaultdict[str, float] = defaultdict(float)
     started = time.monotonic()
@@ -188,6 +219,7 @@ def soak(minutes: float, seed: int, folder: Path) -> dict[str, Any]:
         before = scene.session.step
         if not memory or now - memory[-1][0] >= SAMPLE_S:
             memory.append((now, rss_mb()))
+    watch.stop()
     scene.state.stop()
     turn(1)
     scene.close()
@@ -213,6 +245,7 @@ def soak(minutes: float, seed: int, folder: Path) -> dict[str, Any]:
             "p99": round(float(np.percentile(waits, 99)), 1),
             "max": round(float(waits.max())),
             "n_over_100": int((waits > 100).sum()),
+            "seconds_at": dict(watch.places.most_common(12)),
             "max_after": {name: round(longest[name]) for name in sorted(longest)},
         },
     }
