@@ -324,13 +324,13 @@ def test_a_project_goes_on_from_its_training(open_dock, qtbot, tmp_path):
 
 
 class BrokenStack:
-    """Of its planes only the first, which is shown, can be read."""
+    """Its last plane cannot be read; another one is shown."""
 
     shape, dtype, ndim, size = (3, 96, 128), np.dtype(np.uint8), 3, 3 * 96 * 128
 
     def __getitem__(self, where):
         first = where[0] if isinstance(where, tuple) else where
-        if np.any(np.arange(3)[first] > 0):
+        if np.any(np.arange(3)[first] == 2):
             raise OSError(5, "Input/output error")
         return np.zeros(self.shape, np.uint8)[where]
 

@@ -343,3 +343,11 @@ def test_corners_that_are_no_places_are_damage(path, store, corner):
     with pytest.raises(ProjectError, match="damaged"):
         again.load_outlines(1, "objects")
     again.close()
+
+
+def test_damage_that_sqlite_cannot_quote_is_one_sentence(path, store):
+    store.close()
+    content = path.read_bytes().replace(b"create table", b"create\xeetable")
+    path.write_bytes(content.replace(b"CREATE TABLE", b"CREATE\xeeTABLE"))
+    with pytest.raises(ProjectError, match="damaged"):
+        AnnotationStore(path)
