@@ -88,17 +88,16 @@ def run(found: Fault, folder: Path) -> Record:
         wait(lambda: not scene.keeper.has_unsaved)
         painted = scene.layer.data.copy()
         scene.said.clear()
+        place = scene.project_folder
         found.strike(scene)
         said = list(scene.said)
-        place = scene.folder / "unsaved" if found.is_end else scene.project_folder
         if not found.is_end:
+            place = scene.project_folder
             if scene.layer is not None:
                 painted = scene.layer.data.copy()
             good["Learn works again"] = learns_again(scene)
             scene.pause()
             wait(lambda: not scene.keeper.has_unsaved, 20)
-        else:
-            place = next(place.iterdir())
         scene.close()
         good["strokes on the disk"] = is_kept(scene, painted, place)
         good["no thread left"] = wait(lambda: not worker_threads(), 30)
