@@ -376,3 +376,19 @@ def test_a_round_brings_back_a_folder_that_was_deleted(painted, qtbot, tmp_path)
     with Project.open(tmp_path / "p", is_read_only=True) as again:
         found = np.asarray(again.annotation(1, "strokes"))
     np.testing.assert_array_equal(found, case.layer.data)
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_the_last_stroke_is_saved_when_the_layers_go_first(saved, is_gone):
+    """As in ``viewer.close()``, which removes them before the window closes."""
+    case = saved()
+    project, layer = case.state.project.project, case.layer
+    if is_gone:
+        shutil.rmtree(project.folder)
+    layer.paint((80, 10), 2)
+    case.viewer.layers.remove("blobs")
+    case.viewer.layers.remove("blobs annotation")
+    case.state.suspend()
+    with Project.open(project.folder, is_read_only=True) as again:
+        found = np.asarray(again.annotation(1, "strokes"))
+    np.testing.assert_array_equal(found, layer.data)

@@ -30,6 +30,7 @@ class ImageBook(QObject):
     refused : one sentence, why a layer cannot be used
     objects_removed : a layer of found objects was removed
     entered : AnnotatedImage that is followed from now on
+    leaving : AnnotatedImage whose layer or annotation was just removed
     rechannelled : an image has other channels than what was learned
     """
 
@@ -39,6 +40,7 @@ class ImageBook(QObject):
     refused = Signal(str)
     objects_removed = Signal()
     entered = Signal(object)
+    leaving = Signal(object)
     rechannelled = Signal()
 
     def __init__(
@@ -366,6 +368,8 @@ class ImageBook(QObject):
                     f"'{layer.name}' was a channel of '{entry.image.name}': learning "
                     "begins again without it."
                 )
+            if layer is entry.image or layer is entry.annotation:
+                self.leaving.emit(entry)
             if layer is entry.image:
                 self._forget(entry)
             elif layer is entry.annotation:

@@ -79,6 +79,7 @@ class ProjectKeeper(QObject):
         self._retry.setInterval(RETRY_MS)
         self._retry.timeout.connect(self._work)
         book.entered.connect(self.look)
+        book.leaving.connect(self._keep_last)
 
     @property
     def _desk(self) -> Desk:
@@ -185,14 +186,7 @@ class ProjectKeeper(QObject):
         self._retry.stop()
         self.write_anew_if_gone()
         for entry in self._book:
-            layer = entry.annotation
-            if layer is not None:
-                try:
-                    labels = snapshot(layer, entry.copy, entry.mode)
-                except NapariUnetError:
-                    continue  # the dock has said why
-                if labels is not None:
-                    self._put(entry, labels, False)
+            self._put_newest(entry)
         self._bridge.stop(timeout_s)
         if self._desk.has_unsaved:
             self._bridge.start(self._desk.run)
@@ -222,6 +216,24 @@ class ProjectKeeper(QObject):
                 is_correction=is_correction,
             )
         )
+
+    def _put_newest(self, entry: AnnotatedImage) -> None:
+        """Keep strokes that nobody copied yet."""
+        if entry.annotation is None:
+            return
+        try:
+            labels = snapshot(entry.annotation, entry.copy, entry.mode)
+        except NapariUnetError:
+            return  # the dock has said why
+        if labels is not None and (entry.copy is not None or labels.any()):
+            self._put(entry, labels, False)
+
+    def _keep_last(self, entry: AnnotatedImage) -> None:
+        """Keep the last stroke of layers that go, as all do when a viewer closes."""
+        if self.project is not None:
+            self.write_anew_if_gone()
+            self._put_newest(entry)
+            self._work()
 
     def _is_worth_keeping(self, layer: Labels, labels: TiledLabels) -> bool:
         """Whether a person did something: not of an empty layer, nor of a sample's."""
