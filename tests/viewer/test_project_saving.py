@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -320,3 +321,74 @@ def test_a_project_goes_on_from_its_training(open_dock, qtbot, tmp_path):
     case.state.project.open(tmp_path / "p")
     qtbot.waitUntil(lambda: case.live.inboxes != [])
     qtbot.waitUntil(lambda: case.live.inbox.calls("load") == [(str(training),)])
+
+
+class BrokenStack:
+    """Its last plane cannot be read; another one is shown."""
+
+    shape, dtype, ndim, size = (3, 96, 128), np.dtype(np.uint8), 3, 3 * 96 * 128
+
+    def __getitem__(self, where):
+        first = where[0] if isinstance(where, tuple) else where
+        if np.any(np.arange(3)[first] == 2):
+            raise OSError(5, "Input/output error")
+        return np.zeros(self.shape, np.uint8)[where]
+
+
+def test_strokes_on_an_image_that_cannot_be_read_are_saved(open_dock, qtbot):
+    case = open_dock()
+    case.viewer.add_image(BrokenStack(), name="broken", contrast_limits=(0, 1))
+    layer = case.state.book.new_annotation()
+    layer.paint((0, 30, 30), 2)
+    wait_until_saved(case, qtbot)
+    keeper = case.state.project
+    assert keeper.problem == ""
+    kept = np.asarray(keeper.project.annotation(1, "strokes"))
+    np.testing.assert_array_equal(kept, layer.data)
+
+
+def test_a_folder_that_was_deleted_is_there_again_when_the_dock_closes(saved):
+    case = saved()
+    project = case.state.project.project
+    shutil.rmtree(project.folder)
+    case.state.suspend()
+    with Project.open(project.folder, is_read_only=True) as again:
+        found = np.asarray(again.annotation(1, "strokes"))
+    np.testing.assert_array_equal(found, case.layer.data)
+
+
+def test_a_round_brings_back_a_folder_that_was_deleted(painted, qtbot, tmp_path):
+    live = FakeLive()
+    case = painted(live)
+    keeper = case.state.project
+    keeper.create(tmp_path / "p")
+    qtbot.waitUntil(lambda: keeper.is_named)
+    wait_until_saved(case, qtbot)
+    shutil.rmtree(tmp_path / "p")
+
+    case.state.apply(StepDone(30, 0.5, 9.0, 3.0, 1))
+    case.state.apply(LearningChanged(False, ""))
+    ((path,),) = live.inbox.calls("save")[:1]
+    Path(path).write_bytes(b"a model")
+    case.state.apply(ModelSaved(path))
+
+    qtbot.waitUntil(lambda: len(keeper.project.rounds) == 1)
+    with Project.open(tmp_path / "p", is_read_only=True) as again:
+        found = np.asarray(again.annotation(1, "strokes"))
+    np.testing.assert_array_equal(found, case.layer.data)
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_the_last_stroke_is_saved_when_the_layers_go_first(saved, is_gone):
+    """As in ``viewer.close()``, which removes them before the window closes."""
+    case = saved()
+    project, layer = case.state.project.project, case.layer
+    if is_gone:
+        shutil.rmtree(project.folder)
+    layer.paint((80, 10), 2)
+    case.viewer.layers.remove("blobs")
+    case.viewer.layers.remove("blobs annotation")
+    case.state.suspend()
+    with Project.open(project.folder, is_read_only=True) as again:
+        found = np.asarray(again.annotation(1, "strokes"))
+    np.testing.assert_array_equal(found, layer.data)

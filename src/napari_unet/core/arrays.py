@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.errors import ImageError
+from napari_unet.errors import FileError, ImageError, NapariUnetError
 
 __all__ = ["PlaneStack", "check_axes", "fingerprint", "guess_axes"]
 
@@ -84,7 +84,8 @@ class PlaneStack:
     Raises
     ------
     ImageError
-        If axes and shape do not fit, an axis is empty, or the dtype is not real.
+        If axes and shape do not fit, an axis is empty, or the dtype is not real. A lazy
+        image that cannot be read is a `FileError`, whenever it is read.
     """
 
     factor = 1
@@ -207,13 +208,38 @@ class PlaneStack:
         leading = iter(self.index(plane))
         slices = {"Y": rows, "X": columns, "C": slice(0, self.n_channels)}
         where = tuple(slices[a] if a in slices else next(leading) for a in self.axes)
-        block = np.asarray(self.image[where])
+        block = self._read(where)
         kept = "".join(a for a in self.axes if a in slices)
         if "C" not in kept:
             block, kept = block[None], "C" + kept
         block = block.transpose([kept.index(a) for a in "CYX"])
         with np.errstate(over="ignore"):  # beyond float32 becomes infinite: handled
             return np.ascontiguousarray(block, dtype=np.float32)
+
+    def whole(self) -> NDArray[Any]:
+        """Read all of the image, in its own shape and dtype.
+
+        Raises
+        ------
+        FileError
+            If it cannot be read.
+        """
+        return self._read(...)
+
+    def _read(self, where: Any) -> NDArray[Any]:
+        """Read a part; what a reader of files raises becomes one sentence."""
+        if isinstance(self.image, np.ndarray):
+            return np.asarray(self.image[where])
+        try:
+            return np.asarray(self.image[where])
+        except (NapariUnetError, MemoryError):
+            raise
+        except Exception as error:  # of whatever library reads it
+            what = str(error) or type(error).__name__
+            raise FileError(
+                f"the image of shape {tuple(self.image.shape)} could not be read "
+                f"({what}): see that its file and drive are there and whole"
+            ) from error
 
 
 def _check_axes(axes: str, shape: tuple[int, ...]) -> None:
@@ -260,7 +286,7 @@ def fingerprint(stack: PlaneStack) -> str:
     head = (stack.axes, tuple(stack.image.shape), str(stack.image.dtype))
     digest.update(repr(head).encode())
     if stack.image.size <= 2**24:
-        digest.update(np.ascontiguousarray(stack.image[...]).tobytes())
+        digest.update(np.ascontiguousarray(stack.whole()).tobytes())
         return digest.hexdigest()
     height = stack.plane_shape[0]
     for plane in np.unique(np.linspace(0, stack.n_planes - 1, 16).astype(int)):

@@ -208,7 +208,5 @@ class ImageSource:
         stack = self.stack
         if axis == "Z":
             return self
-        image = np.asarray(stack.image).swapaxes(
-            stack.axes.index("Z"), stack.axes.index(axis)
-        )
+        image = stack.whole().swapaxes(stack.axes.index("Z"), stack.axes.index(axis))
         return ImageSource(self.key, PlaneStack(image, stack.axes), normalised_as=self)

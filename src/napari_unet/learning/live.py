@@ -11,7 +11,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from napari_unet.config import LearnerConfig
-from napari_unet.errors import ConfigError, ImageError, NapariUnetError
+from napari_unet.errors import ConfigError, FileError, ImageError, NapariUnetError
 from napari_unet.jobs import (
     AnnotationTaken,
     CancelToken,
@@ -75,6 +75,7 @@ class _Loop:
         self.learner, self.inbox, self.token = learner, inbox, token
         self.images: dict[str, Annotated] = {}
         self.refused: dict[str, str] = {}  # why an image's strokes do not count
+        self.unreadable: set[str] = set()  # of these, what is to be tried again
         self.objects = FieldObjects()
         self.shown = _NOTHING  # view number, generation, number of the objects' wish
         self.failed_version = -1
@@ -96,6 +97,8 @@ class _Loop:
             if self.training is None and not is_whole:
                 yield from self._show()  # the last score may have changed what is shown
                 self.inbox.wait(number, self.token)
+        for path, with_training in self.inbox.take().saves:
+            yield from self._save(path, with_training)  # its last deed
         self._drop_training()
         self.whole.drop()
 
@@ -105,6 +108,9 @@ class _Loop:
 
     def _read_mail(self) -> Generator[JobEvent, None, None]:
         mail = self.inbox.take()
+        # first: what is wanted was learned before the rest was asked for
+        for path, with_training in mail.saves:
+            yield from self._save(path, with_training)
         if mail.class_names is not None:
             self.learner.class_names = mail.class_names
         if mail.wants_reset:
@@ -117,20 +123,21 @@ class _Loop:
         for key in mail.forgotten:
             self.images.pop(key, None)
             self.refused.pop(key, None)
+            self.unreadable.discard(key)
             self.learner.forget(key)
         self.images.update(mail.annotated)
         is_new = yield from self._renew(mail)
         if mail.load_path is not None:
             is_new |= yield from self._load(mail.load_path)
         keys = list(self.images if is_new else mail.annotated)
+        if mail.wants_refresh:
+            keys += self.unreadable - set(keys)
         if mail.wants_reset:  # what did not go with what was learned may go now
             keys += self.refused.keys() - set(keys)
         for key in keys:
             yield from self._annotate(key, self.images[key])
         if mail.annotated or mail.forgotten or is_new or mail.mode is not None:
             yield self._advice()
-        for path, with_training in mail.saves:
-            yield from self._save(path, with_training)
 
     def _set_scales(self, n_scales: int | None) -> Generator[JobEvent, None, None]:
         """See other sizes of the image; where training is wanted, it starts again."""
@@ -193,11 +200,13 @@ class _Loop:
         old.reset()
         self.learner = learner
         self.refused.clear()
+        self.unreadable.clear()
         self.shown, self.failed_version = _NOTHING, -1
         yield Notice(learner.status.device, "device")
 
     def _annotate(self, key: str, item: Annotated) -> Generator[JobEvent, None, None]:
         self.refused.pop(key, None)
+        self.unreadable.discard(key)
         try:
             self.learner.annotate(
                 item.image,
@@ -212,6 +221,8 @@ class _Loop:
             if isinstance(error, ImageError) and not self.learner.n_classes_painted:
                 text += f". {_START_OVER}"
             self.refused[key] = text
+            if isinstance(error, FileError):
+                self.unreadable.add(key)
             yield Notice(text, "warning")
 
     def _save(self, path: str, with_training: bool) -> Generator[JobEvent, None, None]:
@@ -320,7 +331,11 @@ class _Loop:
             yield from self._stop_training("")
             return
         if self.training is None:
+            for key in list(self.unreadable):  # maybe its drive is there again
+                yield from self._annotate(key, self.images[key])
             if not self._can_learn:
+                if self.inbox.has_annotations:  # painted while this turn took its time
+                    return
                 self.inbox.learn(False)
                 yield LearningChanged(False, self._advice_text)
                 return

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_unet.core.atomic import file_error
 from napari_unet.errors import ProjectError
 
-__all__ = ["connect", "database_error", "journals"]
+__all__ = ["DATABASE_ERRORS", "connect", "journals", "naming"]
+
+DATABASE_ERRORS = sqlite3.Error, UnicodeDecodeError
+"""The second where SQLite quotes a damaged file in the text of its error."""
 
 _WAIT_S = 10.0  # for another process that writes, or a slow network drive
 
@@ -34,7 +38,7 @@ def connect(path: Path, is_read_only: bool) -> sqlite3.Connection:
         except BaseException:
             database.close()
             raise
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         raise database_error(path, "opened", error) from error
     except OSError as error:
         raise ProjectError(str(file_error(error, path))) from error
@@ -102,7 +106,16 @@ def _can_write(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def database_error(path: Path, what: str, error: sqlite3.Error) -> ProjectError:
+@contextmanager
+def naming(path: Path, what: str) -> Iterator[None]:
+    """Turn a database's errors into a sentence about its file."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        raise database_error(path, what, error) from error
+
+
+def database_error(path: Path, what: str, error: Exception) -> ProjectError:
     """Say in one sentence why a file was not opened, read or written."""
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -111,7 +124,9 @@ def database_error(path: Path, what: str, error: sqlite3.Error) -> ProjectError:
         why = "the disk is full or its quota is used up: free some space"
     elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         why = "the folder or file is read-only or gone: give yourself the right to it"
-    elif name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+    elif name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or isinstance(
+        error, UnicodeDecodeError
+    ):
         why = (
             "it is damaged, or no database: what is left can be had with 'napari-unet "
             "project rescue'"

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from napari_unet.annotation.tiled import TILE_PX, TiledLabels
 from napari_unet.core.atomic import file_error
 from napari_unet.errors import ProjectError
-from napari_unet.project._database import connect, database_error, journals
+from napari_unet.project._database import connect, journals, naming
 
 __all__ = ["AnnotationStore", "Outline", "Saved"]
 
@@ -87,7 +87,7 @@ class AnnotationStore:
         self._database = connect(path, is_read_only)
         self._file = _identity(path)
         try:
-            with self._naming("opened"):
+            with naming(self.path, "opened"):
                 self._check()
         except BaseException:
             self._database.close()
@@ -183,7 +183,13 @@ class AnnotationStore:
             if len(text) > _MAX_OUTLINES_BYTES:
                 raise ValueError
             return [_outline(item) for item in json.loads(text)]
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            RecursionError,
+            OverflowError,
+        ) as error:
             raise self._damaged() from error
 
     def save_outlines(self, image: int, layer: str, outlines: list[Outline]) -> None:
@@ -207,7 +213,7 @@ class AnnotationStore:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             new.unlink(missing_ok=True)
-            with self._naming("written"), closing(sqlite3.connect(new)) as target:
+            with naming(self.path, "written"), closing(sqlite3.connect(new)) as target:
                 self._database.backup(target)
             if found is not None:
                 stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
@@ -308,13 +314,13 @@ class AnnotationStore:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        with self._lock, self._naming("read"):
+        with self._lock, naming(self.path, "read"):
             yield
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Write all of it, or nothing."""
-        with self._naming("written"):
+        with naming(self.path, "written"):
             self._database.execute("begin immediate")
             try:
                 yield
@@ -324,14 +330,6 @@ class AnnotationStore:
                 with suppress(sqlite3.Error):
                     self._database.execute("rollback")
                 raise
-
-    @contextmanager
-    def _naming(self, what: str) -> Iterator[None]:
-        """Turn the database's errors into a sentence about the file."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise database_error(self.path, what, error) from error
 
     def _damaged(self) -> ProjectError:
         return ProjectError(

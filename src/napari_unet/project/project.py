@@ -161,6 +161,11 @@ class Project:
         """Its images, but for those that were taken out."""
         return self.record.present
 
+    @property
+    def is_there(self) -> bool:
+        """Whether its folder was not deleted meanwhile."""
+        return is_project(self.folder)
+
     def change(self, **changes: Any) -> None:
         """Change fields of the record, such as ``learner`` or ``classes``."""
         with self._guard:
@@ -326,6 +331,8 @@ class Project:
         with self._guard:
             saved = self.annotations.save(number, name, labels)
             self._save_complete(number, name, complete, outlines)
+            if not self.is_there:  # deleted with the folder; the labels are back
+                self._write(self.record)
             image = self.record.image(number)
             annotation = {**image.annotation, mode: name}
             if not labels.any() and mode in image.annotation and saved.n_tiles == 0:

@@ -50,7 +50,7 @@ class ProjectImage(Settings):
     Its pixels stay where they are, unless a copy was asked for.
     """
 
-    number: int = Field(ge=1)
+    number: int = Field(ge=1, le=2**31)
     """What the annotations call it; never given twice in a project."""
     name: Name
     path: str | None = Field(None, max_length=4096)
@@ -198,10 +198,12 @@ def read_record(path: Path) -> ProjectRecord:
             f"{path} is damaged, or no project of napari-unet: take the one of a "
             f"backup, or start from {path.name}~, which is the one before"
         ) from error
-    if not isinstance(version, int) or version > PROJECT_VERSION:
+    oldest = min((PROJECT_VERSION, *_MIGRATIONS))
+    if not isinstance(version, int) or not oldest <= version <= PROJECT_VERSION:
         raise ProjectError(
-            f"{path} has the version {version!r}, and this program knows up to "
-            f"{PROJECT_VERSION}: update napari-unet to open it"
+            f"{path} has the version {version!r}, and this program knows "
+            f"{oldest} to {PROJECT_VERSION}: update napari-unet, or take the file of a "
+            "backup"
         )
     for earlier in range(version, PROJECT_VERSION):
         described = _MIGRATIONS[earlier](described)

@@ -18,6 +18,7 @@ __all__ = [
     "find_file",
     "find_image",
     "is_changed",
+    "move_file",
     "same_image",
     "size_of",
 ]
@@ -49,7 +50,7 @@ def find_file(image: ProjectImage, folder: Path) -> Path | None:
         places.append(Path(os.path.normpath(folder / image.path)))
     if image.absolute_path is not None:
         places.append(Path(image.absolute_path))
-    return next((place for place in places if place.exists()), None)
+    return next((place for place in places if os.path.exists(place)), None)
 
 
 def find_image(
@@ -144,6 +145,20 @@ def copy_into(path: Path, folder: Path) -> Path:
         partial.unlink(missing_ok=True)
         raise ProjectError(str(file_error(error, target))) from error
     return target
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Move a file, also to another drive.
+
+    Raises
+    ------
+    ProjectError
+        If it is gone, or cannot be written.
+    """
+    try:
+        shutil.move(source, target)
+    except OSError as error:
+        raise ProjectError(str(file_error(error, target))) from error
 
 
 def _is_same(one: Path, other: Path) -> bool:

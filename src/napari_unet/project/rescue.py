@@ -13,6 +13,7 @@ from typing import Any
 
 from napari_unet.core.atomic import file_error
 from napari_unet.errors import ProjectError
+from napari_unet.project._database import DATABASE_ERRORS
 from napari_unet.project._folder import ANNOTATIONS
 from napari_unet.project.annotations import AnnotationStore
 from napari_unet.project.lock import ProjectLock
@@ -102,6 +103,6 @@ def _readable_rows(
             with closing(sqlite3.connect(path, isolation_level=None)) as database:
                 database.execute("pragma trusted_schema = off")
                 yield from database.execute(f"select * from {table} order by {order}")
-        except sqlite3.DatabaseError:
+        except DATABASE_ERRORS:
             continue
         return

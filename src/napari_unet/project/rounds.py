@@ -26,7 +26,7 @@ _MAX_BYTES = 2**24
 class Round(Settings):
     """One turn of annotating, learning and correcting, and the model it ended with."""
 
-    number: int = Field(ge=1)
+    number: int = Field(ge=1, le=10**9)
     time: datetime
     chosen: str = Field(max_length=100)
     """The candidate that was shown."""
@@ -134,7 +134,10 @@ class Rounds:
         numbers = [*(r.number for r in self._rounds), *self._aside]
         number = 1 + max(numbers, default=0)
         path = self.model(number)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ProjectError(str(file_error(error, path))) from error
         save(path)
         new = Round(
             number=number,

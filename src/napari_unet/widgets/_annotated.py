@@ -15,6 +15,7 @@ from napari_unet.jobs import ObjectsFound, TilePredicted
 from napari_unet.widgets._channels import Channels
 from napari_unet.widgets._classes import ClassList
 from napari_unet.widgets._layers import (
+    OWNER,
     OverlayStyle,
     add_below,
     follow,
@@ -184,11 +185,16 @@ class AnnotatedImage:
         return self._kept.get(mode)
 
     def make_annotation(
-        self, layers: Any, mode: AnnotationMode | None = None
+        self,
+        layers: Any,
+        mode: AnnotationMode | None = None,
+        *,
+        is_second: bool = False,
     ) -> Labels:
         """Add an empty annotation layer on top, ready to paint on.
 
-        That of another mode than the present one is hidden, and kept for that.
+        That of another mode than the present one is hidden, and kept for that; a second
+        one of a mode is only hidden.
         """
         mode = mode or self.mode
         of_objects = mode == "objects"
@@ -204,14 +210,19 @@ class AnnotatedImage:
         if of_objects:  # they cover more of the image than strokes
             layer.opacity = 0.6
         self._dress(layer)
-        layer.visible = mode == self.mode
-        layers.append(layer)
         shortest = min(self.shape[-2:])
         layer.brush_size = int(np.clip(shortest / 64, 3, 12))
-        if mode == self.mode:
+        layer.visible = mode == self.mode and not is_second
+        layer.metadata[OWNER] = self.key, str(self.image.name)
+        # before it is added: who hears of that must not take it for another image's
+        if not is_second and mode == self.mode:
             self.bind_annotation(layer)
-        else:
+        elif not is_second:
             self._kept[mode] = layer
+        selected = layers.selection.active
+        layers.append(layer)
+        if not layer.visible:
+            layers.selection.active = selected
         return layer
 
     def make_prediction(self, layers: Any) -> Labels:

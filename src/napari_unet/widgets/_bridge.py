@@ -205,9 +205,17 @@ class Bridge(QObject):
             self._worker.cancel()
 
     def stop(self, timeout_s: float = 20.0) -> bool:
-        """Cancel, join and drop what is left; return whether the thread has ended."""
+        """Cancel, join and hear no more; return whether the thread has ended."""
         self._timer.stop()
         return self._worker is None or self._worker.stop(timeout_s)
+
+    def left_over(self) -> list[JobEvent]:
+        """Take the events of a job that was stopped, which nobody heard."""
+        worker, left = self._worker, []
+        while worker is not None and (item := worker.mailbox.take()) is not None:
+            if isinstance(item, JobEvent):
+                left.append(item)
+        return left
 
     def _drain(self) -> None:
         """Emit waiting events, oldest first, for at most ``BUDGET_S``."""

@@ -216,6 +216,14 @@ class ClassList(QObject):
         for value, name in names.items():
             self.rename(value, name)
 
+    def replace(self, classes: Iterable[LabelClass]) -> None:
+        """Have these classes of strokes instead, such as a project's."""
+        strokes = self._of_mode["strokes"]
+        strokes.clear()
+        strokes.update({entry.value: entry for entry in classes})
+        self._add_up()
+        self.changed.emit()
+
     def recolour(self, value: int, colour: str) -> None:
         """Give a class another colour, ``"#rrggbb"``."""
         if colour != self._classes[value].colour:

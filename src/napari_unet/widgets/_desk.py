@@ -9,8 +9,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.core.arrays import PlaneStack, fingerprint
 from napari_unet.core.atomic import file_error
-from napari_unet.errors import NapariUnetError, ProjectError
+from napari_unet.errors import FileError, NapariUnetError, ProjectError
 from napari_unet.jobs import CancelToken, JobEvent, Notice
-from napari_unet.project import Outline, Project, ProjectImage
+from napari_unet.project import SUFFIX, Outline, Project, ProjectImage
 from napari_unet.project.recovery import find_unsaved, forget_old, new_unsaved
-from napari_unet.project.references import describe_file
+from napari_unet.project.references import describe_file, move_file
 from napari_unet.widgets._desk_events import (
     ImageFacts,
+    ProjectBegun,
     ProjectClosed,
     ProjectOpened,
     Recognised,
@@ -38,6 +39,7 @@ __all__ = [
     "Desk",
     "DeskJob",
     "ImageFacts",
+    "ProjectBegun",
     "ProjectClosed",
     "ProjectOpened",
     "Recognised",
@@ -72,9 +74,11 @@ class Desk:
         self._works: dict[tuple[str, str], Work] = {}
         self._requests: list[Request] = []
         self._later: list[Request] = []
-        self._names: dict[str, str] = {}  # of layers of the viewer in the store
-        self._numbers: dict[str, int] = {}
+        # by project folder: names of the viewer's layers in the store, and numbers of
+        # its images; they outlast a project that is closed, to save the last stroke
+        self._known: dict[Path, tuple[dict[str, str], dict[str, int]]] = {}
         self._prints: dict[tuple[str, str], str] = {}
+        self._moved: Project | None = None  # what the open project was before
 
     # --- asked on the GUI thread -----------------------------------------------------
 
@@ -92,16 +96,27 @@ class Desk:
 
     def number_of(self, key: str) -> int | None:
         """Return the number that an image of the viewer has in the project."""
-        return self._numbers.get(key)
+        project = self.project
+        return None if project is None else self._numbers(project).get(key)
+
+    def expect(self, project: Project, key: str, number: int) -> None:
+        """Note which image of a project an image of the viewer is that comes now."""
+        self._numbers(project)[key] = number
+
+    def _names(self, project: Project) -> dict[str, str]:
+        return self._known.setdefault(project.folder, ({}, {}))[0]
+
+    def _numbers(self, project: Project) -> dict[str, int]:
+        return self._known.setdefault(project.folder, ({}, {}))[1]
 
     def save(self, work: Work) -> None:
         """Keep what is painted; the newest of a layer counts."""
         with self._guard:
             self._works[work.facts.key, work.layer_id] = work
 
-    def bind(self, layer_id: str, name: str) -> None:
-        """Note that a layer of the viewer holds what the store keeps under a name."""
-        self._names[layer_id] = name
+    def bind(self, project: Project, layer_id: str, name: str) -> None:
+        """Note that a layer of the viewer holds what a store keeps under a name."""
+        self._names(project)[layer_id] = name
 
     def ask(self, request: Request, *, is_urgent: bool = True) -> None:
         """Do one of the methods below, with its arguments, on the worker.
@@ -112,18 +127,27 @@ class Desk:
             (self._requests if is_urgent else self._later).append(request)
 
     def run(self, token: CancelToken) -> Generator[JobEvent, None, None]:
-        """Do what is to be done; a job."""
+        """Do what is to be done; a job.
+
+        What cannot be saved keeps nothing else from being done; why is raised last.
+        """
+        failures: dict[int, tuple[Work, Exception]] = {}
         while True:
-            yield from self._save_all()
+            yield from self._save_all(failures)
             with self._guard:
                 waiting = self._requests or self._later
                 if token.cancelled or not waiting:
-                    return
+                    break
                 request = waiting.pop(0)
             try:
                 yield from request()
             except NapariUnetError as error:
                 yield Notice(str(error), "warning")
+        with self._guard:
+            left = [id(work) for work in self._works.values()]
+        for number, (_, failure) in failures.items():
+            if number in left:
+                raise failure
 
     # --- done on the worker ----------------------------------------------------------
 
@@ -137,17 +161,25 @@ class Desk:
         print_ = self._print(facts)
         project = self.project
         if project is not None:
+            number = self._numbers(project).get(facts.key)
             image = self._find(project, facts)
+            if number is not None:
+                image = project.record.image(number)
             if image is not None:
                 yield from self._recognise(project, facts, image)
                 return
-        if not self.is_named:
+        if not self.is_named and print_:
             unsaved = find_unsaved(self.place, print_)
             if unsaved is not None:
                 yield Recoverable(facts.key, unsaved)
 
     def open(self, folder: Path) -> Generator[JobEvent, None, None]:
         """Open a project in place of the one that is open."""
+        folder = folder.absolute()
+        if self.project is not None and self.project.folder == folder:
+            yield ProjectOpened(self.project, self.is_named)
+            return
+        yield from self._leave()
         project = Project.open(folder)
         self._take(project, is_named=self.place not in folder.parents)
         project.log("opened")
@@ -155,6 +187,7 @@ class Desk:
 
     def create(self, folder: Path) -> Generator[JobEvent, None, None]:
         """Make a project in a folder; what has none moves there."""
+        yield from self._leave()
         old = self.project
         if old is None or self.is_named:
             project = Project.create(folder, **self.description)
@@ -162,10 +195,24 @@ class Desk:
         else:
             self._move(old, folder)
         assert self.project is not None
-        yield ProjectOpened(self.project, True)
+        yield ProjectOpened(self.project, True, is_same_work=True)
+
+    def _leave(self) -> Generator[JobEvent, None, None]:
+        """Save all before a project is left.
+
+        Raises
+        ------
+        ProjectError
+            If that cannot be done.
+        """
+        failures: dict[int, tuple[Work, Exception]] = {}
+        yield from self._save_all(failures)
+        for _, error in failures.values():
+            raise ProjectError(f"the project is not left: {error}") from error
 
     def close(self) -> Generator[JobEvent, None, None]:
         """Close the project."""
+        yield from self._leave()
         self.shut()
         yield ProjectClosed()
 
@@ -183,56 +230,78 @@ class Desk:
                 self.project.change(**differing)
 
     def keep_round(
-        self, pending: Path, facts: dict[str, Any]
+        self, project: Project, pending: Path, facts: dict[str, Any]
     ) -> Generator[JobEvent, None, None]:
-        """Make a model that was written to a file the newest round."""
+        """Make a model that was written to a file the newest round of its project."""
         yield from ()
-        project = self.project
-        if project is None:
-            pending.unlink(missing_ok=True)
-            return
-        new = project.rounds.add(lambda path: _move_file(pending, path), facts)
-        project.log(f"round {new.number}: {new.chosen}, {new.step} steps")
-        project.rounds.prune(project.record.max_rounds_mb * 1_000_000)
+        with self._opened(project) as mine:
+            new = mine.rounds.add(lambda path: move_file(pending, path), facts)
+            mine.log(f"round {new.number}: {new.chosen}, {new.step} steps")
+            mine.rounds.prune(mine.record.max_rounds_mb * 1_000_000)
 
     def shut(self) -> None:
         """Close the project, with no more ado."""
         project, self.project, self.is_named = self.project, None, False
-        self._names, self._numbers = {}, {}
         with self._guard:
             self._later.clear()
         if project is not None:
             project.close()
 
-    def _save_all(self) -> Generator[JobEvent, None, None]:
+    @contextmanager
+    def _opened(self, project: Project) -> Iterator[Project]:
+        """Give a project; one that was left meanwhile is opened once more."""
+        if project in (self.project, self._moved):
+            assert self.project is not None
+            yield self.project
+        else:
+            with Project.open(project.folder) as again:
+                yield again
+
+    def _save_all(
+        self, failures: dict[int, tuple[Work, Exception]]
+    ) -> Generator[JobEvent, None, None]:
+        """Save what is to be saved; note what failed, and do not try that again."""
         while True:
             with self._guard:
-                place = next(iter(self._works), None)
-                work = None if place is None else self._works[place]
-            if place is None or work is None:
+                todo = [w for w in self._works.items() if id(w[1]) not in failures]
+            if not todo:
                 return
-            yield from self._save(work)
+            place, work = todo[0]
+            try:
+                yield from self._save(work)
+            except Exception as error:  # whatever an image's reader raises
+                failures[id(work)] = work, error
+                continue
             with self._guard:
                 if self._works.get(place) is work:  # else a newer one has come
                     del self._works[place]
 
     def _save(self, work: Work) -> Generator[JobEvent, None, None]:
-        facts = work.facts
-        project = self.project
-        if project is None:
+        if self.project is None and work.project is None:
             forget_old(self.place)
-            project = new_unsaved(self.place, facts.name)
-            self._take(project, is_named=False)
+            begun = new_unsaved(self.place, work.facts.name)
+            self._take(begun, is_named=False)
             with suppress(NapariUnetError):
-                project.change(**self.description)
-        number = self._numbers.get(facts.key)
+                begun.change(**self.description)
+            yield ProjectBegun(begun)
+        project = work.project or self.project
+        assert project is not None
+        with self._opened(project) as mine:
+            yield from self._save_into(mine, work)
+
+    def _save_into(
+        self, project: Project, work: Work
+    ) -> Generator[JobEvent, None, None]:
+        facts, names = work.facts, self._names(project)
+        number = self._numbers(project).get(facts.key)
         if number is None:
-            number = self._numbers[facts.key] = self._add(project, facts).number
+            number = self._add(project, facts).number
+            self._numbers(project)[facts.key] = number
         elif not project.record.image(number).is_removed:
             project.change_image(number, **self._seen(facts))  # other axes, say
-        name = self._names.get(work.layer_id)
+        name = names.get(work.layer_id)
         if name is None:
-            name = self._names[work.layer_id] = _free_name(project, number, work.mode)
+            name = names[work.layer_id] = _free_name(project, number, work.mode)
         saved = project.save_annotation(
             number,
             work.mode,
@@ -252,12 +321,13 @@ class Desk:
         yield Saved(facts.key, number, time.monotonic())
 
     def _take(self, project: Project, *, is_named: bool) -> None:
-        self.shut()
+        if project is not self.project:
+            self.shut()
         self.project, self.is_named = project, is_named
 
     def _move(self, old: Project, folder: Path) -> None:
         """Give a project without a name its own folder; it stays the same project."""
-        names, numbers, source = self._names, self._numbers, old.folder
+        source = old.folder
         self.shut()
         try:
             if folder.exists():  # an empty one, as the file dialog makes it
@@ -265,17 +335,16 @@ class Desk:
             shutil.move(source, folder)
         except OSError as error:
             self._take(Project.open(source), is_named=False)
-            self._names, self._numbers = names, numbers
             raise ProjectError(str(file_error(error, folder))) from error
         project = Project.open(folder)
-        name = folder.name.removesuffix("".join(folder.suffixes)) or folder.name
-        project.change(name=name)
+        project.change(name=folder.name.removesuffix(SUFFIX) or folder.name)
         for image in project.record.images:  # seen from here, they are elsewhere
             if image.absolute_path is not None and not image.is_copy:
                 where = describe_file(Path(image.absolute_path), project.folder)
                 project.change_image(image.number, path=where["path"])
+        self._known[project.folder] = self._known.pop(source, ({}, {}))
+        self._moved = old
         self._take(project, is_named=True)
-        self._names, self._numbers = names, numbers
 
     def _add(self, project: Project, facts: ImageFacts) -> ProjectImage:
         """Return the image of the project; a new one where it is not in it yet."""
@@ -288,14 +357,14 @@ class Desk:
         )
 
     def _find(self, project: Project, facts: ImageFacts) -> ProjectImage | None:
-        others = facts.others & self._numbers.keys()
-        taken = {self._numbers[key] for key in others}
+        numbers = self._numbers(project)
+        taken = {numbers[key] for key in facts.others & numbers.keys()}
         return project.find_image(facts.path, self._print(facts), facts.name, taken)
 
     def _recognise(
         self, project: Project, facts: ImageFacts, image: ProjectImage
     ) -> Generator[JobEvent, None, None]:
-        self._numbers[facts.key] = image.number
+        self._numbers(project)[facts.key] = image.number
         if not image.fingerprint:  # it was only listed until now
             seen = {**self._seen(facts), "channels": ()}
             source = {"layer": facts.name, "reader": facts.reader}
@@ -314,18 +383,19 @@ class Desk:
                 )
                 continue
             painted[mode] = name, labels, project.outlines(image.number, mode)
-        if image.fingerprint and image.fingerprint != self._print(facts):
+        if image.fingerprint and self._print(facts) not in ("", image.fingerprint):
             yield Notice(
                 f"The image '{image.name}' was changed since it was painted on: see "
                 "whether your strokes still fit.",
                 "warning",
             )
-        yield Recognised(facts.key, image.number, painted)
+        yield Recognised(project, facts.key, image.number, painted)
 
     def _seen(self, facts: ImageFacts) -> dict[str, Any]:
         """Return the fields of the record that an image of the viewer tells."""
+        print_ = self._print(facts)
         return {
-            "fingerprint": self._print(facts),
+            **({"fingerprint": print_} if print_ else {}),
             "axes": facts.axes,
             "shape": facts.shape,
             "scale": facts.scale,
@@ -334,10 +404,14 @@ class Desk:
         }
 
     def _print(self, facts: ImageFacts) -> str:
-        """Return the fingerprint of an image, computed once."""
+        """Return the fingerprint of an image, computed once; "" while unreadable."""
         place = facts.key, facts.axes
         if place not in self._prints:
-            self._prints[place] = fingerprint(PlaneStack(facts.pixels, facts.axes))
+            try:
+                stack = PlaneStack(facts.pixels, facts.axes)
+                self._prints[place] = fingerprint(stack)
+            except (FileError, MemoryError):
+                return ""
         return self._prints[place]
 
 
@@ -350,10 +424,3 @@ def _free_name(project: Project, number: int, mode: AnnotationMode) -> str:
             return name
         count += 1
         name = f"{mode} {count}"
-
-
-def _move_file(source: Path, target: Path) -> None:
-    try:
-        shutil.move(source, target)
-    except OSError as error:
-        raise ProjectError(str(file_error(error, target))) from error

@@ -14,6 +14,7 @@ from napari_unet.project.recovery import Unsaved
 
 __all__ = [
     "ImageFacts",
+    "ProjectBegun",
     "ProjectClosed",
     "ProjectOpened",
     "Recognised",
@@ -55,6 +56,8 @@ class Work:
     complete: TiledLabels | None = None
     outlines: Sequence[Outline] = ()
     is_correction: bool = False
+    project: Project | None = None
+    """The one that was open when it was painted; None: none was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,15 @@ class ProjectOpened(JobEvent):
 
     project: Project
     is_named: bool
+    is_same_work: bool = False
+    """Whether it was made of what is open, and learning goes on."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectBegun(JobEvent):
+    """A project without a name was begun, for what is painted."""
+
+    project: Project
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,7 @@ class Saved(JobEvent):
 class Recognised(JobEvent):
     """An image of the viewer is in the project; with what is painted on it by mode."""
 
+    project: Project
     key: str
     number: int
     painted: dict[AnnotationMode, tuple[str, TiledLabels, list[Outline]]]

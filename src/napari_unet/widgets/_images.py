@@ -30,20 +30,24 @@ class ImageBook(QObject):
     Signals
     -------
     changed : another current image, annotation or axes; a layer came or went
+    changing : another annotation is about to be painted in
     painted : key of an image whose annotation may have changed
     removed : key of an image that lost its layer or its annotation
     refused : one sentence, why a layer cannot be used
     objects_removed : a layer of found objects was removed
     entered : AnnotatedImage that is followed from now on
+    leaving : AnnotatedImage whose layer or annotation was just removed
     rechannelled : an image has other channels than what was learned
     """
 
     changed = Signal()
+    changing = Signal()
     painted = Signal(str)
     removed = Signal(str)
     refused = Signal(str)
     objects_removed = Signal()
     entered = Signal(object)
+    leaving = Signal(object)
     rechannelled = Signal()
 
     def __init__(
@@ -107,22 +111,34 @@ class ImageBook(QObject):
             return []
         return [layer for layer in self.image_choices() if entry.channels.fits(layer)]
 
-    def choose_channels(self, layers: Sequence[Image]) -> None:
-        """Learn from these layers together with the current image."""
+    def choose_channels(
+        self, layers: Sequence[Image], *, is_as_learned: bool = False
+    ) -> None:
+        """Learn from these layers together with the current image.
+
+        ``is_as_learned``: as many as what was learned from, which goes on.
+        """
         entry = self.current
         if entry is not None:
             fitting = [layer for layer in layers if entry.channels.fits(layer)]
             if tuple(fitting) != entry.channels.layers:
-                self._set_channels(entry, fitting)
+                self._set_channels(entry, fitting, is_as_learned=is_as_learned)
 
-    def _set_channels(self, entry: AnnotatedImage, layers: Sequence[Image]) -> None:
+    def _set_channels(
+        self,
+        entry: AnnotatedImage,
+        layers: Sequence[Image],
+        *,
+        is_as_learned: bool = False,
+    ) -> None:
         """Read other channels, and let the learning begin again."""
         entry.channels.set(layers, lambda: self._drop_unfit_channels(entry, True))
         entry.copy = None
         entry.outdate()
         self.removed.emit(entry.key)  # whoever knows it with other channels
-        self._leave_out_others(entry)
-        self.rechannelled.emit()
+        if not is_as_learned:
+            self._leave_out_others(entry)
+            self.rechannelled.emit()
         self.painted.emit(entry.key)
         self.changed.emit()
 
@@ -187,6 +203,7 @@ class ImageBook(QObject):
         entry = self.current
         if entry is None or axes == entry.axes:
             return
+        self.changing.emit()
         annotation, regions = entry.annotation, entry.regions.layer
         has_channels = bool(entry.channels.layers)
         self._forget(entry)
@@ -206,6 +223,7 @@ class ImageBook(QObject):
         entry = self.current
         if entry is None or layer is entry.annotation:
             return
+        self.changing.emit()
         if layer is not None:
             reason = entry.misfit(layer) or fault_of(layer, self.mode)
             if reason:
@@ -237,6 +255,7 @@ class ImageBook(QObject):
         if entry is None:
             return None
         earlier = entry.annotation
+        self.changing.emit()
         layer = entry.make_annotation(self.layers)
         if earlier is not None and np.any(earlier.data):
             self.refused.emit(
@@ -252,6 +271,7 @@ class ImageBook(QObject):
 
     def set_mode(self, mode: AnnotationMode) -> None:
         """Paint strokes, or objects: each image takes up its layer of that mode."""
+        self.changing.emit()
         self.mode = mode
         kept_layers = [(entry, entry.set_mode(mode)) for entry in self]
         for entry, kept in kept_layers:
@@ -297,10 +317,17 @@ class ImageBook(QObject):
         taken = [other.annotation for other in self]
         for layer in self.annotation_choices():
             is_free = role_of(layer) == "annotation" and layer not in taken
-            if is_free and not entry.misfit(layer):
+            if is_free and self._may_have(entry, layer) and not entry.misfit(layer):
                 layer.visible = True
                 self.annotate_in(layer)
                 return
+
+    def _may_have(self, entry: AnnotatedImage, layer: Labels) -> bool:
+        """Whether a layer is this image's, or nobody's; or of one that came again."""
+        key, name = layer.metadata.get(OWNER, (entry.key, ""))
+        is_gone = all(str(i.unique_id) != key for i in self.image_choices())
+        is_again = is_gone and name == str(entry.image.name)
+        return bool(key == entry.key or is_again)
 
     def _choose_any(self) -> None:
         """Choose the selected image layer, else the topmost one."""
@@ -378,6 +405,8 @@ class ImageBook(QObject):
                     f"'{layer.name}' was a channel of '{entry.image.name}': learning "
                     "begins again without it."
                 )
+            if layer is entry.image or layer is entry.annotation:
+                self.leaving.emit(entry)
             if layer is entry.image:
                 self._forget(entry)
             elif layer is entry.annotation:

@@ -22,6 +22,7 @@ from napari_unet.jobs import ObjectsFound, TilePredicted
 
 __all__ = [
     "MODE",
+    "OWNER",
     "ROLE",
     "OverlayStyle",
     "add_below",
@@ -44,6 +45,8 @@ __all__ = [
 
 ROLE = "napari-unet"
 """Key in ``layer.metadata`` under which our layers say what they are."""
+OWNER = f"{ROLE} image"
+"""Key under which they say which image they are of: its key and its name."""
 MODE = f"{ROLE} mode"
 """Key under which our annotations say what is painted in them."""
 

@@ -54,6 +54,7 @@ class Painting(QObject):
         self._timer.setInterval(PAINT_DELAY_MS)
         self._timer.timeout.connect(self.take)
         book.painted.connect(self._on_painted)
+        book.changing.connect(self.take)
         book.removed.connect(self._on_removed)
 
     def take(self) -> None:

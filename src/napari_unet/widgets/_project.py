@@ -48,13 +48,15 @@ class ProjectKeeper(QObject):
     Signals
     -------
     changed : another project, another image in it, saved or not
-    opened : Project that a person opened or made
+    leaving : the open project is about to be left
+    opened : (Project that a person opened or made, whether of what is open)
     heard : JobEvent of the worker, after it was heeded here
     said : (sentence, level)
     """
 
     changed = Signal()
-    opened = Signal(object)
+    leaving = Signal()
+    opened = Signal(object, bool)
     heard = Signal(object)
     said = Signal(str, str)
 
@@ -82,6 +84,7 @@ class ProjectKeeper(QObject):
         self._retry.setInterval(RETRY_MS)
         self._retry.timeout.connect(self._work)
         book.entered.connect(self.look)
+        book.leaving.connect(self._keep_last)
 
     @property
     def _desk(self) -> Desk:
@@ -104,6 +107,7 @@ class ProjectKeeper(QObject):
 
     def open(self, folder: str | Path) -> None:
         """Open a project; the one that is open is closed, with all in it saved."""
+        self.leaving.emit()
         self._ask(partial(self._desk.open, Path(folder)))
 
     def create(self, folder: str | Path) -> None:
@@ -112,6 +116,7 @@ class ProjectKeeper(QObject):
 
     def close(self) -> None:
         """Close the project."""
+        self.leaving.emit()
         self._ask(self._desk.close)
 
     def do(self, job: DeskJob, *, is_urgent: bool = True) -> None:
@@ -173,9 +178,28 @@ class ProjectKeeper(QObject):
         else:
             self._ask(partial(self._desk.describe, changes))
 
-    def keep_round(self, pending: Path, facts: dict[str, Any]) -> None:
-        """Make a model that was written the newest round."""
-        self._ask(partial(self._desk.keep_round, pending, facts))
+    def keep_round(
+        self, project: Project, pending: Path, facts: dict[str, Any]
+    ) -> None:
+        """Make a model that was written the newest round of its project."""
+        self._ask(partial(self._desk.keep_round, project, pending, facts))
+
+    def expect(self, key: str, number: int) -> None:
+        """Note which image of the project an image of the viewer is that comes now."""
+        if self.project is not None:
+            self._desk.expect(self.project, key, number)
+
+    def write_anew_if_gone(self) -> None:
+        """Save once more what is painted, where somebody deleted the project's folder.
+
+        The project still has all that was in it.
+        """
+        if self.project is None or self.project.is_there:
+            return
+        for entry in self._book:
+            if entry.annotation is not None and entry.copy is not None:
+                self._put(entry, entry.copy, False)
+        self._work()
 
     def flush(self, timeout_s: float = 20.0) -> bool:
         """Save what is painted and wait for it; return whether all is on the disk.
@@ -186,20 +210,29 @@ class ProjectKeeper(QObject):
         if self._desk_or_none is None:
             return True
         self._retry.stop()
+        self.write_anew_if_gone()
         for entry in self._book:
-            layer = entry.annotation
-            if layer is not None:
-                try:
-                    labels = snapshot(layer, entry.copy, entry.mode)
-                except NapariUnetError:
-                    continue  # the dock has said why
-                if labels is not None:
-                    self._put(entry, labels, False)
-        self._bridge.stop(timeout_s)
+            self._put_newest(entry)
+        self._stop(timeout_s)
         if self._desk.has_unsaved:
             self._bridge.start(self._desk.run)
-            self._bridge.stop(timeout_s)
+            self._stop(timeout_s)
         return not self._desk.has_unsaved
+
+    def _stop(self, timeout_s: float) -> None:
+        """End the worker, and hear which project is open by now."""
+        from napari_unet.widgets import _desk
+
+        self._bridge.stop(timeout_s)
+        for event in self._bridge.left_over():
+            match event:
+                case _desk.ProjectOpened():
+                    self.project, self.is_named = event.project, event.is_named
+                case _desk.ProjectBegun():
+                    self.project, self.is_named = event.project, False
+                case _desk.ProjectClosed():
+                    self.project, self.is_named = None, False
+        self.changed.emit()
 
     def shut(self) -> None:
         """Let go of the project: the viewer closed."""
@@ -223,8 +256,27 @@ class ProjectKeeper(QObject):
                 complete=entry.complete if of_objects else None,
                 outlines=entry.regions.outlines() if of_objects else (),
                 is_correction=is_correction,
+                project=self.project,
             )
         )
+
+    def _put_newest(self, entry: AnnotatedImage) -> None:
+        """Keep strokes that nobody copied yet."""
+        if entry.annotation is None:
+            return
+        try:
+            labels = snapshot(entry.annotation, entry.copy, entry.mode)
+        except NapariUnetError:
+            return  # the dock has said why
+        if labels is not None and (entry.copy is not None or labels.any()):
+            self._put(entry, labels, False)
+
+    def _keep_last(self, entry: AnnotatedImage) -> None:
+        """Keep the last stroke of layers that go, as all do when a viewer closes."""
+        if self.project is not None:
+            self.write_anew_if_gone()
+            self._put_newest(entry)
+            self._work()
 
     def _is_worth_keeping(self, layer: Labels, labels: TiledLabels) -> bool:
         """Whether a person did something: not of an empty layer, nor of a sample's."""
@@ -249,13 +301,16 @@ class ProjectKeeper(QObject):
             case _desk.ProjectOpened():
                 self.project, self.is_named = event.project, event.is_named
                 self.offer = None
-                self.opened.emit(event.project)
+                self.opened.emit(event.project, event.is_same_work)
                 for entry in self._book:
                     self.look(entry)
+                    if event.is_same_work and entry.copy is not None:
+                        self.save(entry)
+            case _desk.ProjectBegun():
+                self.project, self.is_named = event.project, False
             case _desk.ProjectClosed():
                 self.project, self.is_named, self.saved_s = None, False, None
             case _desk.Saved():
-                self.project, self.is_named = self._desk.project, self._desk.is_named
                 self.saved_s, self.problem = event.time_s, ""
             case _desk.Recognised():
                 self._restore(event)
@@ -275,8 +330,13 @@ class ProjectKeeper(QObject):
             return
         for mode, (name, labels, outlines) in event.painted.items():
             layer = restore_annotation(self._book, entry, mode, labels, outlines)
-            if layer is not None:
-                self._desk.bind(str(layer.unique_id), name)
+            self._desk.bind(event.project, str(layer.unique_id), name)
+            if not layer.visible and mode == entry.mode:
+                self.said.emit(
+                    f"'{layer.name}' has what was painted on this image before: "
+                    "choose it as the annotation to go on with it.",
+                    "warning",
+                )
 
     def _on_failed(self, error: BaseException) -> None:
         """Say that it is not on the disk; it is tried again, and nothing is lost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -152,7 +153,9 @@ class ImageOpener(QObject):
         self._book.deafen()
         try:
             layers = _open(viewer, path, image.reader)
-            self._book.choose(_pick(layers, image), image.axes)
+            layer = _pick(layers, image)
+            self._keeper.expect(str(layer.unique_id), image.number)
+            self._book.choose(layer, image.axes)
         except Exception as error:  # whatever a reader raises
             self.said.emit(f"{path} could not be opened: {error}", "warning")
             return
@@ -162,8 +165,9 @@ class ImageOpener(QObject):
         if entry is None or entry is before:
             return
         if image.channels:
-            names = [name for name in image.channels if name in viewer.layers]
-            self._book.choose_channels([viewer.layers[name] for name in names])
+            come = {_plain(i.name): i for i in layers if isinstance(i, Image)}
+            found = [come[name] for name in map(_plain, image.channels) if name in come]
+            self._book.choose_channels(found, is_as_learned=before is not None)
         self._awaited = entry.key
         viewer.reset_view()
         self.turned.emit()
@@ -239,6 +243,11 @@ def _open(viewer: Any, path: Path, reader: str | None) -> list[Layer]:
     except MultipleReaderError:
         layers = viewer.open(str(path), plugin="napari")
     return list(layers)
+
+
+def _plain(name: str) -> str:
+    """Return a layer's name without the number that napari gives to the second one."""
+    return re.sub(r" \[\d+\]$", "", name)
 
 
 def _pick(layers: list[Layer], image: ProjectImage) -> Image:

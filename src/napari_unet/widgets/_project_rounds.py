@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
@@ -12,6 +12,9 @@ from napari_unet.jobs import JobEvent, LearningChanged
 from napari_unet.session import Session
 from napari_unet.widgets._live import LiveLoop
 from napari_unet.widgets._project import ProjectKeeper
+
+if TYPE_CHECKING:
+    from napari_unet.project import Project
 
 __all__ = ["ProjectRounds"]
 
@@ -31,7 +34,7 @@ class ProjectRounds(QObject):
     ) -> None:
         super().__init__(parent)
         self._keeper, self._live, self._session = keeper, live, session
-        self._pending: dict[str, dict[str, Any]] = {}
+        self._pending: dict[str, tuple[Project, dict[str, Any] | None]] = {}
         self._kept_step = 0
         self.in_use: int | None = None
         """The round that was gone back to; None: what is learned is the newest."""
@@ -75,11 +78,12 @@ class ProjectRounds(QObject):
         self._kept_step, self.in_use = session.step, None
         folder = project.path("rounds")
         path = folder / f".pending.{secrets.token_hex(4)}.safetensors"
+        self._keeper.write_anew_if_gone()
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError:
-            return  # the folder is gone; that the strokes are not saved is said
-        self._pending[str(path)] = {
+            return  # that the strokes cannot be saved either is said
+        facts = {
             "chosen": session.shown,
             "scores": dict(session.scores),
             "step": session.step,
@@ -88,8 +92,16 @@ class ProjectRounds(QObject):
             "n_strokes": session.n_strokes,
             "n_images": len(project.images),
         }
+        self._pending[str(path)] = project, facts
+        self._pending[str(project.training_path)] = project, None
         self._live.send_if_running("save", str(path))
         self._live.send_if_running("save", str(project.training_path), True)
+
+    def collect(self) -> None:
+        """Make rounds of models that a learner wrote as its last deed."""
+        for path, (_, facts) in list(self._pending.items()):
+            if facts is not None and Path(path).exists():
+                self.take(path)
 
     def hear(self, event: JobEvent) -> None:
         """Notice that learning began or paused."""
@@ -102,11 +114,9 @@ class ProjectRounds(QObject):
 
     def take(self, path: str) -> bool:
         """Make a model that was written a round; False where it is none of ours."""
-        project = self._keeper.project
-        if project is not None and path == str(project.training_path):
-            return True
-        facts = self._pending.pop(path, None)
-        if facts is None:
+        project, facts = self._pending.pop(path, (None, None))
+        if project is None:
             return False
-        self._keeper.keep_round(Path(path), facts)
+        if facts is not None:
+            self._keeper.keep_round(project, Path(path), facts)
         return True

@@ -22,21 +22,20 @@ def restore_annotation(
     mode: AnnotationMode,
     labels: TiledLabels,
     outlines: Sequence[dict[str, Any]],
-) -> Labels | None:
-    """Show what was painted on an image before.
+) -> Labels:
+    """Show what was painted on an image before; return the layer that has it.
 
-    Returns
-    -------
-    Labels or None
-        The layer that has it; None where something else is painted there already.
+    Where something else is painted on it already, that stays the annotation, and what
+    was painted before comes as a hidden layer, to be chosen.
     """
     layer = entry.annotation if mode == entry.mode else entry.kept(mode)
-    if layer is not None and TiledLabels.of(layer.data).any():
-        return None
-    if layer is None:
-        layer = entry.make_annotation(book.layers, mode)
+    is_second = layer is not None and TiledLabels.of(layer.data).any()
+    if layer is None or is_second:
+        layer = entry.make_annotation(book.layers, mode, is_second=is_second)
     kind = np.promote_types(labels.dtype, layer.data.dtype)
     layer.data = np.asarray(labels, kind)  # memory only where it is painted
+    if is_second:
+        return layer
     if mode == "objects" and outlines:
         shapes = entry.regions.make(book.layers, is_active=False)
         for outline in outlines:

@@ -27,7 +27,7 @@ from napari_unet.session import Session
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._between import Between
 from napari_unet.widgets._brush import Brush
-from napari_unet.widgets._classes import ClassList
+from napari_unet.widgets._classes import ClassList, LabelClass
 from napari_unet.widgets._images import ImageBook
 from napari_unet.widgets._keys import bind_keys
 from napari_unet.widgets._live import JobFactory, LiveLoop, live_job
@@ -84,6 +84,7 @@ class ViewerState(QObject):
         self._viewer = weakref.ref(viewer)
         self._release_keys: Callable[[], None] | None = None
         self._n_open = 0
+        self._is_taking_up = False
         self.session = Session()
         self.whole = WholeImage(self.session)
         self.classes = ClassList(self)
@@ -134,6 +135,7 @@ class ViewerState(QObject):
         self.classes.counted.connect(self.changed)
         self.classes.changed.connect(self._name_classes)
         self.project.changed.connect(self.renewed)
+        self.project.leaving.connect(self.rounds.keep)
         self.project.opened.connect(self._on_project)
         for project_part in (self.project, self.others, self.opener):
             project_part.said.connect(self._on_project_said)
@@ -162,12 +164,16 @@ class ViewerState(QObject):
         self._n_open = max(0, self._n_open - 1)
         if self._n_open or self._release_keys is None:
             return
+        self.painting.take()
         self.painting.stop()
         self.between.stop()
+        self.project.flush()  # strokes first: what follows takes longer
+        self.rounds.keep()
+        has_ended = self.live.stop()
+        self.rounds.collect()
         if not self.project.flush():
             problem = self.project.problem or "the disk does not answer"
             notify(f"Not everything is saved: {problem}")
-        has_ended = self.live.stop()
         self._end_all()
         self.session.unsay()
         if not has_ended:
@@ -394,16 +400,27 @@ class ViewerState(QObject):
 
     def _describe(self) -> None:
         """Keep mode, settings and classes with the project."""
-        self.project.describe(self.mode, self.config)
+        if not self._is_taking_up:
+            self.project.describe(self.mode, self.config)
 
-    def _on_project(self, project: Project) -> None:
+    def _on_project(self, project: Project, is_same_work: bool) -> None:
         """Go on as a project says that was opened."""
+        if is_same_work:  # it was made of what is here
+            self._describe()
+            return
         record = project.record
-        self.set_config(record.learner)
-        self.set_mode(record.mode)
-        self.classes.rename_all({entry.value: entry.name for entry in record.classes})
-        for entry in record.classes:
-            self.classes.recolour(entry.value, entry.colour)
+        self._is_taking_up = True
+        try:
+            self.start_over()
+            if record.classes:
+                self.classes.replace(
+                    LabelClass(entry.value, entry.name, entry.colour)
+                    for entry in record.classes
+                )
+            self.set_config(record.learner)
+            self.set_mode(record.mode)
+        finally:
+            self._is_taking_up = False
         self.rounds.begin()
 
     def _on_other_told(self) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.arrays import PlaneStack, fingerprint, guess_axes
-from napari_unet.errors import ImageError
+from napari_unet.errors import FileError, ImageError
 
 RNG = np.random.default_rng(0)
 
@@ -232,3 +232,32 @@ def test_a_huge_image_gets_its_name_from_a_sample():
     assert image.largest <= 1000 * 1000
     image.array[19, :, 999] = 1  # the last plane belongs to the sample
     assert fingerprint(PlaneStack(image)) != name
+
+
+# -- images that cannot be read -----------------------------------------------------
+
+
+class BrokenArray:
+    """A lazy array of which nothing can be read."""
+
+    shape, dtype, size = (40, 50), np.dtype(np.uint8), 2000
+
+    def __init__(self, error):
+        self.error = error
+
+    def __getitem__(self, where):
+        raise self.error
+
+
+@pytest.mark.parametrize("read", [lambda s: s.read(0, 0, 8, 0, 8), fingerprint])
+@pytest.mark.parametrize("error", [OSError(5, "I/O error"), ValueError("bad chunk")])
+def test_an_image_that_cannot_be_read_is_one_sentence(read, error):
+    with pytest.raises(FileError, match=r"could not be read \(.*(I/O|chunk)") as found:
+        read(PlaneStack(BrokenArray(error)))
+    assert found.value.__cause__ is error
+
+
+def test_what_does_not_fit_into_memory_can_still_be_halved():
+    with pytest.raises(MemoryError) as found:
+        PlaneStack(BrokenArray(MemoryError())).read(0, 0, 8, 0, 8)
+    assert type(found.value) is MemoryError

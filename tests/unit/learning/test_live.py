@@ -703,3 +703,65 @@ def test_objects_are_learned_where_a_region_is_declared_complete(config, image):
     events = run(objects, _show(), paint_objects(np.ones(image.shape, bool)))
     labels = _put_together(of(events, TilePredicted))
     assert set(np.unique(labels)) == {1, 2}
+
+
+# -- images that cannot be read -------------------------------------------------------
+
+
+class Unplugged:
+    """A lazy image on a drive that may be away."""
+
+    def __init__(self, image):
+        self.image, self.shape, self.dtype = image, image.shape, image.dtype
+        self.is_there = False
+
+    def __getitem__(self, where):
+        if not self.is_there:
+            raise OSError(5, "Input/output error")
+        return self.image[where]
+
+
+@pytest.mark.parametrize("is_away_before", [True, False])
+def test_an_unreadable_image_is_said_and_learned_from_when_it_is_back(
+    config, image, strokes, is_away_before
+):
+    lazy = Unplugged(image)
+    lazy.is_there = not is_away_before
+
+    def unplug(_inbox):
+        lazy.is_there = False
+
+    def plug_in(_inbox):
+        lazy.is_there = True
+
+    def paint_lazy(inbox):
+        inbox.annotate("image", lazy, strokes.copy())
+
+    events = run(
+        config, unplug, paint_lazy, _learn(), plug_in, _learn(), on=_stop_at(1)
+    )
+    assert any("could not be read" in text for text in notices(events, "warning"))
+    assert [e.step for e in of(events, StepDone)][-1] >= 1
+
+
+def test_strokes_that_come_while_a_turn_takes_its_time_are_learned_from(
+    config, paint, tmp_path
+):
+    """Learn was pressed right after them, and must not be taken back."""
+    model = tmp_path / "model.safetensors"
+
+    def paint_and_learn(inbox):
+        paint()(inbox)
+        inbox.learn(True)
+
+    asked = []
+
+    def on(event, inbox):
+        if isinstance(event, Notice) and event.level == "warning" and not asked:
+            asked.append(event)  # in the middle of reading the mail
+            paint_and_learn(inbox)
+        _stop_at(1)(event, inbox)
+
+    events = run(config, lambda inbox: inbox.save(str(model)), on=on)
+    assert asked
+    assert [e.is_learning for e in of(events, LearningChanged)] == [True, False]

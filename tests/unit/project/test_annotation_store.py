@@ -327,3 +327,27 @@ def test_a_folder_that_was_deleted_is_made_again(path, tmp_path):
     store.save(1, "strokes", TiledLabels.of(painted(value=2)))
     store.close()
     assert np.asarray(reopened(folder / path.name)[1, "strokes"]).max() == 2
+
+
+@pytest.mark.parametrize("corner", ["1e999", "1" + "0" * 400, "null", '"x"'])
+def test_corners_that_are_no_places_are_damage(path, store, corner):
+    outlines = [{"kind": "path", "corners": [[1, 2]]}]
+    store.save_outlines(1, "objects", outlines)
+    store.close()
+    text = '[{"kind": "path", "corners": [[1, 2]]}]'.replace("1", corner)
+    with sqlite3.connect(path) as database:
+        database.execute("update shapes set outlines = ?", (text,))
+    database.close()
+
+    again = AnnotationStore(path)
+    with pytest.raises(ProjectError, match="damaged"):
+        again.load_outlines(1, "objects")
+    again.close()
+
+
+def test_damage_that_sqlite_cannot_quote_is_one_sentence(path, store):
+    store.close()
+    content = path.read_bytes().replace(b"create table", b"create\xeetable")
+    path.write_bytes(content.replace(b"CREATE TABLE", b"CREATE\xeeTABLE"))
+    with pytest.raises(ProjectError, match="damaged"):
+        AnnotationStore(path)

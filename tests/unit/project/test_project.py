@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -20,6 +21,8 @@ from napari_unet.project import (
     predictions_folder,
     record,
 )
+
+ROUND = '{"rounds": [{"number": %d, "time": "2026-01-01", "chosen": "instant"}]}'
 
 
 @pytest.fixture
@@ -164,6 +167,31 @@ def test_a_missing_image_is_one_sentence_until_it_is_found(project, image, tmp_p
     assert project.find(1) == elsewhere
 
 
+@pytest.mark.parametrize("name", ["x" * 600, "\0"])
+def test_a_place_that_cannot_be_is_a_missing_image(project, image, name):
+    number = project.add_image(image).number
+    project.change_image(number, path=name, absolute_path=name)
+    with pytest.raises(ProjectError, match="any more"):
+        project.find(number)
+    assert project.is_changed(number)
+
+
+def test_a_folder_that_was_deleted_is_a_project_again_with_the_next_stroke(
+    folder, project, image
+):
+    number = project.add_image(image).number
+    labels = np.zeros((40, 50), np.uint8)
+    labels[3, 4:9] = 1
+    project.save_annotation(number, "strokes", TiledLabels.of(labels))
+    shutil.rmtree(folder)
+    assert not project.is_there
+
+    project.save_annotation(number, "strokes", TiledLabels.of(labels))  # as before
+
+    with Project.open(folder, is_read_only=True) as again:
+        assert np.array_equal(again.annotation(number, "strokes"), labels)
+
+
 def test_a_changed_image_is_noticed(project, image):
     project.add_image(image)
     assert not project.is_changed(1)
@@ -282,6 +310,7 @@ def test_the_next_unfinished_image_is_untouched_if_any_is(project, tmp_path):
         b'{"schema_version": 1}',
         b'{"schema_version": "x"}',
         b'{"schema_version": 2, "name": "later"}',
+        b'{"schema_version": -1, "name": "before all"}',
     ],
 )
 def test_a_damaged_record_is_one_sentence(folder, project, content):
@@ -406,6 +435,13 @@ def test_a_round_that_could_not_be_saved_is_none(project):
     assert add_round(project).number == 1
 
 
+def test_a_round_without_a_folder_to_go_to_is_one_sentence(project):
+    project.path("rounds").write_text("a file")
+    with pytest.raises(ProjectError, match="not written"):
+        add_round(project)
+    assert len(project.rounds) == 0
+
+
 def test_old_rounds_make_room_but_not_the_best_nor_those_pinned(project):
     numbers = [add_round(project, iou).number for iou in (0.5, 0.9, 0.6, 0.7, 0.8)]
     project.rounds.change(numbers[2], is_pinned=True)
@@ -432,7 +468,7 @@ def test_a_round_whose_model_is_gone_is_left_out(folder, project):
         assert [r.number for r in project.rounds] == [second.number]
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"rounds": [{"number": 0}]}', "{" * 99])
+@pytest.mark.parametrize("content", ["", "[]", ROUND % 0, ROUND % 10**300, "{" * 99])
 def test_a_damaged_table_of_rounds_is_one_sentence(folder, project, content):
     add_round(project)
     project.close()
