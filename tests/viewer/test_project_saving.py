@@ -392,3 +392,148 @@ def test_the_last_stroke_is_saved_when_the_layers_go_first(saved, is_gone):
     with Project.open(project.folder, is_read_only=True) as again:
         found = np.asarray(again.annotation(1, "strokes"))
     np.testing.assert_array_equal(found, layer.data)
+
+
+# --- what belongs to what ------------------------------------------------------------
+
+
+def other_image(seed):
+    return np.random.default_rng(seed).integers(0, 200, (96, 128)).astype(np.uint8)
+
+
+def test_strokes_that_come_back_stay_with_their_image(open_dock, qtbot, tmp_path):
+    images = {"one": other_image(1), "two": other_image(2)}
+    before = {}
+    case = open_dock()
+    for name, pixels in images.items():
+        case.state.book.choose(case.viewer.add_image(pixels, name=name))
+        layer = case.state.book.new_annotation()
+        layer.paint((10 if name == "one" else 80, 20), 2)
+        before[name] = layer.data.copy()
+    wait_until_saved(case, qtbot)
+    case.state.project.create(tmp_path / "p")
+    qtbot.waitUntil(lambda: case.state.project.is_named)
+    case.state.end()
+
+    again = open_dock()
+    again.state.project.open(tmp_path / "p")
+    qtbot.waitUntil(lambda: again.state.project.project is not None)
+    for name, pixels in images.items():  # the second is current when they come
+        again.state.book.choose(again.viewer.add_image(pixels, name=name))
+    entries = {str(entry.image.name): entry for entry in again.state.book}
+    qtbot.waitUntil(lambda: all(e.annotation is not None for e in entries.values()))
+    for name, entry in entries.items():
+        np.testing.assert_array_equal(entry.annotation.data, before[name])
+
+
+def test_what_was_painted_before_is_not_superseded_in_silence(
+    saved, open_dock, blobs, qtbot, tmp_path
+):
+    first = saved()
+    before = first.layer.data.copy()
+    first.state.project.create(tmp_path / "p")
+    qtbot.waitUntil(lambda: first.state.project.is_named)
+    first.state.end()
+
+    case = open_dock()
+    case.viewer.add_image(blobs, name="blobs")
+    mine = case.state.book.new_annotation()
+    mine.paint((80, 10), 2)
+    case.state.project.open(tmp_path / "p")
+    qtbot.waitUntil(
+        lambda: "was painted on this image before" in case.state.session.message
+    )
+    assert case.state.book.current.annotation is mine
+    (kept,) = [i for i in case.state.book.annotation_choices() if i is not mine]
+    np.testing.assert_array_equal(kept.data, before)
+
+
+def test_a_stroke_goes_into_the_project_in_which_it_was_painted(saved, qtbot, tmp_path):
+    case = saved()
+    keeper = case.state.project
+    Project.create(tmp_path / "other").close()
+    keeper.create(tmp_path / "mine")
+    qtbot.waitUntil(lambda: keeper.is_named)
+    keeper.open(tmp_path / "other")  # under way when the stroke is handed over
+    case.layer.paint((80, 10), 2)
+    case.state.painting.take()
+    qtbot.waitUntil(lambda: keeper.project.folder == tmp_path / "other")
+    qtbot.waitUntil(lambda: not keeper.has_unsaved)
+    case.state.end()
+    with Project.open(tmp_path / "mine") as project:
+        found = project.annotation(1, "strokes")
+    np.testing.assert_array_equal(np.asarray(found), case.layer.data)
+
+
+def test_one_image_that_cannot_be_saved_does_not_keep_others(saved, qtbot, monkeypatch):
+    case = saved()
+    keeper, project = case.state.project, case.state.project.project
+    keeper._retry.setInterval(60_000)
+    save = project.save_annotation
+
+    def refuse_one(number, *args, **options):
+        if number == 1:
+            raise RuntimeError("of this image alone")
+        return save(number, *args, **options)
+
+    monkeypatch.setattr(project, "save_annotation", refuse_one)
+    case.layer.paint((80, 10), 2)
+    case.state.painting.take()
+    other = case.viewer.add_image(other_image(3), name="other")
+    case.state.book.choose(other)
+    layer = case.state.book.new_annotation()
+    layer.paint((50, 50), 1)
+    case.state.painting.take()
+    qtbot.waitUntil(lambda: len(project.images) == 2)
+    qtbot.waitUntil(lambda: project.annotation(2, "strokes") is not None)
+    assert keeper.has_unsaved
+    qtbot.waitUntil(lambda: "of this image alone" in keeper.problem)
+
+
+def test_a_second_project_begins_without_the_model_of_the_first(
+    painted, qtbot, tmp_path
+):
+    live = FakeLive()
+    case = painted(live)
+    keeper = case.state.project
+    Project.create(tmp_path / "other").close()
+    keeper.create(tmp_path / "mine")
+    qtbot.waitUntil(lambda: keeper.is_named)
+    case.state.apply(LearningChanged(True, ""))
+    case.state.apply(StepDone(30, 0.5, 9.0, 3.0, 1))
+    keeper.open(tmp_path / "other")
+    qtbot.waitUntil(lambda: keeper.project.folder == tmp_path / "other")
+    assert live.inbox.calls("save")[0][0].startswith(str(tmp_path / "mine"))
+    assert live.inbox.calls("reset") != []
+    assert case.state.session.step == 0
+
+
+def test_the_last_stroke_before_a_change_of_mode_is_saved(saved, qtbot):
+    case = saved()
+    project = case.state.project.project
+    case.layer.paint((80, 10), 2)
+    expected = case.layer.data.copy()
+    case.state.set_mode("objects")
+    qtbot.waitUntil(
+        lambda: np.array_equal(np.asarray(project.annotation(1, "strokes")), expected)
+    )
+
+
+def test_class_names_of_strokes_survive_the_mode_of_objects(
+    open_dock, blobs, qtbot, tmp_path
+):
+    from napari_unet.project import ClassEntry
+
+    entries = (
+        ClassEntry(value=1, name="ground", colour="#112233"),
+        ClassEntry(value=2, name="nucleus", colour="#445566"),
+    )
+    Project.create(tmp_path / "p", mode="objects", classes=entries).close()
+    case = open_dock()
+    case.viewer.add_image(blobs)
+    case.state.project.open(tmp_path / "p")
+    qtbot.waitUntil(lambda: case.state.mode == "objects")
+    assert case.state.classes.names == {1: "background", 2: "object"}
+    case.state.set_mode("strokes")
+    assert case.state.classes.names == {1: "ground", 2: "nucleus"}
+    assert case.state.project.project.record.classes == entries

@@ -108,11 +108,11 @@ class _Loop:
 
     def _read_mail(self) -> Generator[JobEvent, None, None]:
         mail = self.inbox.take()
-        # first: what is wanted was learned before the rest was asked for
-        for path, with_training in mail.saves:
-            yield from self._save(path, with_training)
         if mail.class_names is not None:
             self.learner.class_names = mail.class_names
+        # before the rest: what was learned until then is to be saved
+        for path, with_training in mail.saves:
+            yield from self._save(path, with_training)
         if mail.wants_reset:
             yield from self._stop_training("Forgot what was learned.")
             self.learner.reset()

@@ -14,6 +14,7 @@ from napari_unet.config import AnnotationMode
 from napari_unet.errors import NapariUnetError
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._layers import (
+    OWNER,
     guess_image_axes,
     image_axes_choices,
     mode_of,

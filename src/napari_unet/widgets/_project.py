@@ -79,6 +79,7 @@ class ProjectKeeper(QObject):
         self._bridge.received.connect(self._on_received)
         self._bridge.failed.connect(self._on_failed)
         self._bridge.finished.connect(self._on_finished)
+        self._has_new = False
         self._retry = QTimer(self)
         self._retry.setSingleShot(True)
         self._retry.setInterval(RETRY_MS)
@@ -160,6 +161,7 @@ class ProjectKeeper(QObject):
             return
         if self._is_worth_keeping(entry.annotation, entry.copy):
             self._put(entry, entry.copy, is_correction)
+            self._retry.stop()  # what failed for one image must not keep another
             self._work()
 
     def describe(self, mode: AnnotationMode, learner: LearnerConfig) -> None:
@@ -246,6 +248,7 @@ class ProjectKeeper(QObject):
         from napari_unet.widgets._desk import Work
 
         assert entry.annotation is not None
+        self._has_new = True
         of_objects = entry.mode == "objects"
         self._desk.save(
             Work(
@@ -292,6 +295,7 @@ class ProjectKeeper(QObject):
     def _work(self) -> None:
         is_waiting = self._bridge.is_running or self._retry.isActive()
         if not is_waiting and not self._desk.is_idle:
+            self._has_new = False
             self._bridge.start(self._desk.run)
 
     def _on_received(self, event: JobEvent) -> None:
@@ -344,7 +348,10 @@ class ProjectKeeper(QObject):
         if not self.problem:
             notify(f"Not saved: {text}. It is tried again until it works.")
         self.problem = text
-        self._retry.start()
+        if self._has_new:  # which must not wait for what failed
+            self._work()
+        else:
+            self._retry.start()
         self.changed.emit()
 
     def _on_finished(self, _result: object) -> None:

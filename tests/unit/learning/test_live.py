@@ -20,7 +20,7 @@ from napari_unet.jobs import (
     TilePredicted,
     WholeEnded,
 )
-from napari_unet.learning import load
+from napari_unet.learning import Learner, load
 from napari_unet.learning.candidates import ForestCandidate
 from napari_unet.learning.inbox import Inbox, ViewRequest
 from napari_unet.learning.live import live
@@ -661,6 +661,25 @@ def test_the_model_is_saved_with_its_class_names(config, paint, image, tmp_path)
     last = of(events, TilePredicted)[-1].generation
     tiles = [t for t in of(events, TilePredicted) if t.generation == last]
     np.testing.assert_array_equal(_put_together(tiles), learner.predict(image))
+
+
+def test_what_was_learned_is_saved_before_another_model_is_loaded(
+    config, paint, image, strokes, tmp_path
+):
+    old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
+    learner = Learner(config)
+    learner.annotate(image, strokes)
+    learner.save(old)
+
+    def on(event, inbox):  # both at once, as going back to a round does
+        if isinstance(event, StepDone) and event.step == 3:
+            inbox.save(str(new))
+            inbox.load(str(old))
+            inbox.learn(False)
+
+    run(config, _show(), paint(), _learn(), on=on)
+    assert load(old).status.step == 0
+    assert load(new).status.step >= 3
 
 
 def test_a_path_that_cannot_be_written_is_a_notice_and_learning_goes_on(
