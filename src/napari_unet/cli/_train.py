@@ -162,8 +162,8 @@ def _train(args: argparse.Namespace, team: Team) -> None:
     session = learn(args, learner, team)
     if not team.is_first:
         return
-    save_state(args, learner)
     learner.save(args.out)
+    save_state(args, learner)  # much larger: the model is there if it finds no room
     learner.check_collapse()
     if args.curves:
         with replace_file(args.curves) as temporary:

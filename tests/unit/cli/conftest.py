@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from napari_unet.cli import main
+from napari_unet.errors import FileError
+from napari_unet.learning import Learner
 
 SMALL = '{"base_channels": 4, "depth": 1, "instant": {"n_trees": 5}, "device": "cpu"}'
 
@@ -59,3 +61,16 @@ def folder(tmp_path_factory):
     )
     assert code == 0
     return folder
+
+
+@pytest.fixture
+def full_for_states(monkeypatch):
+    """A disk that has room for models, and none for trainings to go on with."""
+    save = Learner.save
+
+    def save_or_fail(self, path, *, with_training=False):
+        if with_training:
+            raise FileError(f"{path} cannot be written: No space left on device")
+        return save(self, path)
+
+    monkeypatch.setattr(Learner, "save", save_or_fail)

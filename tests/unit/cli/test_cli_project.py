@@ -312,6 +312,17 @@ def test_a_folder_of_images_is_copied(run, here):
     assert all(image["painted_px"] for image in facts["images"])
 
 
+def test_a_round_is_kept_where_the_training_finds_no_room(
+    run, project, full_for_states
+):
+    result = run("train p --steps 1 --json")
+    assert result.code == 0
+    assert "No space left on device; the round is kept" in result.sentence()
+    model = json.loads(result.out)["model"]
+    assert load(model).status.step == 1
+    assert [r["number"] for r in status(run)["rounds"]] == [1]
+
+
 def test_old_rounds_make_room(run, project):
     with Project.open(project) as opened:
         opened.change(max_rounds_mb=10)
