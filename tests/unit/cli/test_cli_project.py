@@ -195,6 +195,34 @@ def test_other_pixels_are_noticed(run, project, here):
     assert "was changed since it was painted on" in result.sentence()
 
 
+def test_a_painted_image_with_other_pixels_is_not_taken_for_the_same(
+    run, project, here
+):
+    path = here / "images" / "a.tif"
+    painted_on = path.read_bytes()
+    before = json.loads((project / "project.json").read_text())["images"]
+    for shape, sentence in (((48, 64), "has other pixels"), ((40, 64), "had (48, 64)")):
+        paint(path, seed=9, shape=shape)
+        os.utime(path, (1, 1))
+        result = run("add p --image images/a.tif images/b.tif")
+        assert result.code == 3
+        assert sentence in result.err.splitlines()[0]
+        assert files_of(status(run)) == ["changed", "found", "found"]
+    assert json.loads((project / "project.json").read_text())["images"] == before
+
+    path.write_bytes(painted_on)  # at another time
+    assert "was there" in run("add p --image images/a.tif").out
+    assert files_of(status(run)) == ["found"] * 3
+
+
+def test_an_image_that_nobody_painted_on_may_change(run, project, here):
+    paint(here / "images" / "b.tif", seed=9, shape=(40, 64))
+    assert "was there" in run("add p --image images/b.tif").out
+    assert files_of(status(run)) == ["found"] * 3
+    with Project.open(project, is_read_only=True) as opened:
+        assert opened.record.image(2).shape == (40, 64)
+
+
 @pytest.mark.parametrize("command", ["train p --steps 0", "predict p"])
 def test_a_missing_image_does_not_stop_the_others(run, project, here, command):
     call = "add p --image images/b.tif --annotation strokes/b.tiff"
@@ -303,6 +331,9 @@ def test_of_bad_files_alone_no_project_is_made(run, here):
 def test_a_folder_of_images_is_copied(run, here):
     call = "new p --image images --annotation strokes --copy"
     assert run(call).code == 0
+    again = run("add p --image images --copy")
+    assert (again.code, again.out.count("was there")) == (0, 3)
+    assert len(list((here / "p" / "images").iterdir())) == 3
     shutil.rmtree(here / "images")
     facts = status(run)
     assert files_of(facts) == ["found"] * 3
