@@ -143,6 +143,55 @@ def test_predictions_leave_in_the_other_format(run, project, here):
         assert place["scale"] == [0.5, 0.25]
 
 
+@pytest.fixture
+def stored(run, project):
+    """What was predicted for the first image, objects too, as a store."""
+    assert run("train p --steps 0").code == 0
+    call = "predict p --image 1 --instances --format zarr"
+    assert run(call).code == 0
+    return project / "predictions" / "001-a-labels.zarr"
+
+
+def test_predictions_leave_their_store(run, stored, here):
+    assert run("export p --what predictions --out o").code == 0
+    for name, group in (("labels", stored), ("objects", stored / "labels" / "objects")):
+        written = tifffile.imread(here / "o" / f"001-a-{name}.tif")
+        assert len(np.unique(written)) > 1
+        np.testing.assert_array_equal(written, zarr.open_group(group, mode="r")["0"])
+    assert len(list((here / "o").iterdir())) == 2
+    # the newest of both
+    os.utime(stored / "labels" / "objects", (1, 1))
+    objects = stored.with_name("001-a-objects.tif")
+    tifffile.imwrite(objects, np.full((48, 64), 7, np.uint8))
+    assert run("export p --what predictions --out o").code == 0
+    assert (tifffile.imread(here / "o" / "001-a-objects.tif") == 7).all()
+
+
+def test_an_unfinished_prediction_is_not_exported(run, stored, here):
+    objects = stored / "labels" / "objects"
+    group = zarr.open_group(objects)
+    group.attrs["napari-unet"] = {**group.attrs["napari-unet"], "is_complete": False}
+    result = run("export p --what predictions --out o")
+    assert result.code == 3
+    first, last = result.err.splitlines()
+    assert f"{objects} holds a prediction that was stopped" in first
+    assert "add --resume" in first
+    assert "1 of 2 files failed" in last
+    assert [path.name for path in (here / "o").iterdir()] == ["001-a-labels.tif"]
+
+
+def test_a_prediction_larger_than_the_memory_is_not_read(
+    run, stored, here, monkeypatch
+):
+    n_px = 48 * 64  # a byte each in labels, and four in objects
+    monkeypatch.setattr("napari_unet.core.memory.total_memory_bytes", lambda: 2 * n_px)
+    result = run("export p --what predictions --out o")
+    assert result.code == 3
+    assert "of memory, and there are" in result.err.splitlines()[0]
+    assert f"as it is, {stored / 'labels' / 'objects'}" in result.err.splitlines()[0]
+    assert [path.name for path in (here / "o").iterdir()] == ["001-a-labels.tif"]
+
+
 def test_objects_and_complete_regions(run, here):
     ids = np.zeros((48, 64), np.uint8)
     ids[5:15, 5:15], ids[5:15, 16:25], ids[30:40, 40:60] = 1, 2, 3
