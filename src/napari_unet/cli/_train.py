@@ -11,6 +11,7 @@ from napari_unet.cli._annotation import (
     add_annotation_mode,
     add_interpolate,
     annotate,
+    check_interpolate,
     complete_files,
 )
 from napari_unet.cli._console import naming
@@ -181,6 +182,7 @@ def _check_files(args: argparse.Namespace) -> None:
             f"{len(args.annotation)}: each image needs its annotation, in the same "
             "order"
         )
+    check_interpolate(args)
     twice = find_twice(args.image)
     if twice is not None:
         raise ConfigError(f"--image names {twice} twice; put its strokes into one file")
