@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli._console import complain, naming
-from napari_unet.cli._options import positive
+from napari_unet.cli._options import several
 from napari_unet.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "add_complete",
     "add_interpolate",
     "annotate",
+    "check_interpolate",
     "complete_files",
     "read_annotated",
 ]
@@ -64,7 +65,7 @@ def add_interpolate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interpolate",
         nargs="?",
-        type=positive,
+        type=several,
         const=0,
         metavar="PLANES",
         help="of stacks: also learn from what lies between painted planes that are at "
@@ -91,6 +92,15 @@ def complete_files(args: argparse.Namespace) -> list[Path]:
             "in the same order; or the word 'all'"
         )
     return list(map(Path, args.complete))
+
+
+def check_interpolate(args: argparse.Namespace) -> None:
+    """Raise a `ConfigError` where ``--interpolate`` could add nothing."""
+    if args.interpolate is not None and args.complete == [_ALL]:
+        raise ConfigError(
+            "--interpolate fills in what is not annotated, and with --complete all "
+            "everything is: leave out one of them"
+        )
 
 
 def annotate(args: argparse.Namespace, learner: Learner) -> None:

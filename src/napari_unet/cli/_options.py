@@ -21,6 +21,7 @@ __all__ = [
     "count",
     "positive",
     "seconds",
+    "several",
     "share",
 ]
 
@@ -59,6 +60,17 @@ def positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
+    return value
+
+
+def several(text: str) -> int:
+    """Parse a whole number of 2 or more."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 2 or more")
     return value
 
 

@@ -33,7 +33,7 @@ from napari_unet.cli._options import (
 )
 from napari_unet.cli._outputs import Outputs, is_one_file, plan_outputs
 from napari_unet.cli._predict_image import Task, predict_image
-from napari_unet.errors import NapariUnetError
+from napari_unet.errors import ClusterError, NapariUnetError
 
 if TYPE_CHECKING:
     from napari_unet.config import InstanceConfig
@@ -153,7 +153,8 @@ def predict_all(
                         args, learner, task, settings, title, token, cluster
                     )
             except NapariUnetError as error:
-                if len(tasks) == 1:
+                # what is wrong with the cluster is wrong for all that would follow
+                if len(tasks) == 1 or isinstance(error, ClusterError):
                     raise
                 complain(str(error))
                 results.append({"image": task.path, "error": str(error)})
@@ -172,7 +173,8 @@ def predict_all(
 
 def _say(image: Path, outs: Outputs, result: dict[str, Any]) -> None:
     if result.get("was_there"):
-        print(f"{image} -> {outs.labels}, which was there")
+        objects = ", with its objects as they are" if outs.objects else ""
+        print(f"{image} -> {outs.labels}, which was there{objects}")
         return
     found = f", {say_objects(result)}" if "n_objects" in result else ""
     print(f"{image} -> {outs.labels}{found} in {seconds_text(result['seconds'])}")

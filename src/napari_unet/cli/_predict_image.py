@@ -54,7 +54,7 @@ def predict_image(
     result: dict[str, Any] = {"image": task.path, "labels": outs.labels}
     is_streamed = outs.is_zarr and not args.three_axes
     if args.resume and not is_streamed and outs.are_there:
-        return {**result, "was_there": True}
+        return {**result, **_left(args, outs), "was_there": True}
     image = task.read()
     for path in outs.files:
         check_writable(path, resume=args.resume and is_streamed)
@@ -112,7 +112,9 @@ def _stream(
     try:
         _run_job(args, job, title, token)
         objects = opened[0].objects
-        if settings is not None and objects is not None:
+        if was_there:
+            result |= _left(args, outs)
+        elif settings is not None and objects is not None:
             settings = settings.sized(learner.smallest_object_px)
             cutting = cut_blocks(
                 objects,
@@ -133,6 +135,18 @@ def _stream(
     if outs.probabilities is not None:
         result["probabilities"] = outs.probabilities
     return {**result, "shape": opened[0].labels.layout.shape, "was_there": was_there}
+
+
+def _left(args: argparse.Namespace, outs: Outputs) -> dict[str, Any]:
+    """Return where objects are that were left as they were; say what that ignores."""
+    if outs.objects is None:
+        return {}
+    if args.min_size is not None or args.split is not None:
+        complain(
+            f"{outs.objects} was complete and is left as it was, whatever --min-size "
+            "and --split say: leave out --resume to cut objects anew"
+        )
+    return {"objects": outs.objects}
 
 
 def _predict(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli._annotation import add_complete, complete_files
 from napari_unet.cli._console import complain, write_json
-from napari_unet.cli._files import find_twice, read_bytes
+from napari_unet.cli._files import find_twice
 from napari_unet.cli._inputs import find_images
 from napari_unet.cli._options import IMAGE_FILES, add_axes, add_json, class_name
 from napari_unet.cli._project_keep import keep_image, name_classes, read_found
+from napari_unet.cli._settings import learner_settings
 from napari_unet.errors import ConfigError, NapariUnetError, ProjectError
 
 if TYPE_CHECKING:
-    from napari_unet.config import AnnotationMode, LearnerConfig
+    from napari_unet.config import AnnotationMode
     from napari_unet.project import Project
 
 __all__ = ["add_parsers"]
@@ -112,8 +112,7 @@ def _new(args: argparse.Namespace) -> int:
             f"--name has {len(args.name)} letters: give 1 to {_MAX_NAME}, or leave it "
             "out"
         )
-    config = _config(args)
-
+    config = learner_settings(args.config, {"annotation_mode": args.mode})
     mode = config.annotation_mode
     with ExitStack() as stack:
 
@@ -129,22 +128,6 @@ def _add(args: argparse.Namespace) -> int:
 
     with Project.open(args.project) as project:
         return _fill(args, project.record.mode, lambda: project)
-
-
-def _config(args: argparse.Namespace) -> LearnerConfig:
-    """Return the settings that are asked for."""
-    from napari_unet.config import LearnerConfig, parse_config
-
-    settings: dict[str, Any] = {}
-    if args.config is not None:
-        text = read_bytes(args.config)
-        parse_config(text)
-        settings = json.loads(text)
-    if args.mode is not None:
-        settings["annotation_mode"] = args.mode
-    config = parse_config(json.dumps(settings))
-    assert isinstance(config, LearnerConfig)
-    return config
 
 
 def _fill(

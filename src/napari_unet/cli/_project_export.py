@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, get_args
 from napari_unet.cli._console import complain, write_json
 from napari_unet.cli._files import make_folder, refuse_overwriting
 from napari_unet.cli._options import add_json
-from napari_unet.errors import ImageError, NapariUnetError, ProjectError
+from napari_unet.errors import FileError, ImageError, NapariUnetError, ProjectError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.annotation.tiled import TiledLabels
     from napari_unet.project import Project, ProjectImage
 
@@ -129,16 +132,19 @@ def _painted(project: Project) -> Iterator[_Part]:
 def _predicted(project: Project) -> Iterator[_Part]:
     """Yield what was predicted into the project's folder."""
     from napari_unet.cli._project_images import class_names, file_stem
+    from napari_unet.export import objects_path
     from napari_unet.project import PREDICTIONS
 
     folder = project.path(PREDICTIONS)
     for image in project.images:
+        stem = folder / file_stem(image)
         for kind in ("labels", "objects"):
-            stem = f"{file_stem(image)}-{kind}"
-            found = [folder / f"{stem}{suffix}" for suffix in _SUFFIXES.values()]
-            found = [path for path in found if path.exists()]
-            if found:
-                newest = max(found, key=lambda path: path.stat().st_mtime)
+            paths = [Path(f"{stem}-{kind}{suffix}") for suffix in _SUFFIXES.values()]
+            if kind == "objects":
+                paths.append(objects_path(Path(f"{stem}-labels.zarr")))
+            paths = [path for path in paths if path.exists()]
+            if paths:
+                newest = max(paths, key=lambda path: path.stat().st_mtime)
                 names = class_names(project) if kind == "labels" else None
                 yield _Part(image, kind, newest, names)
 
@@ -147,31 +153,62 @@ def _write(path: Path, part: _Part) -> None:
     import numpy as np
 
     from napari_unet.cli._project_images import label_place
-    from napari_unet.cli._read import read_labels
     from napari_unet.export import write_labels
 
     if isinstance(part.labels, NapariUnetError):
         raise part.labels
     if isinstance(part.labels, Path):
         refuse_overwriting([path], [part.labels])
-        labels = read_labels(part.labels).array
+        labels = _read_predicted(path, part.labels)
     else:
-        _check_fits(path, part.labels)
+        instead = (
+            "read the blocks that are painted from annotations.sqlite instead "
+            "(docs/projects.md)"
+        )
+        _check_fits(path, part.labels.shape, part.labels.dtype, instead)
         labels = np.asarray(part.labels)
     place = label_place(part.image, labels.ndim)
     write_labels(path, labels, class_names=part.names, **place)
 
 
-def _check_fits(path: Path, labels: TiledLabels) -> None:
+def _read_predicted(path: Path, source: Path) -> NDArray[Any]:
+    """Return labels or objects that were predicted, to be written to a path.
+
+    Raises
+    ------
+    FileError
+        If they are unfinished, or cannot be read.
+    ImageError
+        If there is no room for them.
+    """
+    from napari_unet.cli._read import read_image, read_labels
+    from napari_unet.export.zarr_record import is_complete, read_record
+
+    if source.is_dir():
+        # other stores than those written tile by tile have no record of it
+        if read_record(source) is not None and not is_complete(source):
+            raise FileError(
+                f"{source} holds a prediction that was stopped before its end: call "
+                "'project predict' again and add --resume, then export it"
+            )
+        stored = read_image(source).array
+        instead = f"that store can be used as it is, {source}"
+        _check_fits(path, stored.shape, stored.dtype, instead)
+    labels: NDArray[Any] = read_labels(source).array
+    return labels
+
+
+def _check_fits(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], instead: str
+) -> None:
     """Refuse labels of more pixels than the memory has room for."""
     from napari_unet.core.memory import total_memory_bytes
 
-    n_bytes = math.prod(labels.shape) * labels.dtype.itemsize
+    n_bytes = math.prod(shape) * dtype.itemsize
     total = total_memory_bytes()
     if total is not None and n_bytes > total:
         raise ImageError(
-            f"{path} was not written: labels of shape {labels.shape} take "
+            f"{path} was not written: labels of shape {shape} take "
             f"{n_bytes / 2**30:,.0f} GB of memory, and there are "
-            f"{total / 2**30:,.0f} GB; read the blocks that are painted from "
-            "annotations.sqlite instead (docs/projects.md)"
+            f"{total / 2**30:,.0f} GB; {instead}"
         )

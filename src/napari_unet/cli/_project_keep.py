@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from napari_unet.cli._annotation import read_annotated
 from napari_unet.cli._console import naming
+from napari_unet.cli._project_images import is_other_image, read_project_image
 from napari_unet.errors import ConfigError, ImageError, ProjectError
 
 if TYPE_CHECKING:
@@ -92,20 +93,61 @@ def keep_image(
 def _place(project: Project, found: Found, copy: bool) -> tuple[ProjectImage, str]:
     """Return the image of the project that this is, and whether it was one before."""
     known = project.find_image(found.path, found.facts["fingerprint"], None)
-    if known is not None:
-        try:
-            there = project.find(known.number)
-        except ProjectError:
-            project.relocate(known.number, found.path)
-            changes = {"is_removed": False, "is_copy": False}
-            return project.change_image(known.number, **changes), "found again"
-        is_copy = known.is_copy and known.name == found.path.name
-        if is_copy or there.samefile(found.path):
-            project.change_image(known.number, is_removed=False, **found.facts)
-            if not is_copy:
-                project.relocate(known.number, found.path)
-            return project.record.image(known.number), "was there"
-    return project.add_image(found.path, copy=copy, **found.facts), "added"
+    if known is None and copy:
+        known = _copied(project, found)
+    if known is None:
+        return project.add_image(found.path, copy=copy, **found.facts), "added"
+    try:
+        there = project.find(known.number)
+    except ProjectError:
+        project.relocate(known.number, found.path)
+        changes = {"is_removed": False, "is_copy": False}
+        return project.change_image(known.number, **changes), "found again"
+    is_painted = _is_painted(project, known)
+    if is_painted and _is_other(project, known, found):
+        raise ImageError(
+            f"{found.path} is image {known.number} of the project, and has other "
+            "pixels than when it was painted on: put that image back, or add this one "
+            "under another name"
+        )
+    facts = {} if is_painted else found.facts  # no other axes under what is painted
+    project.change_image(known.number, is_removed=False, **facts)
+    if there.samefile(found.path):
+        project.relocate(known.number, found.path)
+    return project.record.image(known.number), "was there"
+
+
+def _copied(project: Project, found: Found) -> ProjectImage | None:
+    """Return the image of the project that is a copy of this one."""
+    fingerprint, name = found.facts["fingerprint"], found.path.name
+    for image in project.record.images:
+        if image.is_copy and (image.fingerprint, image.name) == (fingerprint, name):
+            return image
+    return None
+
+
+def _is_painted(project: Project, image: ProjectImage) -> bool:
+    """Whether anything is painted on an image, in any mode."""
+    from napari_unet.config import AnnotationMode
+
+    for mode in get_args(AnnotationMode):
+        labels = project.annotation(image.number, mode)
+        if labels is not None and labels.any():
+            return True
+        if project.complete(image.number, mode) is not None:
+            return True
+    return False
+
+
+def _is_other(project: Project, known: ProjectImage, found: Found) -> bool:
+    """Whether an image's file has other pixels than it had, read with its axes.
+
+    Of channels from several layers, and of an image never read, nobody can tell.
+    """
+    same = ("", found.facts["fingerprint"])
+    if known.fingerprint in same or known.channels:
+        return False
+    return is_other_image(known, read_project_image(project, known))
 
 
 def name_classes(project: Project, names: dict[int, str], values: set[int]) -> None:

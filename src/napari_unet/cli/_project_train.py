@@ -15,7 +15,7 @@ from napari_unet.cli._training import (
     report,
     speak_once,
 )
-from napari_unet.errors import NapariUnetError, ProjectError
+from napari_unet.errors import FileError, NapariUnetError, ProjectError
 
 if TYPE_CHECKING:
     from napari_unet.config import LearnerConfig
@@ -167,7 +167,6 @@ def _finish(
     failed: list[int],
 ) -> None:
     """Keep the model as a round, make room for it, and tell of it."""
-    learner.save(project.training_path, with_training=True)
     new = _keep_round(project, learner, n_images)
     gone = project.rounds.prune(project.record.max_rounds_mb * 1_000_000)
     project.log(f"learned from {n_images} images: round {new.number}")
@@ -175,6 +174,7 @@ def _finish(
         numbers = ", ".join(map(str, gone))
         complain(f"round {numbers} was deleted to keep within the project's disk space")
         project.log(f"deleted round {numbers} to make room")
+    _keep_training(project, learner)
     learner.check_collapse()
     facts: dict[str, Any] = {
         "round": new.number,
@@ -184,6 +184,14 @@ def _finish(
     if args.json:
         facts |= {"failed_images": failed, "deleted_rounds": gone}
     report(facts, learner, as_json=args.json)
+
+
+def _keep_training(project: Project, learner: Learner) -> None:
+    """Keep what the next training goes on from; the round is there without it."""
+    try:
+        learner.save(project.training_path, with_training=True)
+    except FileError as error:
+        complain(f"{error}; the round is kept, but no training can go on from its end")
 
 
 def _keep_round(project: Project, learner: Learner, n_images: int) -> Round:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli._console import naming
 from napari_unet.cli._files import refuse_overwriting
-from napari_unet.errors import ConfigError
+from napari_unet.errors import ConfigError, FileError
 
 if TYPE_CHECKING:
     from napari_unet.learning import Learner
@@ -109,6 +109,16 @@ def load_state(args: argparse.Namespace) -> Learner:
 
 
 def save_state(args: argparse.Namespace, learner: Learner) -> None:
-    """Write the training, where that is asked for."""
-    if args.save_state is not None:
+    """Write the training beside the model, where that is asked for.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written; it says that the model was.
+    """
+    if args.save_state is None:
+        return
+    try:
         learner.save(args.save_state, with_training=True)
+    except FileError as error:
+        raise FileError(f"{error}; the model is in {args.out}") from error

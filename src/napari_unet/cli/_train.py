@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,12 @@ from napari_unet.cli._annotation import (
     add_annotation_mode,
     add_interpolate,
     annotate,
+    check_interpolate,
     complete_files,
 )
 from napari_unet.cli._console import naming
 from napari_unet.cli._files import (
     find_twice,
-    read_bytes,
     refuse_overwriting,
     require_files,
 )
@@ -41,6 +40,7 @@ from napari_unet.cli._resume import (
     refuse_settings,
     save_state,
 )
+from napari_unet.cli._settings import learner_settings
 from napari_unet.cli._training import add_length, learn, report, speak_once
 from napari_unet.errors import ConfigError
 
@@ -141,13 +141,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _device(args: argparse.Namespace) -> str:
     """Return the device that was asked for, in the call or in its settings."""
-    from napari_unet.config import LearnerConfig, parse_config
-
-    device: str = args.device or "auto"
-    if args.device is None and args.config is not None:
-        config = parse_config(read_bytes(args.config))
-        device = config.device if isinstance(config, LearnerConfig) else device
-    return device
+    return learner_settings(args.config, {"device": args.device}).device
 
 
 def _train(args: argparse.Namespace, team: Team) -> None:
@@ -162,8 +156,8 @@ def _train(args: argparse.Namespace, team: Team) -> None:
     session = learn(args, learner, team)
     if not team.is_first:
         return
-    save_state(args, learner)
     learner.save(args.out)
+    save_state(args, learner)  # much larger: the model is there if it finds no room
     learner.check_collapse()
     if args.curves:
         with replace_file(args.curves) as temporary:
@@ -181,6 +175,7 @@ def _check_files(args: argparse.Namespace) -> None:
             f"{len(args.annotation)}: each image needs its annotation, in the same "
             "order"
         )
+    check_interpolate(args)
     twice = find_twice(args.image)
     if twice is not None:
         raise ConfigError(f"--image names {twice} twice; put its strokes into one file")
@@ -206,7 +201,6 @@ def _is_file(start: str | None) -> bool:
 
 
 def _make_learner(args: argparse.Namespace) -> Learner:
-    from napari_unet.config import LearnerConfig, parse_config
     from napari_unet.learning import Learner, load
 
     start = args.start
@@ -216,11 +210,6 @@ def _make_learner(args: argparse.Namespace) -> Learner:
         refuse_settings(args, f"--start {start}", "a model file")
         with naming(Path(start)):
             return load(start, device=args.device or "auto")
-    settings: dict[str, Any] = {}
-    if args.config is not None:
-        text = read_bytes(args.config)
-        parse_config(text)
-        settings = json.loads(text)
     options = {
         "annotation_mode": args.annotation_mode,
         "device": args.device,
@@ -231,7 +220,4 @@ def _make_learner(args: argparse.Namespace) -> Learner:
         "start": start,
         "seed": args.seed,
     }
-    settings |= {name: value for name, value in options.items() if value is not None}
-    config = parse_config(json.dumps(settings))
-    assert isinstance(config, LearnerConfig)
-    return Learner(config)
+    return Learner(learner_settings(args.config, options))

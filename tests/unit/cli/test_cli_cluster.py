@@ -8,9 +8,10 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unet.cli import _tiff
+from napari_unet.cli import _predict, _tiff
 from napari_unet.cli._cluster import elsewhere
 from napari_unet.cli._read import read_image
+from napari_unet.errors import ClusterError
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,24 @@ def test_without_the_package(cli, folder, tmp_path, monkeypatch):
     )
     assert result.code == 2
     assert "pip install 'napari-unet[distributed]'" in result.sentence()
+
+
+def test_a_lost_cluster_ends_a_batch(cli, folder, tmp_path, monkeypatch):
+    tried = []
+
+    def lost(args, learner, task, *rest):
+        tried.append(task.path)
+        raise ClusterError("the scheduler has had no worker for 60 s")
+
+    monkeypatch.setattr(_predict, "predict_image", lost)
+    images = (folder / "image.png", folder / "truth.png", folder / "strokes.png")
+    result = cli(
+        *("predict", "--model", folder / "model.safetensors", "--image", *images),
+        *("--out", tmp_path, "--format", "zarr"),
+    )
+    assert result.code == 2
+    assert "image.png: the scheduler has had no worker" in result.sentence()
+    assert tried == [images[0]]
 
 
 def test_images_on_disk_are_opened_where_they_are_needed(tmp_path, monkeypatch):

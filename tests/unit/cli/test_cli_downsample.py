@@ -41,7 +41,14 @@ def test_objects_fit_the_full_image(cli, folder, model, tmp_path):
     labels = tmp_path / "labels.tif"
     files = ("--model", model, "--image", folder / "image.png")
     assert cli("predict", *files, "--out", labels, "--instances").code == 0
-    assert tifffile.imread(tmp_path / "labels-objects.tif").shape == (48, 64)
+    objects = tifffile.imread(tmp_path / "labels-objects.tif")
+    # one object, where the labels have its class, in single pixels of the full image
+    assert np.unique(objects).tolist() == [0, 1]
+    found = tifffile.imread(labels)
+    assert not objects[found != 2].any()
+    truth = iio.imread(folder / "truth.png") == 2
+    both, either = (objects == 1) & truth, (objects == 1) | truth
+    assert both.sum() > 0.95 * either.sum()
 
 
 def test_info_says_so_and_is_silent_at_full_resolution(cli, folder, model):

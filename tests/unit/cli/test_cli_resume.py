@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.checkpoint import load_tensors
+from napari_unet.learning import load
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +142,13 @@ def test_a_state_predicts_like_a_model(cli, folder, state, tmp_path):
         *("--image", folder / "image.png", "--out", tmp_path / "labels.tif"),
     )
     assert done.code == 0
+
+
+def test_the_model_is_there_where_the_state_finds_no_room(
+    train, tmp_path, full_for_states
+):
+    result = train("--steps", 1, "--save-state", tmp_path / "state")
+    assert result.code == 2
+    assert f"the model is in {tmp_path / 'model.safetensors'}" in result.sentence()
+    assert load(tmp_path / "model.safetensors").status.step == 1
+    assert not (tmp_path / "state.safetensors").exists()

@@ -90,7 +90,24 @@ def test_objects_too(predict, folder, tmp_path):
     assert names == {"zarr.json", "0", "labels"}
     assert list(tmp_path.iterdir()) == [out]
     again = predict(image, out, "--instances", "--resume")
-    assert again.out == f"{image} -> {out}, which was there\n"
+    there = f"{image} -> {out}, which was there, with its objects as they are\n"
+    assert again.out == there
+    assert "--min-size" not in again.err
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".tif"])
+def test_objects_that_are_there_are_not_cut_otherwise(
+    predict, folder, tmp_path, suffix
+):
+    image, out = folder / "image.png", tmp_path / f"o{suffix}"
+    first = predict(image, out, "--instances", "--json")
+    (before,) = json.loads(first.out)
+    other = ("--instances", "--resume", "--min-size", 3000, "--json")
+    result = predict(image, out, *other)
+    assert result.code == 0
+    assert f"{before['objects']} was complete and is left" in result.err
+    (entry,) = json.loads(result.out)
+    assert (entry["objects"], entry["was_there"]) == (before["objects"], True)
 
 
 def test_objects_that_were_cut_short_are_cut_again(

@@ -131,19 +131,32 @@ def test_the_paper_s_recipe_is_of_planes(cli, stack, tmp_path):
     assert "the paper's recipe trains on planes" in result.sentence()
 
 
-@pytest.mark.parametrize(("options", "n_px"), [((), 96), (("--complete", "all"), 0)])
-def test_what_lies_between_painted_planes_is_learned_from_too(
-    cli, folder, stack, tmp_path, options, n_px
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("1",), "'1' is not a whole number of 2 or more"),
+        (("--complete", "all"), "leave out one of them"),
+    ],
+)
+def test_interpolating_to_no_purpose_is_refused(
+    cli, folder, stack, tmp_path, options, sentence
 ):
     model = tmp_path / "m.safetensors"
-    result = _train(cli, folder, stack, model, "--interpolate", *options, "--json")
+    result = _train(cli, folder, stack, model, "--interpolate", *options)
+    assert result.code == 2
+    assert sentence in result.err
+    assert not model.exists()
+
+
+def test_what_lies_between_painted_planes_is_learned_from_too(
+    cli, folder, stack, tmp_path
+):
+    model = tmp_path / "m.safetensors"
+    result = _train(cli, folder, stack, model, "--interpolate", "--json")
     assert result.code == 0, result.err
-    assert f"strokes.tif: {n_px} px between painted planes" in result.err
+    assert "strokes.tif: 96 px between painted planes" in result.err
     painted = int((tifffile.imread(stack / "strokes.tif") > 0).sum())
-    if n_px:
-        assert json.loads(result.out)["n_px"] == painted + n_px
-    result = _train(cli, folder, stack, model, "--interpolate", "1")
-    assert "0 px between painted planes" in result.err
+    assert json.loads(result.out)["n_px"] == painted + 96
     flat = ("--image", folder / "image.png", "--annotation", folder / "strokes.png")
     result = cli("train", *flat, "--out", model, "--steps", 1, "--interpolate")
     assert result.code == 2
