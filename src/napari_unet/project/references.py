@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ __all__ = [
     "same_image",
     "size_of",
 ]
+
+_COPIED_BYTES = 2**22  # at once
 
 
 def describe_file(path: Path, folder: Path) -> dict[str, Any]:
@@ -128,22 +132,31 @@ def copy_into(path: Path, folder: Path) -> Path:
     images = folder / "images"
     target = images / path.name
     number = 1
-    while target.exists():
+    while os.path.lexists(target):
         number += 1
         target = images / f"{path.stem}-{number}{path.suffix}"
-    partial = target.with_name(f".{target.name}.part")
+    # a name that nobody can have put a link at
+    partial = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(8)}.part")
     try:
         images.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             shutil.copytree(path, partial)
         else:
-            shutil.copy2(path, partial)
+            _copy_file(path, partial)
         os.replace(partial, target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise ProjectError(str(file_error(error, target))) from error
     return target
+
+
+def _copy_file(path: Path, new: Path) -> None:
+    """Copy a file to a new name; what is there, a link too, is never written to."""
+    with open(path, "rb") as source, open(new, "xb") as target:
+        shutil.copyfileobj(source, target, _COPIED_BYTES)
+    shutil.copystat(path, new)
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -282,6 +282,8 @@ def test_the_next_unfinished_image_is_untouched_if_any_is(project, tmp_path):
         b'{"schema_version": 1}',
         b'{"schema_version": "x"}',
         b'{"schema_version": 2, "name": "later"}',
+        b'{"schema_version": 0, "name": "before the first"}',
+        b'{"schema_version": -1000000000000}',
     ],
 )
 def test_a_damaged_record_is_one_sentence(folder, project, content):
@@ -329,6 +331,70 @@ def test_links_out_of_the_folder_are_refused(folder, project, tmp_path, name):
         outside.mkdir()
     original.symlink_to(outside)
     with pytest.raises(ProjectError, match="is a link"):
+        Project.open(folder)
+
+
+def test_a_hidden_link_among_the_images_is_refused(folder, project, tmp_path):
+    project.close()
+    images = folder / "images"
+    images.mkdir()
+    (images / "cell.tif").symlink_to(tmp_path / "cell.tif")  # of a person, an image
+    Project.open(folder).close()
+    (images / ".cells.tif.part").symlink_to(tmp_path / "mine.txt")
+    with pytest.raises(ProjectError, match=r"cells\.tif\.part is a link"):
+        Project.open(folder)
+
+
+def test_a_copy_is_never_written_through_a_link(
+    project, image, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("secrets.token_hex", lambda n: "0" * 2 * n)
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    images = project.path("images")
+    images.mkdir()
+    for name in (".cells.tif.part", f".cells.{'0' * 16}.part"):
+        (images / name).symlink_to(mine)
+    with pytest.raises(ProjectError, match=r"cells\.tif was not written"):
+        project.add_image(image, copy=True)
+    assert mine.read_text() == "mine"
+    nowhere = tmp_path / "nowhere.tif"
+    (images / image.name).symlink_to(nowhere)
+    copied = project.add_image(image, copy=True)
+    assert project.find(copied.number).name == "cells-2.tif"
+    assert not nowhere.exists()
+
+
+def test_copies_that_were_cut_off_are_swept(folder, project):
+    project.close()
+    images = folder / "images"
+    (images / ".stack.0123456789abcdef.part").mkdir(parents=True)
+    (images / ".stack.0123456789abcdef.part" / "0").touch()
+    (images / ".cells.tif.part").touch()
+    (images / "mine.part").touch()
+    Project.open(folder).close()
+    assert [path.name for path in images.iterdir()] == ["mine.part"]
+
+
+@pytest.mark.parametrize("name", ["rounds", "images", "predictions", "thumbnails"])
+def test_a_file_in_place_of_a_folder_is_one_sentence(folder, project, name):
+    project.close()
+    place = folder / name
+    if place.is_dir():
+        place.rmdir()
+    place.touch()
+    with pytest.raises(ProjectError, match="is a file where a project has a folder"):
+        Project.open(folder)
+
+
+def test_a_folder_that_may_not_be_read_is_one_sentence(folder, project, monkeypatch):
+    project.close()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(ProjectError, match="cannot be looked into .Permission denied"):
         Project.open(folder)
 
 
