@@ -203,6 +203,11 @@ def read_record(path: Path) -> ProjectRecord:
             f"{path} has the version {version!r}, and this program knows up to "
             f"{PROJECT_VERSION}: update napari-unet to open it"
         )
+    if any(v not in _MIGRATIONS for v in range(version, PROJECT_VERSION)):
+        raise ProjectError(
+            f"{path} has the version {version!r}, which no program wrote: take the one "
+            f"of a backup, or start from {path.name}~, which is the one before"
+        )
     for earlier in range(version, PROJECT_VERSION):
         described = _MIGRATIONS[earlier](described)
     try:
