@@ -136,8 +136,7 @@ class Project:
         """
         folder = Path(folder).absolute()
         if not is_project(folder):
-            what = "has no project.json" if folder.is_dir() else "is not there"
-            raise ProjectError(f"{folder} is no project: it {what}")
+            raise ProjectError(f"{folder} is no project: it {_lacks(folder)}")
         return cls(folder, is_read_only=is_read_only)
 
     def close(self) -> None:
@@ -426,6 +425,17 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return facts.st_size, facts.st_mtime_ns
+
+
+def _lacks(folder: Path) -> str:
+    """Say what is missing of a folder that is no project."""
+    try:
+        if not folder.is_dir():
+            return "is not there"
+        (folder / RECORD).is_file()
+    except OSError as error:
+        return f"cannot be looked into ({error.strerror or error})"
+    return f"has no {RECORD}"
 
 
 def _complete(layer: str) -> str:
