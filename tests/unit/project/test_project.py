@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from napari_unet.project import (
     predictions_folder,
     record,
 )
+from napari_unet.project._folder import README
 
 
 @pytest.fixture
@@ -431,6 +433,15 @@ def test_the_readme_s_script_needs_no_napari_unet(folder, image):
     for mode, painted in labels.items():
         found = tifffile.imread(folder / f"{number}-{mode}.tif")
         np.testing.assert_array_equal(found, np.asarray(painted))
+
+
+def test_the_page_names_what_the_readme_does():
+    page = Path(__file__).parents[3] / "docs" / "projects.md"
+    table = page.read_text(encoding="utf-8")
+    lines = README.split("\n\n")[1].splitlines()
+    assert len(lines) == 8
+    for line in lines:
+        assert f"| `{line.split()[0]}` |" in table
 
 
 def test_the_log_tells_what_was_done(folder, project, image):
