@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -214,28 +214,42 @@ class Project:
             facts = {"name": _name_of(path), **facts}
             number = 1 + max((i.number for i in self.record.images), default=0)
             image = ProjectImage(number=number, **where, **facts)
-            self._write(self.record.with_image(image))
+            self._write(self.record.with_images(image))
             self.log(f"added the image {number}, '{image.name}'")
             return image
 
     def change_image(self, number: int, **changes: Any) -> ProjectImage:
         """Change what is written about an image."""
+        self.change_images({number: changes})
+        return self.record.image(number)
+
+    def change_images(self, changes: Mapping[int, Mapping[str, Any]]) -> None:
+        """Change what is written about images, by their numbers; all or nothing.
+
+        Raises
+        ------
+        ProjectError
+            If there is no such image, or the project cannot be written.
+        """
         with self._guard:
-            before = self.record.image(number)
-            image = ProjectImage(**{**dict(before), **changes})
-            if image != before:
-                self._write(self.record.with_image(image))
-            return image
+            changed = []
+            for number, fields in changes.items():
+                before = self.record.image(number)
+                image = ProjectImage(**{**dict(before), **fields})
+                if image != before:
+                    changed.append(image)
+            if changed:
+                self._write(self.record.with_images(*changed))
 
-    def remove_image(self, number: int) -> None:
-        """Take an image out of the list; `restore_image` brings it back."""
-        self.change_image(number, is_removed=True)
-        self.log(f"took out the image {number}")
+    def remove_images(self, *numbers: int) -> None:
+        """Take images out of the list; `restore_images` brings them back."""
+        self.change_images({number: {"is_removed": True} for number in numbers})
+        self.log(f"took out {_listed(numbers)}")
 
-    def restore_image(self, number: int) -> None:
-        """Bring back an image that was taken out."""
-        self.change_image(number, is_removed=False)
-        self.log(f"brought back the image {number}")
+    def restore_images(self, *numbers: int) -> None:
+        """Bring back images that were taken out."""
+        self.change_images({number: {"is_removed": False} for number in numbers})
+        self.log(f"brought back {_listed(numbers)}")
 
     def find(self, number: int) -> Path:
         """Return the file of an image.
@@ -425,6 +439,11 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return facts.st_size, facts.st_mtime_ns
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    what = "image" if len(numbers) == 1 else "images"
+    return f"the {what} {', '.join(map(str, numbers))}"
 
 
 def _lacks(folder: Path) -> str:
