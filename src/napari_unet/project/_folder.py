@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from napari_unet.core.atomic import file_error, replace_file
@@ -22,10 +23,12 @@ __all__ = [
     "THUMBNAILS",
     "begin",
     "check_free",
+    "check_project",
     "is_project",
     "predictions_folder",
     "refuse_links",
     "sweep",
+    "write_log",
 ]
 
 SUFFIX = ".unet-project"
@@ -37,6 +40,7 @@ LOG = "log.txt"
 PREDICTIONS = "predictions"
 THUMBNAILS = "thumbnails"
 
+_MAX_LOG_BYTES = 2**22
 _FOLDERS = ("rounds", "images", PREDICTIONS, THUMBNAILS)
 
 _TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{8}(\.\w+)?~?$")
@@ -114,6 +118,17 @@ def check_free(folder: str | os.PathLike[str]) -> None:
         raise ProjectError(f"{folder} is not empty: give the name of a new folder")
 
 
+def check_project(folder: Path) -> None:
+    """Raise a `ProjectError` that says what is missing unless a folder is a project."""
+    try:
+        if (folder / RECORD).is_file():
+            return
+        lacks = f"has no {RECORD}" if folder.is_dir() else "is not there"
+    except OSError as error:
+        lacks = f"cannot be looked into ({error.strerror or error})"
+    raise ProjectError(f"{folder} is no project: it {lacks}")
+
+
 def predictions_folder(folder: Path) -> Path:
     """Return where labels of a project's images go; made where it is missing.
 
@@ -176,6 +191,17 @@ def sweep(folder: Path) -> None:
                     path.unlink()
                 elif place.name == "images" and _PARTIAL.match(path.name):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def write_log(folder: Path, text: str) -> None:
+    """Note a line in a project's log, with the time; where that fails, none."""
+    path = folder / LOG
+    with suppress(OSError):
+        if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
+            os.replace(path, path.with_name(f"{LOG}~"))
+        with open(path, "a", encoding="utf-8") as file:
+            stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+            file.write(f"{stamp} {text}\n")
 
 
 def _is_link(path: Path) -> ProjectError:

@@ -20,6 +20,7 @@ __all__ = [
     "find_file",
     "find_image",
     "is_changed",
+    "locate",
     "same_image",
     "size_of",
 ]
@@ -54,6 +55,29 @@ def find_file(image: ProjectImage, folder: Path) -> Path | None:
     if image.absolute_path is not None:
         places.append(Path(image.absolute_path))
     return next((place for place in places if place.exists()), None)
+
+
+def locate(image: ProjectImage, folder: Path) -> Path:
+    """Return where an image's file is.
+
+    Raises
+    ------
+    ProjectError
+        If it was in no file, or is not where it was.
+    """
+    found = find_file(image, folder)
+    if found is not None:
+        return found
+    if image.path is None:
+        raise ProjectError(
+            f"the image '{image.name}' was in no file: open it, and what was "
+            "painted on it comes back"
+        )
+    place = image.absolute_path or image.path
+    raise ProjectError(
+        f"the image '{image.name}' is not at {place} any more: put it back "
+        "there, or say where it is now"
+    )
 
 
 def find_image(

@@ -16,12 +16,12 @@ from napari_unet.project import (
     ClassEntry,
     Project,
     ProjectLock,
+    _record_file,
     check_free,
     is_project,
     predictions_folder,
     record,
 )
-from napari_unet.project import project as project_module
 from napari_unet.project._folder import README
 
 
@@ -276,13 +276,13 @@ def test_the_next_unfinished_image_is_untouched_if_any_is(project, tmp_path):
 def test_many_images_are_changed_by_one_write(folder, project, tmp_path, monkeypatch):
     numbers = [project.add_image(tmp_path / f"{i}.tif").number for i in range(4)]
     written = []
-    write = project_module.write_record
+    write = _record_file.write_record
 
     def count(path, record):
         written.append(record)
         write(path, record)
 
-    monkeypatch.setattr(project_module, "write_record", count)
+    monkeypatch.setattr(_record_file, "write_record", count)
     project.change_images({n: {"is_done": True} for n in numbers[:2]})
     project.remove_images(*numbers[1:])
     assert len(written) == 2
