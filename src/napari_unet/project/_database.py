@@ -11,7 +11,7 @@ from pathlib import Path
 from napari_unet.core.atomic import file_error
 from napari_unet.errors import ProjectError
 
-__all__ = ["DATABASE_ERRORS", "connect", "journals", "naming"]
+__all__ = ["DATABASE_ERRORS", "connect", "database_error", "journals", "naming"]
 
 DATABASE_ERRORS = sqlite3.Error, UnicodeDecodeError
 """The second where SQLite quotes a damaged file in the text of its error."""

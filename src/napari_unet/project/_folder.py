@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from napari_unet.core.atomic import file_error, replace_file
@@ -22,10 +23,12 @@ __all__ = [
     "THUMBNAILS",
     "begin",
     "check_free",
+    "check_project",
     "is_project",
     "predictions_folder",
     "refuse_links",
     "sweep",
+    "write_log",
 ]
 
 SUFFIX = ".unet-project"
@@ -37,9 +40,11 @@ LOG = "log.txt"
 PREDICTIONS = "predictions"
 THUMBNAILS = "thumbnails"
 
+_MAX_LOG_BYTES = 2**22
 _FOLDERS = ("rounds", "images", PREDICTIONS, THUMBNAILS)
 
 _TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{8}(\.\w+)?~?$")
+_PARTIAL = re.compile(r"^\..+\.part$")  # of a copy of an image, a file or a folder
 
 README = """\
 This folder is a project of napari-unet, a plugin of napari (https://napari.org).
@@ -72,8 +77,11 @@ Without napari-unet, this Python script writes what was painted as TIFF files:
 
 
 def is_project(folder: str | os.PathLike[str]) -> bool:
-    """Whether a folder is a project."""
-    return (Path(folder) / RECORD).is_file()
+    """Whether a folder is a project; one that may not be looked into is none."""
+    try:
+        return (Path(folder) / RECORD).is_file()
+    except OSError:
+        return False
 
 
 def begin(folder: Path, record: ProjectRecord) -> None:
@@ -110,6 +118,17 @@ def check_free(folder: str | os.PathLike[str]) -> None:
         raise ProjectError(f"{folder} is not empty: give the name of a new folder")
 
 
+def check_project(folder: Path) -> None:
+    """Raise a `ProjectError` that says what is missing unless a folder is a project."""
+    try:
+        if (folder / RECORD).is_file():
+            return
+        lacks = f"has no {RECORD}" if folder.is_dir() else "is not there"
+    except OSError as error:
+        lacks = f"cannot be looked into ({error.strerror or error})"
+    raise ProjectError(f"{folder} is no project: it {lacks}")
+
+
 def predictions_folder(folder: Path) -> Path:
     """Return where labels of a project's images go; made where it is missing.
 
@@ -130,16 +149,37 @@ def predictions_folder(folder: Path) -> Path:
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse a stranger's project that would have us write somewhere else."""
+    """Refuse a stranger's project that would have us write somewhere else.
+
+    In ``images/``, links to images are nothing but references; hidden ones are refused.
+
+    Raises
+    ------
+    ProjectError
+        If there is such a link, or a folder cannot be looked into.
+    """
     places = [folder, *(folder / name for name in _FOLDERS)]
-    for place in places[1:]:
-        if place.is_symlink():
-            raise _is_link(place)
     for place in places:
-        with suppress(FileNotFoundError):
+        try:
+            if place.is_symlink() and place is not folder:
+                raise _is_link(place)
             for path in place.iterdir():
-                if path.is_symlink() and place.name != "images":
+                is_image = place.name == "images" and not path.name.startswith(".")
+                if path.is_symlink() and not is_image:
                     raise _is_link(path)
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError as error:
+            raise ProjectError(
+                f"{place} is a file where a project has a folder: move it away"
+            ) from error
+        except ProjectError:
+            raise
+        except OSError as error:
+            raise ProjectError(
+                f"{place} cannot be looked into ({error.strerror or error}): give "
+                "yourself the right to it"
+            ) from error
 
 
 def sweep(folder: Path) -> None:
@@ -149,6 +189,19 @@ def sweep(folder: Path) -> None:
             for path in place.iterdir():
                 if _TEMPORARY.match(path.name) and path.is_file():
                     path.unlink()
+                elif place.name == "images" and _PARTIAL.match(path.name):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def write_log(folder: Path, text: str) -> None:
+    """Note a line in a project's log, with the time; where that fails, none."""
+    path = folder / LOG
+    with suppress(OSError):
+        if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
+            os.replace(path, path.with_name(f"{LOG}~"))
+        with open(path, "a", encoding="utf-8") as file:
+            stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+            file.write(f"{stamp} {text}\n")
 
 
 def _is_link(path: Path) -> ProjectError:

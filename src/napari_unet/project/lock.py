@@ -17,6 +17,9 @@ __all__ = ["ProjectLock"]
 
 _MAX_NOTE_BYTES = 4096
 
+_held_here: set[str] = set()
+"""The locks that this very process has."""
+
 
 class ProjectLock:
     """The right to write to a project folder; see :meth:`take`.
@@ -52,6 +55,7 @@ class ProjectLock:
             except OSError as error:
                 raise ProjectError(str(file_error(error, self._file))) from error
             self._held = lock
+            _held_here.add(os.path.realpath(self._file))
             break
         else:
             raise ProjectError(f"{self._file} could not be locked on this drive")
@@ -68,6 +72,7 @@ class ProjectLock:
         """Let go."""
         held, self._held = self._held, None
         if held is not None:
+            _held_here.discard(os.path.realpath(self._file))
             with suppress(OSError):
                 self._note.unlink(missing_ok=True)
             held.release()  # type: ignore[attr-defined]
@@ -87,6 +92,11 @@ class ProjectLock:
         return None
 
     def _taken(self) -> str:
+        if os.path.realpath(self._file) in _held_here:
+            return (
+                f"the project {self._file.parent} is open in this program already: go "
+                "on with it there, or close it there first"
+            )
         return (
             f"the project {self._file.parent} is open in {self._who()}: close it there "
             f"first. If nothing has it open any more, delete {self._file}"

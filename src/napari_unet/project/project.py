@@ -4,49 +4,43 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.errors import ProjectError
+from napari_unet.project._complete import load_complete, save_complete
 from napari_unet.project._folder import (
     ANNOTATIONS,
-    LOG,
     RECORD,
     SUFFIX,
     begin,
     check_free,
+    check_project,
     is_project,
     refuse_links,
     sweep,
+    write_log,
 )
+from napari_unet.project._record_file import RecordFile
 from napari_unet.project.annotations import AnnotationStore, Outline, Saved
 from napari_unet.project.lock import ProjectLock
-from napari_unet.project.record import (
-    ProjectImage,
-    ProjectRecord,
-    read_record,
-    write_record,
-)
+from napari_unet.project.record import ProjectImage, ProjectRecord
 from napari_unet.project.references import (
     copy_into,
     describe_file,
     find_file,
     find_image,
     is_changed,
+    locate,
     same_image,
 )
 from napari_unet.project.rounds import Rounds
 
 __all__ = ["Project"]
-
-_MAX_LOG_BYTES = 2**22
 
 
 class Project:
@@ -78,8 +72,8 @@ class Project:
         if self._lock is not None:
             self._lock.take()
         try:
-            self.record = read_record(folder / RECORD)
-            self._stamp = _stamp(folder / RECORD)
+            self._file = RecordFile(folder / RECORD)
+            self.record = self._file.read()
             self.rounds = Rounds(folder / "rounds")
             self.annotations = AnnotationStore(
                 folder / ANNOTATIONS, is_read_only=is_read_only
@@ -135,9 +129,7 @@ class Project:
             If it is none, damaged, of a newer program, or open elsewhere.
         """
         folder = Path(folder).absolute()
-        if not is_project(folder):
-            what = "has no project.json" if folder.is_dir() else "is not there"
-            raise ProjectError(f"{folder} is no project: it {what}")
+        check_project(folder)
         return cls(folder, is_read_only=is_read_only)
 
     def close(self) -> None:
@@ -173,15 +165,9 @@ class Project:
 
     def log(self, text: str) -> None:
         """Note a line in the log, with the time; where that fails, nothing is lost."""
-        if self.is_read_only:
-            return
-        path = self.folder / LOG
-        with self._guard, suppress(OSError):
-            if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
-                os.replace(path, path.with_name(f"{LOG}~"))
-            with open(path, "a", encoding="utf-8") as file:
-                stamp = datetime.now().astimezone().isoformat(timespec="seconds")
-                file.write(f"{stamp} {text}\n")
+        if not self.is_read_only:
+            with self._guard:
+                write_log(self.folder, text)
 
     # --- images --------------------------------------------------------------------
 
@@ -220,28 +206,42 @@ class Project:
             facts = {"name": _name_of(path), **facts}
             number = 1 + max((i.number for i in self.record.images), default=0)
             image = ProjectImage(number=number, **where, **facts)
-            self._write(self.record.with_image(image))
+            self._write(self.record.with_images(image))
             self.log(f"added the image {number}, '{image.name}'")
             return image
 
     def change_image(self, number: int, **changes: Any) -> ProjectImage:
         """Change what is written about an image."""
+        self.change_images({number: changes})
+        return self.record.image(number)
+
+    def change_images(self, changes: Mapping[int, Mapping[str, Any]]) -> None:
+        """Change what is written about images, by their numbers; all or nothing.
+
+        Raises
+        ------
+        ProjectError
+            If there is no such image, or the project cannot be written.
+        """
         with self._guard:
-            before = self.record.image(number)
-            image = ProjectImage(**{**dict(before), **changes})
-            if image != before:
-                self._write(self.record.with_image(image))
-            return image
+            changed = []
+            for number, fields in changes.items():
+                before = self.record.image(number)
+                image = ProjectImage(**{**dict(before), **fields})
+                if image != before:
+                    changed.append(image)
+            if changed:
+                self._write(self.record.with_images(*changed))
 
-    def remove_image(self, number: int) -> None:
-        """Take an image out of the list; `restore_image` brings it back."""
-        self.change_image(number, is_removed=True)
-        self.log(f"took out the image {number}")
+    def remove_images(self, *numbers: int) -> None:
+        """Take images out of the list; `restore_images` brings them back."""
+        self.change_images({number: {"is_removed": True} for number in numbers})
+        self.log(f"took out {_listed(numbers)}")
 
-    def restore_image(self, number: int) -> None:
-        """Bring back an image that was taken out."""
-        self.change_image(number, is_removed=False)
-        self.log(f"brought back the image {number}")
+    def restore_images(self, *numbers: int) -> None:
+        """Bring back images that were taken out."""
+        self.change_images({number: {"is_removed": False} for number in numbers})
+        self.log(f"brought back {_listed(numbers)}")
 
     def find(self, number: int) -> Path:
         """Return the file of an image.
@@ -251,20 +251,7 @@ class Project:
         ProjectError
             If it was in no file, or is not where it was.
         """
-        image = self.record.image(number)
-        found = find_file(image, self.folder)
-        if found is None and image.path is None:
-            raise ProjectError(
-                f"the image '{image.name}' was in no file: open it, and what was "
-                "painted on it comes back"
-            )
-        if found is None:
-            place = image.absolute_path or image.path
-            raise ProjectError(
-                f"the image '{image.name}' is not at {place} any more: put it back "
-                "there, or say where it is now"
-            )
-        return found
+        return locate(self.record.image(number), self.folder)
 
     def relocate(self, number: int, path: str | os.PathLike[str]) -> ProjectImage:
         """Note that an image's file is somewhere else now."""
@@ -330,7 +317,7 @@ class Project:
         name = layer or mode
         with self._guard:
             saved = self.annotations.save(number, name, labels)
-            self._save_complete(number, name, complete, outlines)
+            save_complete(self.annotations, number, name, complete, outlines)
             if not self.is_there:  # deleted with the folder; the labels are back
                 self._write(self.record)
             image = self.record.image(number)
@@ -351,9 +338,7 @@ class Project:
 
     def complete(self, number: int, mode: AnnotationMode) -> TiledLabels | None:
         """Return where the annotation of an image is complete; None: nowhere."""
-        name = self._layer(number, mode)
-        mask = self.annotations.load(number, _complete(name))
-        return mask.astype(bool) if mask is not None and mask.any() else None
+        return load_complete(self.annotations, number, self._layer(number, mode))
 
     def outlines(self, number: int, mode: AnnotationMode) -> list[Outline]:
         """Return the shapes that complete regions were drawn with."""
@@ -383,61 +368,22 @@ class Project:
         """Return the layer of a mode; of a first stroke that was cut off, as well."""
         return self.record.image(number).annotation.get(mode, mode)
 
-    def _save_complete(
-        self,
-        number: int,
-        name: str,
-        complete: TiledLabels | None,
-        outlines: Sequence[Outline],
-    ) -> None:
-        """Keep where an annotation is complete, if it is or was anywhere."""
-        before = self.annotations.load(number, _complete(name))
-        if complete is not None:
-            self.annotations.save(number, _complete(name), complete.astype(np.uint8))
-        elif before is not None:
-            nowhere = TiledLabels(before.shape, before.dtype, {})
-            self.annotations.save(number, _complete(name), nowhere)
-        if outlines or self.annotations.load_outlines(number, name):
-            self.annotations.save_outlines(number, name, list(outlines))
-
     def _write(self, record: ProjectRecord) -> None:
         if self.is_read_only:
             raise ProjectError(
                 f"the project {self.folder} was opened to be read only: nothing is "
                 "changed in it"
             )
-        path = self.folder / RECORD
-        self._keep_foreign(path)
-        write_record(path, record)
-        self._stamp = _stamp(path)
+        other = self._file.keep_foreign()
+        if other is not None:
+            self.log(f"{RECORD} was changed from outside: kept as {other.name}")
+        self._file.write(record)
         self.record = record
 
-    def _keep_foreign(self, path: Path) -> None:
-        """Keep beside what somebody else wrote into the record meanwhile."""
-        found = _stamp(path)
-        if found is None:  # deleted, maybe with the folder
-            with suppress(OSError):
-                self.folder.mkdir(parents=True, exist_ok=True)
-        elif found != self._stamp:
-            now = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-            other = path.with_name(f"{path.stem}-from-outside-{now}{path.suffix}")
-            with suppress(OSError):
-                os.replace(path, other)
-            self.log(f"{path.name} was changed from outside: kept as {other.name}")
 
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return what differs after somebody wrote to a file; None: there is none."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_size, facts.st_mtime_ns
-
-
-def _complete(layer: str) -> str:
-    """Return the name under which the complete regions of a layer are kept."""
-    return f"{layer} complete"
+def _listed(numbers: Sequence[int]) -> str:
+    what = "image" if len(numbers) == 1 else "images"
+    return f"the {what} {', '.join(map(str, numbers))}"
 
 
 def _name_of(path: str | os.PathLike[str] | None) -> str:

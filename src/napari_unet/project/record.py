@@ -164,11 +164,10 @@ class ProjectRecord(Settings):
                 return image
         raise ProjectError(f"the project '{self.name}' has no image {number}")
 
-    def with_image(self, image: ProjectImage) -> ProjectRecord:
-        """Return the record with this image added, or in place of the one before."""
-        others = {i.number: i for i in self.images}
-        others[image.number] = image
-        return self.model_copy(update={"images": tuple(others.values())})
+    def with_images(self, *images: ProjectImage) -> ProjectRecord:
+        """Return the record with these images added, or in place of those before."""
+        by_number = {image.number: image for image in (*self.images, *images)}
+        return self.model_copy(update={"images": tuple(by_number.values())})
 
 
 def read_record(path: Path) -> ProjectRecord:
@@ -204,6 +203,11 @@ def read_record(path: Path) -> ProjectRecord:
             f"{path} has the version {version!r}, and this program knows "
             f"{oldest} to {PROJECT_VERSION}: update napari-unet, or take the file of a "
             "backup"
+        )
+    if any(v not in _MIGRATIONS for v in range(version, PROJECT_VERSION)):
+        raise ProjectError(
+            f"{path} has the version {version!r}, which no program wrote: take the one "
+            f"of a backup, or start from {path.name}~, which is the one before"
         )
     for earlier in range(version, PROJECT_VERSION):
         described = _MIGRATIONS[earlier](described)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from napari_unet.annotation.tiled import TiledLabels
-from napari_unet.errors import ProjectError
-from napari_unet.project._folder import SUFFIX, is_project
+from napari_unet.errors import NapariUnetError
+from napari_unet.project._folder import RECORD, SUFFIX, is_project
+from napari_unet.project.lock import ProjectLock
 from napari_unet.project.project import Project
-from napari_unet.project.record import ProjectImage
+from napari_unet.project.record import ProjectImage, read_record
 
 __all__ = ["Unsaved", "find_unsaved", "forget_old", "new_unsaved"]
 
@@ -57,18 +59,22 @@ def new_unsaved(place: Path, name: str) -> Project:
 def find_unsaved(place: Path, fingerprint: str) -> Unsaved | None:
     """Return the newest project without a name with something painted on an image.
 
-    One that is open somewhere, is damaged, or was dismissed is left alone.
+    One that is open somewhere, is damaged, or was dismissed is left alone. Nothing in
+    it is changed, and what is painted is only read where the image is listed.
     """
     for folder in _folders(place):
-        if (folder / _DISMISSED).exists():
-            continue
-        try:
-            with Project.open(folder) as project:
+        with suppress(NapariUnetError, OSError):  # a bad one does not hide the others
+            if (folder / _DISMISSED).exists():
+                continue
+            record = read_record(folder / RECORD)
+            if not any(_is_painted(image, fingerprint) for image in record.present):
+                continue
+            if ProjectLock(folder).holder() is not None:
+                continue
+            with Project.open(folder, is_read_only=True) as project:
                 found = _find(project, fingerprint)
-        except ProjectError:
-            continue
-        if found is not None:
-            return found
+            if found is not None:
+                return found
     return None
 
 
@@ -77,7 +83,10 @@ def forget_old(place: Path, now: datetime | None = None) -> list[Path]:
     now = now or datetime.now()
     gone = []
     for folder in _folders(place):
-        newest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0)
+        try:
+            newest = max(path.lstat().st_mtime for path in folder.iterdir())
+        except (OSError, ValueError):  # gone meanwhile, or not to be read
+            continue
         if now - datetime.fromtimestamp(newest) > _KEPT:
             shutil.rmtree(folder, ignore_errors=True)
             gone.append(folder)
@@ -86,15 +95,19 @@ def forget_old(place: Path, now: datetime | None = None) -> list[Path]:
 
 def _folders(place: Path) -> list[Path]:
     """Return the projects in a place, the newest first."""
-    if not place.is_dir():
+    try:
+        return sorted(filter(is_project, place.iterdir()), reverse=True)
+    except OSError:  # there is no such place yet, or it may not be looked into
         return []
-    folders = [path for path in place.iterdir() if is_project(path)]
-    return sorted(folders, reverse=True)
+
+
+def _is_painted(image: ProjectImage, fingerprint: str) -> bool:
+    return image.fingerprint == fingerprint and bool(image.annotation)
 
 
 def _find(project: Project, fingerprint: str) -> Unsaved | None:
     for image in project.images:
-        if image.fingerprint != fingerprint:
+        if not _is_painted(image, fingerprint):
             continue
         for mode in image.annotation:
             labels = project.annotation(image.number, mode)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,13 @@ __all__ = [
     "find_file",
     "find_image",
     "is_changed",
+    "locate",
     "move_file",
     "same_image",
     "size_of",
 ]
+
+_COPIED_BYTES = 2**22  # at once
 
 
 def describe_file(path: Path, folder: Path) -> dict[str, Any]:
@@ -51,6 +56,29 @@ def find_file(image: ProjectImage, folder: Path) -> Path | None:
     if image.absolute_path is not None:
         places.append(Path(image.absolute_path))
     return next((place for place in places if os.path.exists(place)), None)
+
+
+def locate(image: ProjectImage, folder: Path) -> Path:
+    """Return where an image's file is.
+
+    Raises
+    ------
+    ProjectError
+        If it was in no file, or is not where it was.
+    """
+    found = find_file(image, folder)
+    if found is not None:
+        return found
+    if image.path is None:
+        raise ProjectError(
+            f"the image '{image.name}' was in no file: open it, and what was "
+            "painted on it comes back"
+        )
+    place = image.absolute_path or image.path
+    raise ProjectError(
+        f"the image '{image.name}' is not at {place} any more: put it back "
+        "there, or say where it is now"
+    )
 
 
 def find_image(
@@ -129,20 +157,22 @@ def copy_into(path: Path, folder: Path) -> Path:
     images = folder / "images"
     target = images / path.name
     number = 1
-    while target.exists():
+    while os.path.lexists(target):
         number += 1
         target = images / f"{path.stem}-{number}{path.suffix}"
-    partial = target.with_name(f".{target.name}.part")
+    # a name that nobody can have put a link at
+    partial = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(8)}.part")
     try:
         images.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             shutil.copytree(path, partial)
         else:
-            shutil.copy2(path, partial)
+            _copy_file(path, partial)
         os.replace(partial, target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise ProjectError(str(file_error(error, target))) from error
     return target
 
@@ -159,6 +189,13 @@ def move_file(source: Path, target: Path) -> None:
         shutil.move(source, target)
     except OSError as error:
         raise ProjectError(str(file_error(error, target))) from error
+
+
+def _copy_file(path: Path, new: Path) -> None:
+    """Copy a file to a new name; what is there, a link too, is never written to."""
+    with open(path, "rb") as source, open(new, "xb") as target:
+        shutil.copyfileobj(source, target, _COPIED_BYTES)
+    shutil.copystat(path, new)
 
 
 def _is_same(one: Path, other: Path) -> bool:

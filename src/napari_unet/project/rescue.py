@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,18 +13,31 @@ from typing import Any
 
 from napari_unet.core.atomic import file_error
 from napari_unet.errors import ProjectError
-from napari_unet.project._database import DATABASE_ERRORS
-from napari_unet.project._folder import ANNOTATIONS
+from napari_unet.project._database import (
+    DATABASE_ERRORS,
+    database_error,
+    journals,
+)
+from napari_unet.project._folder import ANNOTATIONS, refuse_links
 from napari_unet.project.annotations import AnnotationStore
 from napari_unet.project.lock import ProjectLock
 
 __all__ = ["Rescued", "rescue_annotations"]
 
-_TABLES = {
-    "layers": ("image", "layer"),
-    "tiles": ("image", "layer", "plane", "tile_row", "tile_column"),
-    "shapes": ("image", "layer"),
+# of each table the columns with their types; the key comes first
+_TABLES: dict[str, dict[str, type]] = {
+    "layers": {"image": int, "layer": str, "shape": str, "dtype": str, "saved": str},
+    "tiles": {
+        "image": int,
+        "layer": str,
+        "plane": int,
+        "tile_row": int,
+        "tile_column": int,
+        "pixels": bytes,
+    },
+    "shapes": {"image": int, "layer": str, "outlines": str},
 }
+_N_KEYS = {"layers": 2, "tiles": 5, "shapes": 2}
 
 
 @dataclass(frozen=True)
@@ -44,65 +57,74 @@ def rescue_annotations(folder: str | os.PathLike[str]) -> Rescued:
     Raises
     ------
     ProjectError
-        If there is no such file, somebody works with the project, or nothing can be
-        written.
+        If there is no such file, there are links out of the project, somebody works
+        with it, or nothing can be written.
     """
     folder = Path(folder)
     path = folder / ANNOTATIONS
+    refuse_links(folder)
     if not path.is_file():
         raise ProjectError(f"there is no {ANNOTATIONS} in {folder}")
     lock = ProjectLock(folder)
     lock.take()
+    new = path.with_name(f".{path.stem}-rescue.sqlite")
     try:
         stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        new = path.with_name(f".{path.stem}-rescue.sqlite")
-        new.unlink(missing_ok=True)
+        _delete(new)  # of a run that was killed here
         AnnotationStore(new).close()
         counts = _copy(path, new)
         damaged = path.with_name(f"{path.stem}-damaged-{stamp}.sqlite")
         os.replace(path, damaged)
-        for ending in ("-wal", "-shm"):  # what is in them was read
-            journal = path.with_name(path.name + ending)
+        # what is in its journals was read
+        for journal, aside in zip(journals(path), journals(damaged), strict=True):
             if journal.exists():
-                os.replace(journal, damaged.with_name(damaged.name + ending))
+                os.replace(journal, aside)
         os.replace(new, path)
+    except sqlite3.Error as error:
+        raise database_error(new, "written", error) from error
+    except ProjectError:
+        raise
     except OSError as error:
-        if isinstance(error, ProjectError):
-            raise
         raise ProjectError(str(file_error(error, path))) from error
     finally:
+        with suppress(OSError):  # it is not there where all went well
+            _delete(new)
         lock.release()
     return Rescued(counts["layers"], counts["tiles"], damaged)
 
 
 def _copy(old: Path, new: Path) -> dict[str, int]:
-    """Copy every row that can be read; return how many of each table."""
+    """Copy every row that can be read and fits; return how many of each table."""
     counts = {}
     with closing(sqlite3.connect(new, isolation_level=None)) as target:
         target.execute("begin")
-        for table, key in _TABLES.items():
+        for table, columns in _TABLES.items():
+            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+            insert = f"insert or ignore into {table}({names}) values({marks})"
             n_rows = 0
-            for row in _readable_rows(old, table, key):
-                marks = ", ".join("?" * len(row))
-                cursor = target.execute(
-                    f"insert or ignore into {table} values({marks})", row
-                )
-                n_rows += cursor.rowcount
+            for row in _readable_rows(old, table):
+                if all(map(isinstance, row, columns.values())):
+                    n_rows += target.execute(insert, row).rowcount
             counts[table] = n_rows
         target.execute("commit")
     return counts
 
 
-def _readable_rows(
-    path: Path, table: str, key: tuple[str, ...]
-) -> Iterator[tuple[Any, ...]]:
+def _readable_rows(path: Path, table: str) -> Iterator[tuple[Any, ...]]:
     """Yield rows from the front to the damage, then from the end back to it."""
+    names = list(_TABLES[table])
     for direction in ("asc", "desc"):
-        order = ", ".join(f"{name} {direction}" for name in key)
+        order = ", ".join(f"{name} {direction}" for name in names[: _N_KEYS[table]])
+        query = f"select {', '.join(names)} from {table} order by {order}"
         try:
             with closing(sqlite3.connect(path, isolation_level=None)) as database:
                 database.execute("pragma trusted_schema = off")
-                yield from database.execute(f"select * from {table} order by {order}")
+                yield from database.execute(query)
         except DATABASE_ERRORS:
             continue
         return
+
+
+def _delete(database: Path) -> None:
+    for file in (database, *journals(database)):
+        file.unlink(missing_ok=True)

@@ -105,8 +105,7 @@ def remove_images(
 ) -> Generator[JobEvent, None, None]:
     """Take images out of the list; files and strokes stay."""
     names = _names(project, numbers)
-    for number in numbers:
-        project.remove_image(number)
+    project.remove_images(*numbers)
     yield Did(f"Took {names} out of the list.", partial(_restore, numbers=numbers))
     yield from list_images(project)
 
@@ -116,8 +115,7 @@ def set_done(
 ) -> Generator[JobEvent, None, None]:
     """Say that images are done, or that they are not."""
     before = {n: project.record.image(n).is_done for n in numbers}
-    for number in numbers:
-        project.change_image(number, is_done=is_done)
+    project.change_images({number: {"is_done": is_done} for number in numbers})
     done = "done" if is_done else "not done"
     undo = partial(
         _change_images, changes={n: {"is_done": b} for n, b in before.items()}
@@ -133,14 +131,17 @@ def relocate(
     fields = ("path", "absolute_path", "n_bytes", "modified_s")
     image = project.record.image(number)
     before = {number: {name: getattr(image, name) for name in fields}}
-    project.relocate(number, path)
+    after = {number: describe_file(path, project.folder)}
     for other in project.images:
-        if other.absolute_path is None or find_file(other, project.folder) is not None:
+        if other.number == number or other.absolute_path is None:
+            continue
+        if find_file(other, project.folder) is not None:
             continue
         beside = path.parent / Path(other.absolute_path).name
         if beside.exists():
             before[other.number] = {name: getattr(other, name) for name in fields}
-            project.relocate(other.number, beside)
+            after[other.number] = describe_file(beside, project.folder)
+    project.change_images(after)
     more = f", and {_n(list(before)[1:])} beside it" if len(before) > 1 else ""
     undo = partial(_change_images, changes=before)
     yield Did(f"Found '{image.name}'{more}.", undo)
@@ -177,8 +178,7 @@ def change_round(
 def _take_out(
     project: Project, numbers: Sequence[int]
 ) -> Generator[JobEvent, None, None]:
-    for number in numbers:
-        project.remove_image(number)
+    project.remove_images(*numbers)
     yield Did(f"Took {_n(numbers)} out again.", None)
     yield from list_images(project)
 
@@ -186,8 +186,7 @@ def _take_out(
 def _restore(
     project: Project, numbers: Sequence[int]
 ) -> Generator[JobEvent, None, None]:
-    for number in numbers:
-        project.restore_image(number)
+    project.restore_images(*numbers)
     yield Did(f"{_names(project, numbers)}: back in the list.", None)
     yield from list_images(project)
 
@@ -195,8 +194,7 @@ def _restore(
 def _change_images(
     project: Project, changes: dict[int, dict[str, Any]]
 ) -> Generator[JobEvent, None, None]:
-    for number, fields in changes.items():
-        project.change_image(number, **fields)
+    project.change_images(changes)
     yield Did(f"{_names(project, list(changes))}: as before.", None)
     yield from list_images(project)
 

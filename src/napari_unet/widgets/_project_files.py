@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _OVERSAMPLED = 4
 """Pixels read along an axis for each of a thumbnail: fewer flicker, more are slow."""
 _MAX_FILE_BYTES = 500_000_000
 """Of a file that is read whole for a thumbnail; a folder, such as a zarr, is not."""
+_MAX_THUMBNAIL_BYTES = 100_000
+_PNG_HEAD = struct.Struct(">8s4x4sII")  # signature, name of the block, width, height
 _NUMBERED = re.compile(r" \[\d+\]$")  # napari's second layer of a name
 
 
@@ -107,8 +110,11 @@ def thumbnail(project: Project, number: int) -> bytes:
     path = project.find(number)
     kept = project.path(THUMBNAILS, f"{number}.png")
     try:
-        if kept.stat().st_mtime >= path.stat().st_mtime:
-            return kept.read_bytes()
+        if kept.is_file() and kept.stat().st_mtime >= path.stat().st_mtime:
+            with open(kept, "rb") as file:
+                data = file.read(_MAX_THUMBNAIL_BYTES + 1)
+            if _is_thumbnail(data):
+                return data
     except OSError:
         pass  # it is made now
     if path.is_file() and path.stat().st_size > _MAX_FILE_BYTES:
@@ -120,6 +126,15 @@ def thumbnail(project: Project, number: int) -> bytes:
         return kept.read_bytes()
     except (OSError, NapariUnetError) as error:
         raise ImageError(f"{kept} could not be kept: {error}") from error
+
+
+def _is_thumbnail(data: bytes) -> bool:
+    """Whether a kept picture, of whomever, is small; before it is decoded."""
+    if not _PNG_HEAD.size <= len(data) <= _MAX_THUMBNAIL_BYTES:
+        return False
+    signature, block, width, height = _PNG_HEAD.unpack_from(data)
+    is_png = signature == b"\x89PNG\r\n\x1a\n" and block == b"IHDR"
+    return bool(is_png and max(width, height) <= 4 * THUMBNAIL_PX)
 
 
 def _image_layers(data: Any, path: Path) -> Iterable[tuple[str, Any]]:

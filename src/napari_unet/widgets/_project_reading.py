@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.core.arrays import PlaneStack
+from napari_unet.core.channels import StackedChannels
+from napari_unet.core.memory import available_memory_bytes
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import CancelToken, JobEvent, Notice
 from napari_unet.project import Project, ProjectImage
+from napari_unet.project.references import size_of
 from napari_unet.widgets._classes import Counted, Painted, count_job
 from napari_unet.widgets._project_files import read_pixels
 
@@ -20,7 +27,9 @@ __all__ = [
     "ImageFound",
     "ImageRead",
     "ImageUnread",
+    "ReadingBudget",
     "find_image",
+    "held_bytes",
     "key_of",
     "read_image",
 ]
@@ -42,11 +51,16 @@ class ImageRead(JobEvent):
 
 @dataclass(frozen=True)
 class ImageUnread(JobEvent):
-    """An annotated image is not learned from, and why."""
+    """An annotated image is not learned from, and why.
+
+    An empty ``why``: it takes too much memory, or nothing is painted on it any more.
+    """
 
     number: int
     name: str
-    why: str
+    mode: AnnotationMode
+    why: str = ""
+    is_too_large: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,20 +76,100 @@ def key_of(number: int) -> str:
     return f"project image {number}"
 
 
+class ReadingBudget:
+    """Memory for images that are learned from without being in the viewer.
+
+    Together they get a quarter of what was free before the first of them: what is
+    opened, the network and other programs need the rest. Images that are read by the
+    tile take none of it. May be used from any thread.
+    """
+
+    _SHARE = 0.25
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._held: dict[int, int] = {}
+        self._limit_bytes: float = math.inf
+
+    def take(self, number: int, n_bytes: int) -> bool:
+        """Note what an image takes, in place of what was noted; whether there is room.
+
+        Where there is none, it takes nothing.
+        """
+        with self._guard:
+            self._held.pop(number, None)
+            if not self._held:
+                free = available_memory_bytes()
+                self._limit_bytes = math.inf if free is None else self._SHARE * free
+            if n_bytes == 0:
+                return True
+            fits = sum(self._held.values()) + n_bytes <= self._limit_bytes
+            if fits:
+                self._held[number] = n_bytes
+            return fits
+
+    def note(self, number: int, n_bytes: int) -> None:
+        """Note what an image takes that is in memory anyway."""
+        if not self.take(number, n_bytes):
+            with self._guard:
+                self._held[number] = n_bytes
+
+    def give_back(self, number: int) -> None:
+        """Note that an image takes nothing any more."""
+        with self._guard:
+            self._held.pop(number, None)
+
+
+def held_bytes(pixels: Any) -> int:
+    """Return the memory that an image keeps; 0 where it is read by the tile."""
+    arrays = pixels.arrays if isinstance(pixels, StackedChannels) else (pixels,)
+    owners = {id(owner): owner for owner in map(_owner, arrays)}
+    return sum(
+        owner.nbytes
+        for owner in owners.values()
+        if isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap)
+    )
+
+
+def _owner(array: Any) -> Any:
+    """Return the array whose memory another one is a view of."""
+    while isinstance(getattr(array, "base", None), np.ndarray):
+        array = array.base
+    return array
+
+
 def read_image(
-    project: Project, number: int, mode: AnnotationMode
+    project: Project, number: int, mode: AnnotationMode, budget: ReadingBudget
 ) -> Generator[JobEvent, None, None]:
-    """Read an annotated image and what is painted on it; where it cannot, say why."""
-    image = project.record.image(number)
+    """Read an annotated image and what is painted on it; where it cannot, say why.
+
+    Exactly one `ImageRead` or `ImageUnread` comes of it. A file is only read if there
+    is room for it in the budget, were it read whole; what turns out to be larger in
+    memory than on the disk is let go again.
+    """
+    name = f"image {number}"
     try:
+        image = project.record.image(number)
+        name = image.name
         labels = project.annotation(number, mode)
         complete = project.complete(number, mode)
         if labels is None or not (labels.any() or complete is not None):
+            yield ImageUnread(number, name, mode)
             return
-        pixels, axes = read_pixels(project.find(number), image)
+        path = project.find(number)
+        if path.is_file():  # a folder, such as a zarr, is read by the tile
+            n_bytes = max(size_of(path), math.prod(labels.shape))
+            if not budget.take(number, n_bytes):
+                yield ImageUnread(number, name, mode, is_too_large=True)
+                return
+        pixels, axes = read_pixels(path, image)
         PlaneStack(pixels, axes, labels.shape)  # or they do not fit
-    except NapariUnetError as error:
-        yield ImageUnread(number, image.name, str(error))
+    except (NapariUnetError, OSError) as error:
+        budget.give_back(number)
+        yield ImageUnread(number, name, mode, str(error))
+        return
+    if not budget.take(number, held_bytes(pixels)):
+        yield ImageUnread(number, name, mode, is_too_large=True)
         return
     (counted,) = count_job(
         CancelToken(), {key_of(number): Painted(labels, mode, complete)}

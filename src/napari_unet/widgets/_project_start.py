@@ -8,6 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
+from napari_unet.project import SUFFIX
 from napari_unet.widgets._parts import Button, fill, label, row, set_part, wrapping
 from napari_unet.widgets._style import Palette
 
@@ -18,17 +19,16 @@ _WHAT = (
     "learns from all annotated images at once. What you have painted so far goes along "
     "into a new one."
 )
-_SUFFIX = ".unet-project"
 
 
 def ask_new_folder(parent: QWidget) -> Path | None:
     """Ask for the name of a new folder; None where a person thought better of it."""
-    start = Path.home() / f"images{_SUFFIX}"
+    start = Path.home() / f"images{SUFFIX}"
     path, _ = QFileDialog.getSaveFileName(
         parent,
         "New project: name of its folder",
         str(start),
-        f"Project folder (*{_SUFFIX})",
+        f"Project folder (*{SUFFIX})",
     )
     return Path(path) if path else None
 
@@ -84,7 +84,7 @@ class StartSection(QWidget):
         self._caption.setVisible(bool(folders))
 
     def _recent_button(self, folder: Path) -> Button:
-        name = folder.name.removesuffix(_SUFFIX)
+        name = folder.name.removesuffix(SUFFIX)
         button = Button(f"{name}   in {_short(folder.parent)}", "folder")
         set_part(button, "entry")
         button.setToolTip(str(folder))

@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.jobs import JobEvent
+from napari_unet.project import SUFFIX
 from napari_unet.widgets import _desk_events as of_desk
 from napari_unet.widgets._open import open_dock
 from napari_unet.widgets._parts import fill, line, sync_property, wrapping
@@ -41,7 +42,6 @@ from napari_unet.widgets._style import palette_of, style_sheet
 __all__ = ["ProjectDock"]
 
 _MAIN = "Interactive segmentation"
-_SUFFIX = ".unet-project"
 
 
 class ProjectDock(QWidget):
@@ -252,8 +252,8 @@ class ProjectDock(QWidget):
 
     def make_project(self, folder: Path) -> None:
         """Make a project in a folder; its name gets the suffix of projects."""
-        if not folder.name.endswith(_SUFFIX):
-            folder = folder.with_name(f"{folder.name}{_SUFFIX}")
+        if not folder.name.endswith(SUFFIX):
+            folder = folder.with_name(f"{folder.name}{SUFFIX}")
         self.say(f"Making {folder.name} …", "info")
         self._keeper.create(folder)
 

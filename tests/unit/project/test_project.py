@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from napari_unet.project import (
     ClassEntry,
     Project,
     ProjectLock,
+    _record_file,
     check_free,
     is_project,
     predictions_folder,
     record,
 )
+from napari_unet.project._folder import README
 
 ROUND = '{"rounds": [{"number": %d, "time": "2026-01-01", "chosen": "instant"}]}'
 
@@ -97,8 +100,9 @@ def test_what_is_no_project_is_not_opened(tmp_path):
 
 
 def test_nobody_else_writes_meanwhile(folder, project):
-    with pytest.raises(ProjectError, match=f"process {os.getpid()}"):
+    with pytest.raises(ProjectError, match="in this program already") as raised:
         Project.open(folder)
+    assert "delete" not in str(raised.value)
     with Project.open(folder, is_read_only=True) as reader:
         assert reader.record == project.record
         with pytest.raises(ProjectError, match="read only"):
@@ -220,7 +224,7 @@ def test_copies_of_the_same_name_do_not_replace_each_other(project, image, tmp_p
 def test_the_same_image_is_added_once_and_comes_back(project, image):
     number = project.add_image(image).number
     project.save_annotation(number, "strokes", strokes())
-    project.remove_image(number)
+    project.remove_images(number)
     assert project.images == ()
 
     assert project.add_image(image).number == number
@@ -297,6 +301,33 @@ def test_the_next_unfinished_image_is_untouched_if_any_is(project, tmp_path):
     assert project.record.next_unfinished(numbers[1]) is None
 
 
+def test_many_images_are_changed_by_one_write(folder, project, tmp_path, monkeypatch):
+    numbers = [project.add_image(tmp_path / f"{i}.tif").number for i in range(4)]
+    written = []
+    write = _record_file.write_record
+
+    def count(path, record):
+        written.append(record)
+        write(path, record)
+
+    monkeypatch.setattr(_record_file, "write_record", count)
+    project.change_images({n: {"is_done": True} for n in numbers[:2]})
+    project.remove_images(*numbers[1:])
+    assert len(written) == 2
+    project.change_images({numbers[0]: {"is_done": True}})
+    assert len(written) == 2  # it was done already
+    with pytest.raises(ProjectError, match="no image 99"):
+        project.change_images({numbers[0]: {"is_done": False}, 99: {}})
+    assert project.record.image(numbers[0]).is_done
+    project.close()
+    with Project.open(folder) as project:
+        assert [image.number for image in project.images] == numbers[:1]
+        assert project.record.image(numbers[1]).is_done
+        project.restore_images(*numbers[1:])
+        assert len(project.images) == 4
+    assert "took out the images 2, 3, 4" in (folder / "log.txt").read_text()
+
+
 # --- what lies in the folder ---------------------------------------------------------
 
 
@@ -311,6 +342,8 @@ def test_the_next_unfinished_image_is_untouched_if_any_is(project, tmp_path):
         b'{"schema_version": "x"}',
         b'{"schema_version": 2, "name": "later"}',
         b'{"schema_version": -1, "name": "before all"}',
+        b'{"schema_version": 0, "name": "before the first"}',
+        b'{"schema_version": -1000000000000}',
     ],
 )
 def test_a_damaged_record_is_one_sentence(folder, project, content):
@@ -361,6 +394,68 @@ def test_links_out_of_the_folder_are_refused(folder, project, tmp_path, name):
         Project.open(folder)
 
 
+def test_a_hidden_link_among_the_images_is_refused(folder, project, tmp_path):
+    project.close()
+    images = folder / "images"
+    images.mkdir()
+    (images / "cell.tif").symlink_to(tmp_path / "cell.tif")  # of a person, an image
+    Project.open(folder).close()
+    (images / ".cells.tif.part").symlink_to(tmp_path / "mine.txt")
+    with pytest.raises(ProjectError, match=r"cells\.tif\.part is a link"):
+        Project.open(folder)
+
+
+def test_a_copy_is_never_written_through_a_link(project, image, tmp_path, monkeypatch):
+    monkeypatch.setattr("secrets.token_hex", lambda n: "0" * 2 * n)
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    images = project.path("images")
+    images.mkdir()
+    for name in (".cells.tif.part", f".cells.{'0' * 16}.part"):
+        (images / name).symlink_to(mine)
+    with pytest.raises(ProjectError, match=r"cells\.tif was not written"):
+        project.add_image(image, copy=True)
+    assert mine.read_text() == "mine"
+    nowhere = tmp_path / "nowhere.tif"
+    (images / image.name).symlink_to(nowhere)
+    copied = project.add_image(image, copy=True)
+    assert project.find(copied.number).name == "cells-2.tif"
+    assert not nowhere.exists()
+
+
+def test_copies_that_were_cut_off_are_swept(folder, project):
+    project.close()
+    images = folder / "images"
+    (images / ".stack.0123456789abcdef.part").mkdir(parents=True)
+    (images / ".stack.0123456789abcdef.part" / "0").touch()
+    (images / ".cells.tif.part").touch()
+    (images / "mine.part").touch()
+    Project.open(folder).close()
+    assert [path.name for path in images.iterdir()] == ["mine.part"]
+
+
+@pytest.mark.parametrize("name", ["rounds", "images", "predictions", "thumbnails"])
+def test_a_file_in_place_of_a_folder_is_one_sentence(folder, project, name):
+    project.close()
+    place = folder / name
+    if place.is_dir():
+        place.rmdir()
+    place.touch()
+    with pytest.raises(ProjectError, match="is a file where a project has a folder"):
+        Project.open(folder)
+
+
+def test_a_folder_that_may_not_be_read_is_one_sentence(folder, project, monkeypatch):
+    project.close()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(ProjectError, match=r"into \(Permission denied"):
+        Project.open(folder)
+
+
 def test_leftovers_of_a_killed_program_are_swept(folder, project):
     project.close()
     leftover = folder / ".project.1a2b3c4d.json"
@@ -393,6 +488,15 @@ def test_the_readme_s_script_needs_no_napari_unet(folder, image):
     for mode, painted in labels.items():
         found = tifffile.imread(folder / f"{number}-{mode}.tif")
         np.testing.assert_array_equal(found, np.asarray(painted))
+
+
+def test_the_page_names_what_the_readme_does():
+    page = Path(__file__).parents[3] / "docs" / "projects.md"
+    table = page.read_text(encoding="utf-8")
+    lines = README.split("\n\n")[1].splitlines()
+    assert len(lines) == 8
+    for line in lines:
+        assert f"| `{line.split()[0]}` |" in table
 
 
 def test_the_log_tells_what_was_done(folder, project, image):

@@ -1,3 +1,6 @@
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -73,3 +76,65 @@ def test_nothing_is_rescued_under_somebody_s_hands(folder):
 def test_there_must_be_something_to_rescue(tmp_path):
     with pytest.raises(ProjectError, match=r"there is no annotations\.sqlite"):
         rescue_annotations(tmp_path)
+
+
+def change_database(folder, *statements):
+    path = folder / "annotations.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def test_of_tables_with_other_columns_what_fits_is_rescued(folder):
+    expected = whole(folder)
+    change_database(
+        folder,
+        "alter table tiles add column colour text",
+        "alter table shapes rename column outlines to corners",
+    )
+    rescued = rescue_annotations(folder)
+    assert (rescued.n_layers, rescued.n_tiles) == (2, 288)
+    assert whole(folder).is_same(expected)
+
+
+def test_rows_that_do_not_fit_are_left_out(folder):
+    expected = whole(folder)
+    change_database(
+        folder,
+        "insert into layers values(1.5, 'strokes', '[4, 4]', 'u1', 'now')",
+        "insert into layers values(7, 'strokes', null, 'u1', 'now')",
+        "insert into tiles values(1, 'strokes', 0, 99, 'x', x'00')",
+        "insert into tiles values(1, 'strokes', 0, 99, 99, 'text')",
+    )
+    rescued = rescue_annotations(folder)
+    assert (rescued.n_layers, rescued.n_tiles) == (2, 288)
+    assert whole(folder).is_same(expected)
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_is_replaced(folder, monkeypatch):
+    before = sorted(path.name for path in folder.iterdir())
+    connect = sqlite3.connect
+
+    def small(path, **options):
+        database = connect(path, **options)
+        database.execute("pragma max_page_count = 20")  # SQLITE_FULL beyond
+        return database
+
+    expected = whole(folder)
+    monkeypatch.setattr("napari_unet.project.rescue.sqlite3.connect", small)
+    with pytest.raises(ProjectError, match="was not written, because the disk is full"):
+        rescue_annotations(folder)
+    monkeypatch.undo()
+    assert whole(folder).is_same(expected)
+    left = sorted(p.name for p in folder.iterdir() if p.suffix != ".sqlite-wal")
+    assert set(left) - {"annotations.sqlite-shm"} <= {*before, "lock"}
+
+
+def test_nothing_is_rescued_through_a_link(folder, tmp_path):
+    outside = tmp_path / "outside.sqlite"
+    path = folder / "annotations.sqlite"
+    path.rename(outside)
+    path.symlink_to(outside)
+    with pytest.raises(ProjectError, match="is a link"):
+        rescue_annotations(folder)
+    assert path.is_symlink()
