@@ -236,7 +236,7 @@ def _network(
 ) -> Network:
     """Return the network that the trainer is made for, with its newest weights."""
     fine_tune, wanted = config.fine_tune, facts.network
-    if wanted != config.trained_config(start.unet.config, wanted.anisotropy):
+    if not config.may_be_trained(start.unet.config, wanted):
         raise ValueError("the network in training is not as the settings say")
     if facts.n_scales > start.n_scales:
         raise ValueError("the network in training sees more scales than there are")

@@ -148,6 +148,22 @@ def test_pretrained_weights_and_their_teacher_go_on(pretrained, scene, tmp_path)
     assert losses(paint(load(path), scene).fine_tune(steps=3)) == wanted[3:]
 
 
+def test_a_volume_of_far_planes_goes_on(new_learner, scene, tmp_path):
+    """In 3D, whose network stays the 2D one there."""
+    stack = np.stack([scene.image()] * 3)
+    marks = np.stack([scene.strokes(), 0 * scene.strokes(), scene.strokes()])
+
+    def paint_stack(learner):
+        learner.annotate(stack, marks, scale=(50, 1, 1))
+        return learner
+
+    path, learner = tmp_path / "state.safetensors", new_learner(dimensions="3d")
+    job = paint_stack(learner).fine_tune(steps=4)
+    wanted = losses(job, 2, lambda: learner.save(path, with_training=True))
+    assert learner._state.trainer.unet.config.ndim == 2
+    assert losses(paint_stack(load(path)).fine_tune(steps=2)) == wanted[2:]
+
+
 @pytest.mark.parametrize("order", ["ab", "ba", "aba"])
 def test_the_order_of_images_does_not_matter(state_file, going_on, scene, order):
     resumed = paint(load(state_file), scene, order)
