@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from napari_unet.annotation.strokes import MAX_CLASSES
 from napari_unet.config import LearnerConfig
 from napari_unet.core._weights import unet_from_tensors
 from napari_unet.core.head import RidgeHead
@@ -242,7 +243,9 @@ def _network(
         raise ValueError("the network in training sees more scales than there are")
     if facts.patch_px > fine_tune.patch_px:
         raise ValueError("the patches are larger than the settings say")
-    if facts.batch_size > max(fine_tune.batch_size, len(facts.values)):
+    # halved by a lack of memory, it is that of classes that may be erased since
+    n_classes = MAX_CLASSES if facts.is_short_of_memory else len(facts.values)
+    if facts.batch_size > max(fine_tune.batch_size, n_classes):
         raise ValueError("the batch is larger than the settings say")
     weights = part_of(arrays, "trainer.unet")
     if config.recipe == "paper":  # whose last layer has as many outputs as classes

@@ -226,6 +226,23 @@ def test_reduced_batches_patches_and_tiles_stay_reduced(learner, scene, tmp_path
     assert resumed.tile_px == 16
 
 
+def test_a_batch_of_classes_that_were_erased_is_read(learner, scene, tmp_path):
+    """Halved when there were six classes, and never grown since."""
+    strokes, path = scene.strokes(), tmp_path / "state.safetensors"
+    for value in (3, 4, 5, 6, 7, 8):
+        strokes[4 * value + 2, 2:8] = value
+    learner.annotate(scene.image(), strokes, key="a")
+    finish(learner.fine_tune(steps=1))
+    trainer = learner._state.trainer
+    assert trainer.batch_size == 8
+    trainer._shrink(MemoryError())
+    learner.annotate(scene.image(), scene.strokes(), key="a")
+    finish(learner.fine_tune(steps=1))
+    learner.save(path, with_training=True)
+    resumed = load(path)._state.trainer
+    assert (resumed.values, resumed.batch_size) == ((1, 2), 4)
+
+
 def test_saving_again_what_was_resumed_goes_on_too(
     state_file, going_on, scene, tmp_path
 ):
