@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -35,6 +35,10 @@ from napari_unet.learning.training import Trainer
 __all__ = ["TrainingFacts", "TrainingParts", "read_training", "training_of"]
 
 Arrays = dict[str, NDArray[Any]]
+_LEFT_OUT = (
+    "The network in training held numbers that are not finite, and is not in the file: "
+    "training begins anew. Lower the learning rate if it happens again."
+)
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -54,8 +58,8 @@ class AnnotationFacts(Facts):
 class TrainingFacts(Facts):
     """What the header says of a training; both parts may be missing.
 
-    There is no trainer before the first step, and no annotation where strokes were
-    erased after it was fitted to.
+    There is no trainer before the first step or where it holds numbers that are not
+    finite, and no annotation where strokes were erased after it was fitted to.
     """
 
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -63,6 +67,8 @@ class TrainingFacts(Facts):
     max_tile_px: Annotated[int, Field(ge=1)]
     trainer: TrainerFacts | None
     annotation: AnnotationFacts | None
+    # for want of finite numbers; older files do not say it
+    is_trainer_left_out: bool = False
 
 
 def training_of(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -71,6 +77,9 @@ def training_of(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
     # other scales, set but not fitted to: what was trained is forgotten then
     trainer = None if state.has_new_scales else state.trainer
     known = None if trainer is None else trainer.state()
+    is_left_out = known is not None and not _is_finite(known.tensors)
+    if is_left_out:  # or the file would be refused, with a model that is sound
+        known = None
     if known is not None:
         tensors |= {f"trainer.{name}": t for name, t in known.tensors.items()}
     annotation = None
@@ -85,8 +94,17 @@ def training_of(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
         max_tile_px=state.tiles.max_px,
         trainer=None if known is None else known.facts,
         annotation=annotation,
+        is_trainer_left_out=is_left_out,
     )
     return tensors, facts.model_dump(mode="json")
+
+
+def _is_finite(tensors: Mapping[str, torch.Tensor]) -> bool:
+    return all(
+        bool(tensor.isfinite().all())
+        for tensor in tensors.values()
+        if tensor.is_floating_point()
+    )
 
 
 def _describe(
@@ -146,6 +164,8 @@ class TrainingParts:
         if self.trainer is not None:
             state.trainer = state.within_memory(lambda: self._make_trainer(state))
             state.first_step = facts.first_step
+        if facts.is_trainer_left_out:
+            state.tell(_LEFT_OUT)
         if facts.annotation is not None and not state.has_new_scales:
             assert state.model is not None
             state.resumption = Resumption(

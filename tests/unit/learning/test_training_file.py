@@ -472,6 +472,22 @@ def test_impossible_numbers_are_refused(state_file, rewrite, name):
         load(rewrite(None, {name: wrong}))
 
 
+@pytest.mark.parametrize("part", ["unet", "average"])
+def test_a_network_in_training_that_is_not_finite_is_left_out_and_told(
+    going_on, scene, tmp_path, part
+):
+    path = tmp_path / "state.safetensors"
+    weights = next(getattr(going_on._state.trainer, part).parameters())
+    with torch.no_grad():
+        weights.view(-1)[0] = float("inf")
+    going_on.save(path, with_training=True)
+    resumed, new = paint(load(path), scene), scene.image(seed=7)
+    np.testing.assert_array_equal(resumed.predict(new), going_on.predict(new))
+    told = [e.message for e in resumed.fine_tune(steps=1) if isinstance(e, Notice)]
+    assert [text for text in told if "not finite" in text]
+    assert resumed._state.n_steps == 4
+
+
 def test_other_samples_than_the_gate_s_are_judged_anew(state_file, rewrite, scene):
     """Another version of this program may take other pixels of the same strokes."""
     tensors, _ = load_tensors(state_file)
