@@ -12,6 +12,7 @@ from napari_unet.export import open_store
 from napari_unet.inference.stream import StreamPlan
 from napari_unet.jobs import TilePredicted, finish
 from napari_unet.learning import Learner, load
+from napari_unet.learning.images import anisotropy_learned
 from napari_unet.learning.streaming import model_fingerprint
 
 N = 4
@@ -255,6 +256,16 @@ def test_voxels_are_as_much_flatter():
         finish(learner.fine_tune(steps=1))
         assert learner._state.tuned.network.unet.config.anisotropy == expected
         assert learner.predict(volume, axes="ZYX").shape == volume.shape
+
+
+def test_a_known_anisotropy_wins_over_an_unknown_one():
+    volume, strokes = np.zeros((4, 16, 16), np.float32), np.zeros((4, 16, 16), np.uint8)
+    volume[:, 8:], strokes[1, 2], strokes[1, 12] = 1, 1, 2
+    learner, found = Learner(_config(2, dimensions="3d")), []
+    for name, scale in (("a", None), ("b", (6, 1, 1))):
+        learner.annotate(volume, strokes, key=name, axes="ZYX", scale=scale)
+        found.append(anisotropy_learned(learner._state.annotations))
+    assert found == [0.5, 3.0]
 
 
 def test_only_what_halves_are_made_of_is_a_downsampling():
