@@ -247,7 +247,7 @@ class State:
     def advice(self, names: Mapping[int, str], collapse: str = "") -> str:
         """Say what to paint next, ``collapse`` first of all; '' if nothing is amiss."""
         missing = self.annotations.advise_missing(names)
-        first = missing or find_doubt(self.annotations, self.config)
+        first = missing or find_doubt(self.annotations)
         if first or self._samples is None:
             return first
         return collapse or advise(
