@@ -55,8 +55,8 @@ def _find_far_planes(annotations: AnnotationSet, config: LearnerConfig) -> str:
     limit = 2 ** (config.depth + 1) * config.downsampling
     return (
         f"Planes lie {distance:.3g} pixels apart, and from {limit} on '3d' cannot see "
-        "them together: each is learned by itself, as with '2d'; choose '2.5d' to see the next "
-        "planes all the same."
+        "them together: each is learned by itself, as with '2d'; choose '2.5d' to see "
+        "the next planes all the same."
     )
 
 
