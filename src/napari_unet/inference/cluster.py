@@ -144,13 +144,24 @@ class Cluster:
         async def call() -> Any:
             return await method(*args)
 
-        limit_s = self.config.answer_s
+        with self.saying_what_is_lost():
+            return self.client.sync(call, callback_timeout=self.config.answer_s)
+
+    @contextmanager
+    def saying_what_is_lost(self) -> Iterator[None]:
+        """Turn an answer that does not come into one sentence."""
+        address, limit_s = self.config.address, self.config.answer_s
         try:
-            return self.client.sync(call, callback_timeout=limit_s)
-        except (TimeoutError, OSError) as error:
+            yield
+        except TimeoutError as error:  # an OSError too
             raise ClusterError(
-                f"the scheduler at {self.config.address} has not answered within "
-                f"{limit_s:g} s; look at its log, then add --resume to go on"
+                f"the scheduler at {address} has not answered within {limit_s:g} s; "
+                "look at its log, then add --resume to go on"
+            ) from error
+        except OSError as error:
+            raise ClusterError(
+                f"the connection to the scheduler at {address} failed "
+                f"({_first_line(error)}); see that it runs, then add --resume to go on"
             ) from error
 
     def _wait_for_a_worker(self, token: CancelToken | None) -> None:
@@ -320,7 +331,8 @@ class ClusterRun:
         """Return why a task failed."""
         from distributed import KilledWorker
 
-        error: Exception = future.exception(timeout=self.cluster.config.answer_s)
+        with self.cluster.saying_what_is_lost():
+            error: Exception = future.exception(timeout=self.cluster.config.answer_s)
         if isinstance(error, KilledWorker):
             where = "no tile"
             if slab_tile is not None:

@@ -168,6 +168,33 @@ def test_a_scheduler_that_does_not_answer():
         cluster.n_threads()
 
 
+def test_a_scheduler_that_refuses_is_not_one_that_is_slow():
+    client = FakeClient()
+
+    async def refuse():
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    client.nthreads = refuse
+    with pytest.raises(ClusterError, match=r"failed \(.*Connection refused\); see"):
+        Cluster(client, CONFIG).n_threads()
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (TimeoutError(), "has not answered within 2 s"),
+        (OSError("closed"), r"the connection to .* failed \(closed\)"),
+    ],
+)
+def test_why_a_task_failed_may_not_be_told(monkeypatch, error, text):
+    def silent(self, timeout):
+        raise error
+
+    monkeypatch.setattr(FakeFuture, "exception", silent)
+    with pytest.raises(ClusterError, match=text):
+        _all(FakeClient(last="error"))
+
+
 def test_a_connection_that_is_lost():
     client = FakeClient(last="pending")
     with Cluster(client, CONFIG).run("work", None) as run:
