@@ -40,11 +40,13 @@ _CLOSING_S = 20
 
 
 @contextmanager
-def connect(config: ClusterConfig) -> Iterator[Cluster]:
+def connect(config: ClusterConfig, device: str = "auto") -> Iterator[Cluster]:
     """Reach a cluster, or start one of this machine's processes.
 
-    Leaving it ends what was started here, and nothing else. dask's default scheduler
-    stays what it was: napari would slice images on the cluster.
+    ``device`` is where workers will compute, as in `LearnerConfig`: how many processes
+    are started follows from it. Leaving it ends what was started here, and nothing
+    else. dask's default scheduler stays what it was: napari would slice images on the
+    cluster.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def connect(config: ClusterConfig) -> Iterator[Cluster]:
         target: dict[str, Any] = {"address": config.address}
         if local:
             n_workers = int(local[1]) if local[1] else None
-            target = {"address": stack.enter_context(local_cluster(n_workers))}
+            target = {"address": stack.enter_context(local_cluster(n_workers, device))}
         elif _is_file(config.address):
             target = {"scheduler_file": config.address}
         try:

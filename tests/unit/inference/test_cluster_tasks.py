@@ -16,6 +16,7 @@ from napari_unet.errors import ClusterError, ImageError
 from napari_unet.inference import cluster as cluster_module
 from napari_unet.inference.cluster import Cluster, connect
 from napari_unet.inference.cluster_worker import TilePlugin
+from napari_unet.inference.local_cluster import local_cluster
 from napari_unet.inference.stream import SlabTile
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken
@@ -234,6 +235,29 @@ def test_a_local_cluster_has_workers():
         connect(ClusterConfig(address="local:0")),
     ):
         pass
+
+
+@pytest.mark.parametrize(("device", "n_wanted"), [("cpu", 4), ("auto", 2)])
+def test_a_local_cluster_has_a_worker_for_each_gpu_that_is_used(
+    monkeypatch, device, n_wanted
+):
+    started = []
+
+    class Fake:
+        def __init__(self, n_workers, **_options):
+            started.append(n_workers)
+
+        def close(self, timeout):
+            pass
+
+    monkeypatch.setattr("distributed.LocalCluster", Fake)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
+    monkeypatch.setattr(
+        "napari_unet.core.memory.total_memory_bytes", lambda: 64 * 2**30
+    )
+    with local_cluster(None, device):
+        assert started == [n_wanted]
 
 
 def test_what_distributed_logs_is_heard_again_afterwards():
