@@ -216,16 +216,26 @@ def test_the_network_is_trained_on_the_coarse_image(image, strokes):
     assert learner.predict(image, candidate="fine-tuned").shape == SHAPE
 
 
-def test_objects_are_cut_in_full_resolution(image):
-    ids = np.zeros(SHAPE, np.uint8)
-    ids[16 * N : 32 * N, 16 * N : 24 * N] = 2
-    ids[16 * N : 32 * N, 24 * N : 32 * N] = 3
-    ids[4:40, 4:40] = 4  # a quarter of the smallest is what may be one
+def test_objects_are_cut_in_full_resolution():
+    sides = [(10, 46, 9, 45), (10, 46, 67, 103), (70, 131, 21, 63), (70, 131, 81, 123)]
+    ids = np.ones(SHAPE, np.uint8)
+    for number, (y0, y1, x0, x1) in enumerate(sides, start=2):
+        ids[y0:y1, x0:x1] = number
+    image = np.random.default_rng(1).normal(0, 0.1, SHAPE) + (ids > 1)
     learner = Learner(_config(annotation_mode="objects"))
-    learner.annotate(image, ids, complete=np.ones(SHAPE, bool))
-    assert learner.smallest_object_px == pytest.approx(36 * 36 / 4, rel=0.2)
-    found = learner.predict_instances(image)
-    assert found.labels.shape == SHAPE
+    learner.annotate(image, ids)
+    # a quarter of the smallest is what may be one
+    assert learner.smallest_object_px == pytest.approx(36 * 36 / 4, rel=0.02)
+    found = learner.predict_instances(image).labels
+    assert found.shape == SHAPE
+    assert found.max() == len(sides)
+    for number in range(2, 2 + len(sides)):
+        is_mine = ids == number
+        values, counts = np.unique(found[is_mine], return_counts=True)
+        is_found = found == values[counts.argmax()]
+        assert (is_mine & is_found).sum() / (is_mine | is_found).sum() > 0.8
+    blocks = found[: SHAPE[0] // N * N, : SHAPE[1] // N * N]
+    assert (blocks != blocks[::N, ::N].repeat(N, 0).repeat(N, 1)).any()
 
 
 def test_three_axes_give_labels_of_the_full_volume():
