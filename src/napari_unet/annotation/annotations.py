@@ -33,6 +33,7 @@ from napari_unet.annotation.objects import (
 )
 from napari_unet.annotation.strokes import (
     HELD_OUT_FOLD,
+    HOLD_OUT_PX,
     Stroke,
     bundled,
     bundles_of,
@@ -203,7 +204,8 @@ class AnnotationSet:
         elif region is not None:
             filled = _by_group(painted, region, _fill_background, painted.dtype)
             image = replace(image, annotation=filled)
-        found = bundled(_find_strokes(image), hold_out)
+        square_px = HOLD_OUT_PX // self.downsampling
+        found = bundled(_find_strokes(image), hold_out, square_px)
         before = next((i.strokes for i in self.images if i.key == source.key), ())
         others = [image for image in self.images if image.key != source.key]
         elsewhere = [stroke for image in others for stroke in image.strokes]

@@ -31,7 +31,8 @@ HELD_OUT_FOLD = 0
 MAX_CLASSES = 254
 """As many as a network can have."""
 HOLD_OUT_PX = 512
-"""Side of the squares whose strokes are held out together, where regions are."""
+"""Side of the squares whose strokes are held out together, where regions are; of the
+image as it was given."""
 REGION_PX = 96
 """Side of the squares into which what is painted over a large area is cut."""
 
@@ -221,7 +222,9 @@ def deal_folds(
     )
 
 
-def bundled(strokes: Sequence[Stroke], hold_out: HoldOut) -> list[Stroke]:
+def bundled(
+    strokes: Sequence[Stroke], hold_out: HoldOut, square_px: int = HOLD_OUT_PX
+) -> list[Stroke]:
     """Return strokes of one image with those in a bundle that are held out together.
 
     Parameters
@@ -230,7 +233,9 @@ def bundled(strokes: Sequence[Stroke], hold_out: HoldOut) -> list[Stroke]:
         Of all its planes; their bundles stay whole.
     hold_out
         ``"stroke"``: each by itself; ``"region"``: those that lie in one square of
-        `HOLD_OUT_PX` of a plane; ``"image"``: all of them.
+        a plane; ``"image"``: all of them.
+    square_px
+        Side of the squares, in pixels of the strokes.
     """
     if hold_out == "stroke":
         return list(strokes)
@@ -240,7 +245,7 @@ def bundled(strokes: Sequence[Stroke], hold_out: HoldOut) -> list[Stroke]:
         place: tuple[int, ...] = ()
         if hold_out == "region":
             middle = np.concatenate([strokes[i].yx for i in members]).mean(axis=0)
-            square = (middle // HOLD_OUT_PX).astype(int).tolist()
+            square = (middle // square_px).astype(int).tolist()
             place = (strokes[members[0]].plane, *square)
         bundle = places.setdefault(place, len(places) + 1)
         for i in members:

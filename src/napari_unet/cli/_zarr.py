@@ -81,15 +81,18 @@ def read_zarr(
 def _coarser(
     path: Path, node: Any, datasets: Sequence[Mapping[str, Any]], ndim: int
 ) -> list[LazyArray]:
-    """Return the levels below the one that is read, as far as they are there."""
+    """Return the levels below the one that is read, as far as they can be opened."""
     import zarr
 
-    found = (node.get(dataset["path"]) for dataset in datasets)
-    return [
-        LazyArray(path, level)
-        for level in found
-        if isinstance(level, zarr.Array) and level.ndim == ndim
-    ]
+    found = []
+    for dataset in datasets:
+        try:
+            level = node[dataset["path"]]
+            if isinstance(level, zarr.Array) and level.ndim == ndim:
+                found.append(LazyArray(path, level))
+        except Exception:  # missing or damaged, and not needed
+            continue
+    return found
 
 
 def _letters(names: Any) -> str | None:

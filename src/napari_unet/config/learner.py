@@ -196,6 +196,15 @@ class LearnerConfig(Settings):
             return start
         return trained
 
+    def may_be_trained(self, start: UNetConfig, trained: UNetConfig) -> bool:
+        """Whether `trained_config` of a 2D network may be that of the trained one.
+
+        Without its image, nothing tells whether planes were too far apart: in 3D it may
+        also be the 2D one.
+        """
+        is_left = self.dimensions == "3d" and trained == start
+        return is_left or trained == self.trained_config(start, trained.anisotropy)
+
     def unet_config(self, in_channels: int, n_classes: int) -> UNetConfig:
         """Return the network's settings for these channels and classes (at least 2)."""
         return UNetConfig(

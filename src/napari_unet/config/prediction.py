@@ -54,17 +54,19 @@ class InstanceConfig(Settings):
         le=8192,
         title="Block (px)",
         description="Side of the blocks that the objects of an image on disk are cut "
-        "in, one after the other; in volumes a quarter of it. Memory grows with it: "
-        "1024 px stay below 1 GB, and waste little on what blocks see twice.",
+        "in, one after the other; in volumes a quarter of it, and less where "
+        "a block would see more than 2^24 px. Memory grows with it: 1024 px stay below "
+        "1 GB, and waste little on what blocks see twice.",
     )
     block_halo_px: int = Field(
         128,
         ge=4,
         le=2048,
         title="Halo of a block (px)",
-        description="How far a block sees beyond itself; in volumes a quarter of it. "
-        "What lies together within that reach is cut as in the whole image; of larger "
-        "clumps, blocks see a part and have to agree. 128 is more than most cells.",
+        description="How far a block sees beyond itself; in volumes a quarter of it, "
+        "and less where a block would see more than 2^24 px. What lies together within "
+        "that reach is cut as in the whole image; of larger clumps, blocks see a part "
+        "and have to agree. 128 is more than most cells.",
     )
 
     def size_px(self, painted_px: int | None = None) -> int:

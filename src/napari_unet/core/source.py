@@ -140,8 +140,7 @@ class ImageSource:
             self.coarser[factor] = ImageSource(
                 self.key,
                 CoarseStack(self.stack, factor),
-                # where it is unknown, voxels are taken for cubes
-                anisotropy=(self.anisotropy or 1.0) / factor,
+                anisotropy=self.anisotropy and self.anisotropy / factor,
                 normalised_as=like,
             )
         return self.coarser[factor]

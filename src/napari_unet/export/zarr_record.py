@@ -27,6 +27,9 @@ __all__ = [
 OURS = "napari-unet"
 """The attribute by which our own stores are known."""
 
+_UNSAID = {"objects": "without"}  # what earlier versions, which had none, do not say
+_MAX_RECORD_BYTES = 2**24  # ours take a few thousand
+
 
 def probabilities_path(path: Path) -> Path:
     """Return where the probabilities of labels go."""
@@ -39,8 +42,13 @@ def read_record(path: Path) -> dict[str, Any] | None:
     Without zarr, whose import takes half a second that a window would stand still.
     """
     try:
-        record = json.loads((path / "zarr.json").read_bytes())["attributes"][OURS]
-    except (OSError, ValueError, LookupError, TypeError):  # whatever it is, not ours
+        with (path / "zarr.json").open("rb") as file:
+            text = file.read(_MAX_RECORD_BYTES + 1)
+        if len(text) > _MAX_RECORD_BYTES:
+            return None
+        record = json.loads(text)["attributes"][OURS]
+    # whatever it is, it is not ours; deep brackets end in a RecursionError
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     return record if isinstance(record, dict) and "tile_px" in record else None
 
@@ -54,10 +62,11 @@ def is_complete(path: Path) -> bool:
 def check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Raise `StoreTakenError` where a store was begun with something else."""
     for what, value in new.items():
-        if old.get(what) != value:
+        begun_with = old.get(what, _UNSAID.get(what))
+        if begun_with != value:
             begun = f"with another {what}"
             if what in ("probabilities", "objects"):
-                begun = f"{old.get(what)} {what}"  # with or without
+                begun = f"{begun_with} {what}"  # with or without
             raise StoreTakenError(
                 f"{path} was begun {begun}, and cannot be gone on with; remove "
                 "that folder, or choose another --out"

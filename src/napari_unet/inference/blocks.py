@@ -65,18 +65,10 @@ def plan_blocks(
     halo
         How far they see along each axis (px).
     """
-    side, halo_px = settings.block_px, settings.block_halo_px
-    sides = [side] * len(shape)
-    halo: tuple[int, ...] = (halo_px,) * len(shape)
+    sides = [settings.block_px] * len(shape)
+    halo: tuple[int, ...] = (settings.block_halo_px,) * len(shape)
     if len(shape) > 2:
-        side, halo_px = -(-side // _VOLUME_SHARE), -(-halo_px // _VOLUME_SHARE)
-        # so far in planes, but always the next one
-        n_planes = max(1, math.ceil(halo_px * min(sizes[1:]) / sizes[0]))
-        n_planes = min(n_planes, halo_px)
-        halo = (n_planes, halo_px, halo_px)
-        n_seen = _MAX_VOLUME_PX // (side + 2 * halo_px) ** 2
-        depth = shape[0] if shape[0] <= n_seen else n_seen - 2 * n_planes
-        sides = [max(depth, n_planes, 1), side, side]
+        sides, halo = _of_volume(shape, sizes, settings)
     starts = product(*(range(0, n, s) for n, s in zip(shape, sides, strict=True)))
     blocks = []
     for corner in starts:
@@ -88,3 +80,26 @@ def plan_blocks(
         )
         blocks.append(Block(core, seen, shape))
     return blocks, halo
+
+
+def _of_volume(
+    shape: tuple[int, ...], sizes: Sequence[float], settings: InstanceConfig
+) -> tuple[list[int], tuple[int, ...]]:
+    """Return sides and halo of a volume's blocks, of which none sees too much."""
+    side = -(-settings.block_px // _VOLUME_SHARE)
+    halo_px = -(-settings.block_halo_px // _VOLUME_SHARE)
+    while True:
+        # so far in planes, but always the next one
+        n_planes = max(1, math.ceil(halo_px * min(sizes[1:]) / sizes[0]))
+        n_planes = min(n_planes, halo_px)
+        plane_px = math.prod(min(n, side + 2 * halo_px) for n in shape[1:])
+        n_seen = _MAX_VOLUME_PX // plane_px
+        # not flatter than what it sees above: else nearly all is cut several times
+        if n_seen >= min(shape[0], 3 * n_planes):
+            break
+        if side > halo_px:
+            side = -(-side // 2)
+        else:
+            halo_px = -(-halo_px // 2)
+    depth = shape[0] if shape[0] <= n_seen else n_seen - 2 * n_planes
+    return [depth, side, side], (n_planes, halo_px, halo_px)

@@ -40,11 +40,13 @@ _CLOSING_S = 20
 
 
 @contextmanager
-def connect(config: ClusterConfig) -> Iterator[Cluster]:
+def connect(config: ClusterConfig, device: str = "auto") -> Iterator[Cluster]:
     """Reach a cluster, or start one of this machine's processes.
 
-    Leaving it ends what was started here, and nothing else. dask's default scheduler
-    stays what it was: napari would slice images on the cluster.
+    ``device`` is where workers will compute, as in `LearnerConfig`: how many processes
+    are started follows from it. Leaving it ends what was started here, and nothing
+    else. dask's default scheduler stays what it was: napari would slice images on the
+    cluster.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def connect(config: ClusterConfig) -> Iterator[Cluster]:
         target: dict[str, Any] = {"address": config.address}
         if local:
             n_workers = int(local[1]) if local[1] else None
-            target = {"address": stack.enter_context(local_cluster(n_workers))}
+            target = {"address": stack.enter_context(local_cluster(n_workers, device))}
         elif _is_file(config.address):
             target = {"scheduler_file": config.address}
         try:
@@ -144,13 +146,24 @@ class Cluster:
         async def call() -> Any:
             return await method(*args)
 
-        limit_s = self.config.answer_s
+        with self.saying_what_is_lost():
+            return self.client.sync(call, callback_timeout=self.config.answer_s)
+
+    @contextmanager
+    def saying_what_is_lost(self) -> Iterator[None]:
+        """Turn an answer that does not come into one sentence."""
+        address, limit_s = self.config.address, self.config.answer_s
         try:
-            return self.client.sync(call, callback_timeout=limit_s)
-        except (TimeoutError, OSError) as error:
+            yield
+        except TimeoutError as error:  # an OSError too
             raise ClusterError(
-                f"the scheduler at {self.config.address} has not answered within "
-                f"{limit_s:g} s; look at its log, then start again to go on"
+                f"the scheduler at {address} has not answered within {limit_s:g} s; "
+                "look at its log, then start again to go on"
+            ) from error
+        except OSError as error:
+            raise ClusterError(
+                f"the connection to the scheduler at {address} failed "
+                f"({_first_line(error)}); see that it runs, then start again to go on"
             ) from error
 
     def _wait_for_a_worker(self, token: CancelToken | None) -> None:
@@ -320,7 +333,8 @@ class ClusterRun:
         """Return why a task failed."""
         from distributed import KilledWorker
 
-        error: Exception = future.exception(timeout=self.cluster.config.answer_s)
+        with self.cluster.saying_what_is_lost():
+            error: Exception = future.exception(timeout=self.cluster.config.answer_s)
         if isinstance(error, KilledWorker):
             where = "no tile"
             if slab_tile is not None:

@@ -18,11 +18,11 @@ _WORKER_BYTES = 2 * 2**30
 
 
 @contextmanager
-def local_cluster(n_workers: int | None) -> Iterator[Any]:
+def local_cluster(n_workers: int | None, device: str = "auto") -> Iterator[Any]:
     """Start worker processes, and end them on every way out.
 
-    ``n_workers`` None: one for each GPU, or without one, as many as cores and memory
-    are enough for. Yields distributed's `LocalCluster`.
+    ``n_workers`` None: one for each GPU that ``device`` lets them use, or without one,
+    as many as cores and memory are enough for. Yields distributed's `LocalCluster`.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def local_cluster(n_workers: int | None) -> Iterator[Any]:
     n_cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         n_cores = len(os.sched_getaffinity(0))
-    n_gpus = torch.cuda.device_count()
+    n_gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     if n_workers is None:
         memory = total_memory_bytes() or _WORKER_BYTES
         n_workers = n_gpus or max(min(n_cores, memory // _WORKER_BYTES), 1)

@@ -17,7 +17,7 @@ _SEVERAL_VALUES = 10
 """From here on, one mark for each value speaks for objects."""
 
 
-def find_doubt(annotations: AnnotationSet, config: LearnerConfig) -> str:
+def find_doubt(annotations: AnnotationSet) -> str:
     """Say what is suspicious about images or annotations, and what to do; else ''."""
     for image in annotations.images:
         if image.source.normaliser.is_flat:
@@ -27,7 +27,7 @@ def find_doubt(annotations: AnnotationSet, config: LearnerConfig) -> str:
                 "value everywhere, so nothing can tell classes apart in it: check that "
                 "it is the right image."
             )
-    return _find_numbered(annotations) or _find_far_planes(annotations, config)
+    return _find_numbered(annotations)
 
 
 def _find_numbered(annotations: AnnotationSet) -> str:
@@ -47,13 +47,16 @@ def _find_far_planes(annotations: AnnotationSet, config: LearnerConfig) -> str:
     if config.dimensions != "3d" or not annotations.images:
         return ""
     start = config.unet_config(1, 2)
-    anisotropy = config.voxel_anisotropy or anisotropy_learned(annotations)
-    if config.trained_config(start, anisotropy) != start:
+    seen = anisotropy_learned(annotations)
+    if config.trained_config(start, seen) != start:
         return ""
+    # in pixels of the image as it was given
+    distance = config.voxel_anisotropy or seen * config.downsampling
+    limit = 2 ** (config.depth + 1) * config.downsampling
     return (
-        f"Planes lie {anisotropy:.3g} pixels apart, and from {2 ** (config.depth + 1)} "
-        "on '3d' cannot see them together: each is learned by itself, as with '2d'; "
-        "choose '2.5d' to see the next planes all the same."
+        f"Planes lie {distance:.3g} pixels apart, and from {limit} on '3d' cannot see "
+        "them together: each is learned by itself, as with '2d'; choose '2.5d' to see "
+        "the next planes all the same."
     )
 
 
@@ -65,7 +68,8 @@ class Doubts:
 
     def news(self, annotations: AnnotationSet, config: LearnerConfig) -> list[Notice]:
         """Return what was not told yet."""
-        doubt = find_doubt(annotations, config)
+        # far planes are a choice, and must not stand before what to paint next
+        doubt = find_doubt(annotations) or _find_far_planes(annotations, config)
         is_new = doubt not in ("", self._told)
         self._told = doubt
         return [Notice(doubt, "caution")] if is_new else []

@@ -152,9 +152,13 @@ def anisotropy_of(axes: str, scale: Sequence[float] | None) -> float | None:
 
 
 def anisotropy_learned(annotations: AnnotationSet) -> float:
-    """Return the `anisotropy_of` the first annotated image where it is known, or 1."""
+    """Return the anisotropy of the first annotated image where it is known.
+
+    It is that of the image as it is learned from. Where no image's is known, voxels of
+    the full one are taken for cubes.
+    """
     known = (image.source.anisotropy for image in annotations.images)
-    return next((found for found in known if found), 1.0)
+    return next((found for found in known if found), 1.0 / annotations.downsampling)
 
 
 def check_sight(stack: PlaneStack, dimensions: str) -> None:

@@ -251,10 +251,7 @@ class Header(BaseModel):
         if self.start != wanted:
             raise ValueError("the network is not as the settings say")
         trained = self.tuned_network or self.start
-        wanted = self.config.trained_config(self.start, trained.anisotropy)
-        # in 3D also the 2D one, where planes were too far apart
-        is_flat = self.config.dimensions == "3d" and trained == self.start
-        if self.has_tuned and trained != wanted and not is_flat:
+        if self.has_tuned and not self.config.may_be_trained(self.start, trained):
             raise ValueError("the trained network is not as the settings say")
         if len(set(self.values)) != len(self.values):
             raise ValueError("a class occurs twice")

@@ -210,6 +210,10 @@ class State:
             text = f"Memory ran out: went on with tiles of {self.tile_px} px."
             self._notices.append(Notice(text, "warning"))
 
+    def tell(self, caution: str) -> None:
+        """Let the user read a sentence."""
+        self._notices.append(Notice(caution, "caution"))
+
     def take_notices(self) -> list[Notice]:
         """Return what the user should read since the last call."""
         notices, self._notices = self._notices, []
@@ -243,7 +247,7 @@ class State:
     def advice(self, names: Mapping[int, str], collapse: str = "") -> str:
         """Say what to paint next, ``collapse`` first of all; '' if nothing is amiss."""
         missing = self.annotations.advise_missing(names)
-        first = missing or find_doubt(self.annotations, self.config)
+        first = missing or find_doubt(self.annotations)
         if first or self._samples is None:
             return first
         return collapse or advise(
@@ -433,7 +437,7 @@ class State:
         """Let the network train on what is painted now, but not on held-out strokes."""
         if self.resumption is not None:
             self.resumption = None
-            self._notices.append(Notice(_ANOTHER, "caution"))
+            self.tell(_ANOTHER)
         assert self.start is not None
         assert self.verdict.choice is not None
         samples = self._samples

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from napari_unet.annotation.strokes import MAX_CLASSES
 from napari_unet.config import LearnerConfig
 from napari_unet.core._weights import unet_from_tensors
 from napari_unet.core.head import RidgeHead
@@ -34,6 +35,10 @@ from napari_unet.learning.training import Trainer
 __all__ = ["TrainingFacts", "TrainingParts", "read_training", "training_of"]
 
 Arrays = dict[str, NDArray[Any]]
+_LEFT_OUT = (
+    "The network in training held numbers that are not finite, and is not in the file: "
+    "training begins anew. Lower the learning rate if it happens again."
+)
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -53,8 +58,8 @@ class AnnotationFacts(Facts):
 class TrainingFacts(Facts):
     """What the header says of a training; both parts may be missing.
 
-    There is no trainer before the first step, and no annotation where strokes were
-    erased after it was fitted to.
+    There is no trainer before the first step or where it holds numbers that are not
+    finite, and no annotation where strokes were erased after it was fitted to.
     """
 
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -62,6 +67,8 @@ class TrainingFacts(Facts):
     max_tile_px: Annotated[int, Field(ge=1)]
     trainer: TrainerFacts | None
     annotation: AnnotationFacts | None
+    # for want of finite numbers; older files do not say it
+    is_trainer_left_out: bool = False
 
 
 def training_of(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -70,6 +77,9 @@ def training_of(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
     # other scales, set but not fitted to: what was trained is forgotten then
     trainer = None if state.has_new_scales else state.trainer
     known = None if trainer is None else trainer.state()
+    is_left_out = known is not None and not _is_finite(known.tensors)
+    if is_left_out:  # or the file would be refused, with a model that is sound
+        known = None
     if known is not None:
         tensors |= {f"trainer.{name}": t for name, t in known.tensors.items()}
     annotation = None
@@ -84,8 +94,17 @@ def training_of(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
         max_tile_px=state.tiles.max_px,
         trainer=None if known is None else known.facts,
         annotation=annotation,
+        is_trainer_left_out=is_left_out,
     )
     return tensors, facts.model_dump(mode="json")
+
+
+def _is_finite(tensors: Mapping[str, torch.Tensor]) -> bool:
+    return all(
+        bool(tensor.isfinite().all())
+        for tensor in tensors.values()
+        if tensor.is_floating_point()
+    )
 
 
 def _describe(
@@ -145,6 +164,8 @@ class TrainingParts:
         if self.trainer is not None:
             state.trainer = state.within_memory(lambda: self._make_trainer(state))
             state.first_step = facts.first_step
+        if facts.is_trainer_left_out:
+            state.tell(_LEFT_OUT)
         if facts.annotation is not None and not state.has_new_scales:
             assert state.model is not None
             state.resumption = Resumption(
@@ -236,13 +257,15 @@ def _network(
 ) -> Network:
     """Return the network that the trainer is made for, with its newest weights."""
     fine_tune, wanted = config.fine_tune, facts.network
-    if wanted != config.trained_config(start.unet.config, wanted.anisotropy):
+    if not config.may_be_trained(start.unet.config, wanted):
         raise ValueError("the network in training is not as the settings say")
     if facts.n_scales > start.n_scales:
         raise ValueError("the network in training sees more scales than there are")
     if facts.patch_px > fine_tune.patch_px:
         raise ValueError("the patches are larger than the settings say")
-    if facts.batch_size > max(fine_tune.batch_size, len(facts.values)):
+    # halved by a lack of memory, it is that of classes that may be erased since
+    n_classes = MAX_CLASSES if facts.is_short_of_memory else len(facts.values)
+    if facts.batch_size > max(fine_tune.batch_size, n_classes):
         raise ValueError("the batch is larger than the settings say")
     weights = part_of(arrays, "trainer.unet")
     if config.recipe == "paper":  # whose last layer has as many outputs as classes

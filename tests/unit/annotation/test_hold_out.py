@@ -25,16 +25,19 @@ FOUR = [(10, 10), (10, 700), (700, 10), (700, 700), (60, 60), (760, 760)]
 
 
 def folds_by_square(images):
+    """Return the folds in each square, whose side is in pixels of the full image."""
     found = {}
     for image in images.images:
         for stroke in image.strokes:
-            square = (image.key, *(stroke.yx[0] // HOLD_OUT_PX).tolist())
+            yx = stroke.yx[0] * images.downsampling
+            square = (image.key, *(yx // HOLD_OUT_PX).tolist())
             found.setdefault(square, set()).add(stroke.fold)
     return found
 
 
-def test_strokes_of_a_region_are_held_out_together():
-    images = AnnotationSet().with_image(
+@pytest.mark.parametrize("downsampling", [1, 4])
+def test_strokes_of_a_region_are_held_out_together(downsampling):
+    images = AnnotationSet(downsampling=downsampling).with_image(
         source(), strokes_at(*FOUR), 4, hold_out="region"
     )
     folds = folds_by_square(images)

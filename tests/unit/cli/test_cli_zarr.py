@@ -47,6 +47,18 @@ def test_an_ome_zarr_image(tmp_path, version):
     assert coarse.scale("ZYX") == (2.0, 1.0, 1.0)
 
 
+@pytest.mark.parametrize("text", [None, "{", '{"zarr_format": 3}', "[]"])
+def test_a_coarser_level_that_is_damaged_is_passed_over(tmp_path, text):
+    path = make_ome(tmp_path / "i.zarr", n_levels=3)
+    for file in (path / "s1").rglob("zarr.json"):
+        file.unlink() if text is None else file.write_text(text)
+    image = read_image(path)
+    np.testing.assert_array_equal(image.array, PIXELS)
+    assert [level.shape for level in image.array.coarser] == [(3, 5, 8)]
+    with pytest.raises(FileError):
+        read_image(path, level=1)
+
+
 def test_a_scale_of_all_levels_counts_too(tmp_path):
     change = {"type": "scale", "scale": [10.0, 2.0, 2.0]}
     path = make_ome(tmp_path / "i.zarr", coordinateTransformations=[change])

@@ -117,6 +117,11 @@ def test_the_same_coarse_image_is_found_again():
     assert coarse.anisotropy == 0.75
 
 
+def test_an_anisotropy_that_is_unknown_stays_so():
+    coarse = ImageSource("a", PlaneStack(np.zeros((8, 8)))).coarsened(4)
+    assert coarse.anisotropy is None
+
+
 def test_a_volume_that_is_turned_keeps_its_normalisation():
     image = RNG.random((12, 8, 16)).astype(np.float32)
     source = ImageSource("a", PlaneStack(image, "ZYX"))

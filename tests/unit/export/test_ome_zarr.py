@@ -15,6 +15,7 @@ from napari_unet.export import (
     write_labels,
     write_probabilities,
 )
+from napari_unet.export.zarr_record import read_record
 from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.stream import StreamPlan
 from napari_unet.inference.tiles import plan_tiles
@@ -212,6 +213,32 @@ def test_another_model_takes_the_place_only_when_told(tmp_path, is_finished):
     (tmp_path / "mine.zarr").mkdir()
     with pytest.raises(FileError, match="not written by this program"):
         open_store(tmp_path / "mine.zarr", other, overwrite=True)
+
+
+def test_a_store_of_an_earlier_version_is_gone_on_with(tmp_path):
+    """Which did not say whether objects are to be cut, because it could not."""
+    path, plan = tmp_path / "o.zarr", _plan((100, 130), "YX", tile_px=48)
+    group = open_store(path, plan).labels.group
+    group.attrs["napari-unet"] = {
+        name: value
+        for name, value in group.attrs["napari-unet"].items()
+        if name != "objects"
+    }
+    assert open_store(path, plan, resume=True).n_done == 0
+    with pytest.raises(StoreTakenError, match="begun without objects"):
+        open_store(path, plan, with_objects=True, resume=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 200_000, " " * 2**24 + '{"attributes": {"napari-unet": {"tile_px": 48}}}'],
+)
+def test_a_record_of_deep_brackets_or_without_end_is_none_of_ours(tmp_path, text):
+    (tmp_path / "o.zarr").mkdir()
+    (tmp_path / "o.zarr" / "zarr.json").write_text(text)
+    assert read_record(tmp_path / "o.zarr") is None
+    with pytest.raises(FileError, match="not written by this program"):
+        open_store(tmp_path / "o.zarr", _plan((20, 20), "YX"))
 
 
 def test_a_store_whose_making_was_cut_short_is_made_anew(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from napari_unet.config import InstanceConfig
 from napari_unet.errors import ImageError
-from napari_unet.inference.blocks import plan_blocks
+from napari_unet.inference.blocks import _of_volume, plan_blocks
 from napari_unet.inference.blockwise import cut_blocks
 from napari_unet.inference.instances import split_objects
 from napari_unet.jobs import CancelToken, Progress, finish
@@ -86,6 +86,24 @@ def test_memory_is_bounded_by_the_block():
     assert max(seen) <= 2**24
     covered = sum(np.prod([side.stop - side.start for side in b.core]) for b in blocks)
     assert covered == deep.labels.size
+
+
+@pytest.mark.parametrize("block_px", [32, 8192])
+@pytest.mark.parametrize("halo_px", [4, 128, 2048])
+@pytest.mark.parametrize("shape", [(900, 3000, 3000), (2, 3000, 3000), (3000, 90, 90)])
+@pytest.mark.parametrize("depth", [1.0, 20.0])
+def test_no_block_of_a_volume_sees_too_much(block_px, halo_px, shape, depth):
+    settings = InstanceConfig(block_px=block_px, block_halo_px=halo_px)
+    sides, halo = _of_volume(shape, (depth, 1.0, 1.0), settings)
+    seen = [min(n, s + 2 * h) for n, s, h in zip(shape, sides, halo, strict=True)]
+    assert np.prod(seen) <= 2**24
+    assert min(*sides, *halo) >= 1
+
+
+def test_blocks_of_a_volume_are_as_set_where_they_fit():
+    sides, halo = _of_volume((900, 3000, 3000), (4.0, 1.0, 1.0), InstanceConfig())
+    assert sides == [2**24 // 320**2 - 2 * 8, 256, 256]
+    assert halo == (8, 32, 32)
 
 
 def test_time_points_do_not_mix_and_planes_do_as_asked():

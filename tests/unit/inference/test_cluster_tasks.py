@@ -16,6 +16,7 @@ from napari_unet.errors import ClusterError, ImageError
 from napari_unet.inference import cluster as cluster_module
 from napari_unet.inference.cluster import Cluster, connect
 from napari_unet.inference.cluster_worker import TilePlugin
+from napari_unet.inference.local_cluster import local_cluster
 from napari_unet.inference.stream import SlabTile
 from napari_unet.inference.tiles import Tile
 from napari_unet.jobs import CancelToken
@@ -168,6 +169,33 @@ def test_a_scheduler_that_does_not_answer():
         cluster.n_threads()
 
 
+def test_a_scheduler_that_refuses_is_not_one_that_is_slow():
+    client = FakeClient()
+
+    async def refuse():
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    client.nthreads = refuse
+    with pytest.raises(ClusterError, match=r"failed \(.*Connection refused\); see"):
+        Cluster(client, CONFIG).n_threads()
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (TimeoutError(), "has not answered within 2 s"),
+        (OSError("closed"), r"the connection to .* failed \(closed\)"),
+    ],
+)
+def test_why_a_task_failed_may_not_be_told(monkeypatch, error, text):
+    def silent(self, timeout):
+        raise error
+
+    monkeypatch.setattr(FakeFuture, "exception", silent)
+    with pytest.raises(ClusterError, match=text):
+        _all(FakeClient(last="error"))
+
+
 def test_a_connection_that_is_lost():
     client = FakeClient(last="pending")
     with Cluster(client, CONFIG).run("work", None) as run:
@@ -207,6 +235,29 @@ def test_a_local_cluster_has_workers():
         connect(ClusterConfig(address="local:0")),
     ):
         pass
+
+
+@pytest.mark.parametrize(("device", "n_wanted"), [("cpu", 4), ("auto", 2)])
+def test_a_local_cluster_has_a_worker_for_each_gpu_that_is_used(
+    monkeypatch, device, n_wanted
+):
+    started = []
+
+    class Fake:
+        def __init__(self, n_workers, **_options):
+            started.append(n_workers)
+
+        def close(self, timeout):
+            pass
+
+    monkeypatch.setattr("distributed.LocalCluster", Fake)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
+    monkeypatch.setattr(
+        "napari_unet.core.memory.total_memory_bytes", lambda: 64 * 2**30
+    )
+    with local_cluster(None, device):
+        assert started == [n_wanted]
 
 
 def test_what_distributed_logs_is_heard_again_afterwards():

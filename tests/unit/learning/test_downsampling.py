@@ -12,6 +12,7 @@ from napari_unet.export import open_store
 from napari_unet.inference.stream import StreamPlan
 from napari_unet.jobs import TilePredicted, finish
 from napari_unet.learning import Learner, load
+from napari_unet.learning.images import anisotropy_learned
 from napari_unet.learning.streaming import model_fingerprint
 
 N = 4
@@ -215,16 +216,26 @@ def test_the_network_is_trained_on_the_coarse_image(image, strokes):
     assert learner.predict(image, candidate="fine-tuned").shape == SHAPE
 
 
-def test_objects_are_cut_in_full_resolution(image):
-    ids = np.zeros(SHAPE, np.uint8)
-    ids[16 * N : 32 * N, 16 * N : 24 * N] = 2
-    ids[16 * N : 32 * N, 24 * N : 32 * N] = 3
-    ids[4:40, 4:40] = 4  # a quarter of the smallest is what may be one
+def test_objects_are_cut_in_full_resolution():
+    sides = [(10, 46, 9, 45), (10, 46, 67, 103), (70, 131, 21, 63), (70, 131, 81, 123)]
+    ids = np.ones(SHAPE, np.uint8)
+    for number, (y0, y1, x0, x1) in enumerate(sides, start=2):
+        ids[y0:y1, x0:x1] = number
+    image = np.random.default_rng(1).normal(0, 0.1, SHAPE) + (ids > 1)
     learner = Learner(_config(annotation_mode="objects"))
-    learner.annotate(image, ids, complete=np.ones(SHAPE, bool))
-    assert learner.smallest_object_px == pytest.approx(36 * 36 / 4, rel=0.2)
-    found = learner.predict_instances(image)
-    assert found.labels.shape == SHAPE
+    learner.annotate(image, ids)
+    # a quarter of the smallest is what may be one
+    assert learner.smallest_object_px == pytest.approx(36 * 36 / 4, rel=0.02)
+    found = learner.predict_instances(image).labels
+    assert found.shape == SHAPE
+    assert found.max() == len(sides)
+    for number in range(2, 2 + len(sides)):
+        is_mine = ids == number
+        values, counts = np.unique(found[is_mine], return_counts=True)
+        is_found = found == values[counts.argmax()]
+        assert (is_mine & is_found).sum() / (is_mine | is_found).sum() > 0.8
+    blocks = found[: SHAPE[0] // N * N, : SHAPE[1] // N * N]
+    assert (blocks != blocks[::N, ::N].repeat(N, 0).repeat(N, 1)).any()
 
 
 def test_three_axes_give_labels_of_the_full_volume():
@@ -255,6 +266,16 @@ def test_voxels_are_as_much_flatter():
         finish(learner.fine_tune(steps=1))
         assert learner._state.tuned.network.unet.config.anisotropy == expected
         assert learner.predict(volume, axes="ZYX").shape == volume.shape
+
+
+def test_a_known_anisotropy_wins_over_an_unknown_one():
+    volume, strokes = np.zeros((4, 16, 16), np.float32), np.zeros((4, 16, 16), np.uint8)
+    volume[:, 8:], strokes[1, 2], strokes[1, 12] = 1, 1, 2
+    learner, found = Learner(_config(2, dimensions="3d")), []
+    for name, scale in (("a", None), ("b", (6, 1, 1))):
+        learner.annotate(volume, strokes, key=name, axes="ZYX", scale=scale)
+        found.append(anisotropy_learned(learner._state.annotations))
+    assert found == [0.5, 3.0]
 
 
 def test_only_what_halves_are_made_of_is_a_downsampling():

@@ -148,6 +148,22 @@ def test_pretrained_weights_and_their_teacher_go_on(pretrained, scene, tmp_path)
     assert losses(paint(load(path), scene).fine_tune(steps=3)) == wanted[3:]
 
 
+def test_a_volume_of_far_planes_goes_on(new_learner, scene, tmp_path):
+    """In 3D, whose network stays the 2D one there."""
+    stack = np.stack([scene.image()] * 3)
+    marks = np.stack([scene.strokes(), 0 * scene.strokes(), scene.strokes()])
+
+    def paint_stack(learner):
+        learner.annotate(stack, marks, scale=(50, 1, 1))
+        return learner
+
+    path, learner = tmp_path / "state.safetensors", new_learner(dimensions="3d")
+    job = paint_stack(learner).fine_tune(steps=4)
+    wanted = losses(job, 2, lambda: learner.save(path, with_training=True))
+    assert learner._state.trainer.unet.config.ndim == 2
+    assert losses(paint_stack(load(path)).fine_tune(steps=2)) == wanted[2:]
+
+
 @pytest.mark.parametrize("order", ["ab", "ba", "aba"])
 def test_the_order_of_images_does_not_matter(state_file, going_on, scene, order):
     resumed = paint(load(state_file), scene, order)
@@ -208,6 +224,23 @@ def test_reduced_batches_patches_and_tiles_stay_reduced(learner, scene, tmp_path
     assert (resumed.trainer.batch_size, resumed.trainer._n_bad) == (1, 4)
     assert resumed.trainer._is_short_of_memory
     assert resumed.tile_px == 16
+
+
+def test_a_batch_of_classes_that_were_erased_is_read(learner, scene, tmp_path):
+    """Halved when there were six classes, and never grown since."""
+    strokes, path = scene.strokes(), tmp_path / "state.safetensors"
+    for value in (3, 4, 5, 6, 7, 8):
+        strokes[4 * value + 2, 2:8] = value
+    learner.annotate(scene.image(), strokes, key="a")
+    finish(learner.fine_tune(steps=1))
+    trainer = learner._state.trainer
+    assert trainer.batch_size == 8
+    trainer._shrink(MemoryError())
+    learner.annotate(scene.image(), scene.strokes(), key="a")
+    finish(learner.fine_tune(steps=1))
+    learner.save(path, with_training=True)
+    resumed = load(path)._state.trainer
+    assert (resumed.values, resumed.batch_size) == ((1, 2), 4)
 
 
 def test_saving_again_what_was_resumed_goes_on_too(
@@ -437,6 +470,22 @@ def test_impossible_numbers_are_refused(state_file, rewrite, name):
     wrong = np.full_like(tensors[f"training.{name}"], 255)
     with pytest.raises(CheckpointError, match=r"generator|folds"):
         load(rewrite(None, {name: wrong}))
+
+
+@pytest.mark.parametrize("part", ["unet", "average"])
+def test_a_network_in_training_that_is_not_finite_is_left_out_and_told(
+    going_on, scene, tmp_path, part
+):
+    path = tmp_path / "state.safetensors"
+    weights = next(getattr(going_on._state.trainer, part).parameters())
+    with torch.no_grad():
+        weights.view(-1)[0] = float("inf")
+    going_on.save(path, with_training=True)
+    resumed, new = paint(load(path), scene), scene.image(seed=7)
+    np.testing.assert_array_equal(resumed.predict(new), going_on.predict(new))
+    told = [e.message for e in resumed.fine_tune(steps=1) if isinstance(e, Notice)]
+    assert [text for text in told if "not finite" in text]
+    assert resumed._state.n_steps == 4
 
 
 def test_other_samples_than_the_gate_s_are_judged_anew(state_file, rewrite, scene):
