@@ -53,7 +53,7 @@ def open_cluster(args: argparse.Namespace) -> AbstractContextManager[Cluster | N
     from napari_unet.config import ClusterConfig
     from napari_unet.inference.cluster import connect
 
-    return connect(ClusterConfig(address=args.scheduler))
+    return connect(ClusterConfig(address=args.scheduler), args.device or "auto")
 
 
 def elsewhere(image: ReadImage, level: int) -> Callable[[], Any] | None:

@@ -6,6 +6,7 @@ done also when the job is asked to stop, and stays in the list until it is on th
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -15,17 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.core.arrays import PlaneStack, fingerprint
 from napari_unet.core.atomic import file_error
 from napari_unet.errors import FileError, NapariUnetError, ProjectError
 from napari_unet.jobs import CancelToken, JobEvent, Notice
-from napari_unet.project import SUFFIX, Outline, Project, ProjectImage
+from napari_unet.project import SUFFIX, Project, ProjectImage
 from napari_unet.project.recovery import find_unsaved, forget_old, new_unsaved
 from napari_unet.project.references import describe_file, move_file
 from napari_unet.widgets._desk_events import (
     ImageFacts,
+    Painted,
     ProjectBegun,
     ProjectClosed,
     ProjectOpened,
@@ -369,9 +370,13 @@ class Desk:
             seen = {**self._seen(facts), "channels": ()}
             source = {"layer": facts.name, "reader": facts.reader}
             project.change_image(image.number, **seen, **source)
-        painted: dict[AnnotationMode, tuple[str, TiledLabels, list[Outline]]] = {}
-        for mode, name in image.annotation.items():
-            labels = project.annotation(image.number, mode)
+        names = self._names(project)
+        shown = {names[layer] for layer in facts.layers if layer in names}
+        painted: list[Painted] = []
+        for mode, name in _kept_layers(project, image):
+            labels = None
+            if name not in shown:
+                labels = project.annotations.load(image.number, name)
             if labels is None or not labels.any():
                 continue
             if labels.shape != facts.shape:
@@ -382,14 +387,15 @@ class Desk:
                     "warning",
                 )
                 continue
-            painted[mode] = name, labels, project.outlines(image.number, mode)
+            outlines = project.annotations.load_outlines(image.number, name)
+            painted.append(Painted(mode, name, labels, outlines))
         if image.fingerprint and self._print(facts) not in ("", image.fingerprint):
             yield Notice(
                 f"The image '{image.name}' was changed since it was painted on: see "
                 "whether your strokes still fit.",
                 "warning",
             )
-        yield Recognised(project, facts.key, image.number, painted)
+        yield Recognised(project, facts.key, image.number, tuple(painted))
 
     def _seen(self, facts: ImageFacts) -> dict[str, Any]:
         """Return the fields of the record that an image of the viewer tells."""
@@ -413,6 +419,22 @@ class Desk:
             except (FileError, MemoryError):
                 return ""
         return self._prints[place]
+
+
+def _kept_layers(
+    project: Project, image: ProjectImage
+) -> list[tuple[AnnotationMode, str]]:
+    """Return mode and name of an image's annotations, those learned from first."""
+    modes: tuple[AnnotationMode, ...] = ("strokes", "objects")
+    kept = [
+        name for number, name in project.annotations.layers() if number == image.number
+    ]
+    return [
+        (mode, name)
+        for mode in modes
+        for name in sorted(kept, key=lambda name: name != image.annotation.get(mode))
+        if re.fullmatch(rf"{mode}( \d+)?", name)
+    ]
 
 
 def _free_name(project: Project, number: int, mode: AnnotationMode) -> str:

@@ -14,6 +14,7 @@ from napari_unet.project.recovery import Unsaved
 
 __all__ = [
     "ImageFacts",
+    "Painted",
     "ProjectBegun",
     "ProjectClosed",
     "ProjectOpened",
@@ -38,6 +39,8 @@ class ImageFacts:
     scale: tuple[float, ...] | None = None
     unit: str | None = None
     channels: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    """Ids of the layers of the viewer in which it is annotated."""
     others: frozenset[str] = frozenset()
     """Keys of the other images that are in the viewer."""
 
@@ -92,13 +95,24 @@ class Saved(JobEvent):
 
 
 @dataclass(frozen=True, eq=False)
+class Painted:
+    """An annotation of an image as it is kept: its mode, and its name in the store."""
+
+    mode: AnnotationMode
+    name: str
+    labels: TiledLabels
+    outlines: list[Outline]
+
+
+@dataclass(frozen=True, eq=False)
 class Recognised(JobEvent):
-    """An image of the viewer is in the project; with what is painted on it by mode."""
+    """An image of the viewer is in the project; with what is painted on it."""
 
     project: Project
     key: str
     number: int
-    painted: dict[AnnotationMode, tuple[str, TiledLabels, list[Outline]]]
+    painted: tuple[Painted, ...]
+    """What no layer of the viewer has yet, that which is learned from first."""
 
 
 @dataclass(frozen=True, eq=False)

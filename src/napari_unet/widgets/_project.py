@@ -332,10 +332,12 @@ class ProjectKeeper(QObject):
         entry = self._book.get(event.key)
         if entry is None:
             return
-        for mode, (name, labels, outlines) in event.painted.items():
-            layer = restore_annotation(self._book, entry, mode, labels, outlines)
-            self._desk.bind(event.project, str(layer.unique_id), name)
-            if not layer.visible and mode == entry.mode:
+        for kept in event.painted:
+            layer = restore_annotation(
+                self._book, entry, kept.mode, kept.labels, kept.outlines
+            )
+            self._desk.bind(event.project, str(layer.unique_id), kept.name)
+            if not layer.visible and kept.mode == entry.mode:
                 self.said.emit(
                     f"'{layer.name}' has what was painted on this image before: "
                     "choose it as the annotation to go on with it.",
@@ -376,6 +378,7 @@ class ProjectKeeper(QObject):
             scale=tuple(map(float, transform_of(image, entry.axes)["scale"])),
             unit=None if unit == "pixel" else unit,
             channels=tuple(str(layer.name) for layer in entry.channels.layers),
+            layers=entry.annotation_ids,
             others=frozenset(other.key for other in self._book if other is not entry),
         )
 
