@@ -1,8 +1,7 @@
 """A dask.distributed cluster that predicts tiles: reached, watched, and left clean.
 
 distributed starts, watches and replaces workers, and does the tasks of lost ones again.
-What it lacks is here: time limits on every answer, a bounded number of tasks, and
-sentences.
+What it lacks is here: time limits on all answers, a bound on tasks, and sentences.
 """
 
 from __future__ import annotations
@@ -43,10 +42,9 @@ _CLOSING_S = 20
 def connect(config: ClusterConfig, device: str = "auto") -> Iterator[Cluster]:
     """Reach a cluster, or start one of this machine's processes.
 
-    ``device`` is where workers will compute, as in `LearnerConfig`: how many processes
-    are started follows from it. Leaving it ends what was started here, and nothing
-    else. dask's default scheduler stays what it was: napari would slice images on the
-    cluster.
+    How many follows from the ``device`` that they are to use, as in `LearnerConfig`.
+    Leaving it ends what was started here, and nothing else. dask's default scheduler
+    stays what it was: napari would slice images on the cluster.
 
     Raises
     ------
@@ -152,19 +150,15 @@ class Cluster:
     @contextmanager
     def saying_what_is_lost(self) -> Iterator[None]:
         """Turn an answer that does not come into one sentence."""
-        address, limit_s = self.config.address, self.config.answer_s
+        where, limit_s = self.config.address, self.config.answer_s
         try:
             yield
-        except TimeoutError as error:  # an OSError too
-            raise ClusterError(
-                f"the scheduler at {address} has not answered within {limit_s:g} s; "
-                "look at its log, then start again to go on"
-            ) from error
         except OSError as error:
-            raise ClusterError(
-                f"the connection to the scheduler at {address} failed "
-                f"({_first_line(error)}); see that it runs, then start again to go on"
-            ) from error
+            what = f"cannot be reached ({_first_line(error)}); see that it runs"
+            if isinstance(error, TimeoutError):
+                what = f"has not answered within {limit_s:g} s; look at its log"
+            text = f"the scheduler at {where} {what}, then start again to go on"
+            raise ClusterError(text) from error
 
     def _wait_for_a_worker(self, token: CancelToken | None) -> None:
         """Wait for one worker, never for all: some may never come."""

@@ -176,7 +176,7 @@ def test_a_scheduler_that_refuses_is_not_one_that_is_slow():
         raise ConnectionRefusedError(111, "Connection refused")
 
     client.nthreads = refuse
-    with pytest.raises(ClusterError, match=r"failed \(.*Connection refused\); see"):
+    with pytest.raises(ClusterError, match=r"reached \(.*Connection refused\); see"):
         Cluster(client, CONFIG).n_threads()
 
 
@@ -184,7 +184,7 @@ def test_a_scheduler_that_refuses_is_not_one_that_is_slow():
     ("error", "text"),
     [
         (TimeoutError(), "has not answered within 2 s"),
-        (OSError("closed"), r"the connection to .* failed \(closed\)"),
+        (OSError("closed"), r"the scheduler at .* cannot be reached \(closed\)"),
     ],
 )
 def test_why_a_task_failed_may_not_be_told(monkeypatch, error, text):
