@@ -134,7 +134,7 @@ def _is_thumbnail(data: bytes) -> bool:
         return False
     signature, block, width, height = _PNG_HEAD.unpack_from(data)
     is_png = signature == b"\x89PNG\r\n\x1a\n" and block == b"IHDR"
-    return is_png and max(width, height) <= 4 * THUMBNAIL_PX
+    return bool(is_png and max(width, height) <= 4 * THUMBNAIL_PX)
 
 
 def _image_layers(data: Any, path: Path) -> Iterable[tuple[str, Any]]:
