@@ -95,11 +95,14 @@ def find_image(
     ``taken`` are the numbers of images that are known to be others.
     """
     if path is not None:
-        for image in record.images:
+        of_file = [i for i in record.images if _is_of(i, folder, Path(path))]
+        for image in of_file:
             if image.layer in (None, layer):
-                found = find_file(image, folder)
-                if found is not None and _is_same(found, Path(path)):
-                    return image
+                return image
+        for image in of_file:  # its layer has another name here
+            is_alike = bool(fingerprint) and image.fingerprint == fingerprint
+            if is_alike and image.number not in taken:
+                return image
     alike = [
         image
         for image in record.images
@@ -196,6 +199,14 @@ def _copy_file(path: Path, new: Path) -> None:
     with open(path, "rb") as source, open(new, "xb") as target:
         shutil.copyfileobj(source, target, _COPIED_BYTES)
     shutil.copystat(path, new)
+
+
+def _is_of(image: ProjectImage, folder: Path, path: Path) -> bool:
+    """Whether an image is in this file, there or not."""
+    found = find_file(image, folder)
+    if found is not None:
+        return _is_same(found, path)
+    return image.absolute_path == Path(os.path.abspath(path)).as_posix()
 
 
 def _is_same(one: Path, other: Path) -> bool:

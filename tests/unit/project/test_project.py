@@ -248,6 +248,13 @@ def test_an_image_without_a_file_is_known_by_its_pixels(project):
         project.find(image.number)
 
 
+def test_an_image_is_known_whatever_its_layer_is_called(project, image):
+    first = project.add_image(image, layer="cells", fingerprint="red")
+    assert project.find_image(image, "red", "cells [1]") == first
+    assert project.find_image(image, "green", "cells [1]") is None  # another channel
+    assert project.find_image(image, "red", "renamed", {first.number}) is None
+
+
 def test_equal_pixels_in_another_file_are_another_image(project, image, tmp_path):
     empty = tmp_path / "also-empty.tif"
     empty.write_bytes(image.read_bytes())
