@@ -15,6 +15,7 @@ from napari_unet.widgets.curves import CurvesDock, charts_of
 def learned(painted):
     """A dock whose session has curves."""
     case = painted()
+    case.state.live.stop()  # whose own scores would come in between
     session = case.state.session
     for step in range(1, 60):
         session.apply(StepDone(step, 2 / step, step * 0.5, 2.0, 1))

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from napari_unet.cli import main
-from napari_unet.jobs import Notice
+from napari_unet.jobs import ModelSaved
 from napari_unet.sample import load_sample
 from napari_unet.widgets.demo import prepare
 
@@ -27,13 +27,13 @@ def test_the_demo_learns_and_the_command_line_gives_its_pixels(demo, qtbot, tmp_
     entry = state.book.current
     state.predict_all()
     qtbot.waitUntil(lambda: entry.is_complete, timeout=60_000)
-    notices = []
+    saved = []
     state.live.received.connect(
-        lambda event: notices.append(event) if isinstance(event, Notice) else None
+        lambda event: saved.append(event) if isinstance(event, ModelSaved) else None
     )
     model, out = tmp_path / "model.safetensors", tmp_path / "labels.tif"
     state.live.send("save", str(model))
-    qtbot.waitUntil(lambda: any("Saved" in n.message for n in notices), timeout=20_000)
+    qtbot.waitUntil(lambda: saved != [], timeout=20_000)
     image = tmp_path / "image.tif"
     tifffile.imwrite(image, load_sample("tissue").image, photometric="rgb")
     call = ["predict", "--model", model, "--image", image, "--out", out]

@@ -57,15 +57,23 @@ def _add_rescue(actions: Any) -> None:
 def _rescue(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from napari_unet.cli._console import write_json
+    from napari_unet.cli._console import complain, write_json
     from napari_unet.project.rescue import rescue_annotations
 
     rescued = rescue_annotations(args.project)
     if args.json:
         write_json(asdict(rescued))
     else:
+        kept = ""
+        if rescued.damaged is not None:
+            kept = f"; the damaged file is kept as {rescued.damaged}"
         print(
             f"{rescued.n_layers} annotations with {rescued.n_tiles} blocks of pixels "
-            f"were read; the damaged file is kept as {rescued.damaged}"
+            f"were read{kept}"
         )
+    if not rescued.n_tiles:
+        complain(
+            "nothing that was painted could be read: take a backup, if there is one"
+        )
+        return 3
     return 0

@@ -213,6 +213,8 @@ def _report(
                 print(
                     f"{result['number']}  {result['image']} {result['what']}{painted}"
                 )
-        print(f"{args.project}: {len(results) - n_failed} images")
+        n_images = len(results)
+        done = f"{n_images - n_failed} of {n_images} images" if n_failed else "all done"
+        print(f"{args.project}: {done}")
     if n_failed:
         complain(f"{n_failed} of {len(results)} images failed")

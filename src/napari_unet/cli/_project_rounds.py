@@ -64,6 +64,10 @@ def _run(args: argparse.Namespace) -> int:
 
 def _change(args: argparse.Namespace, rounds: Rounds) -> None:
     if args.delete is not None:
+        if rounds.get(args.delete).is_pinned:
+            raise ConfigError(
+                f"round {args.delete} is pinned: --unpin {args.delete} before"
+            )
         rounds.delete(args.delete)
     for number, is_pinned in ((args.pin, True), (args.unpin, False)):
         if number is not None:

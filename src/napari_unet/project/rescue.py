@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -18,9 +19,10 @@ from napari_unet.project._database import (
     database_error,
     journals,
 )
-from napari_unet.project._folder import ANNOTATIONS, refuse_links
+from napari_unet.project._folder import ANNOTATIONS, RECORD, is_project, refuse_links
 from napari_unet.project.annotations import AnnotationStore
 from napari_unet.project.lock import ProjectLock
+from napari_unet.project.record import read_record
 
 __all__ = ["Rescued", "rescue_annotations"]
 
@@ -42,17 +44,18 @@ _N_KEYS = {"layers": 2, "tiles": 5, "shapes": 2}
 
 @dataclass(frozen=True)
 class Rescued:
-    """What was copied, and where the damaged file is kept."""
+    """What was copied, and where the damaged file is kept (None: there was none)."""
 
     n_layers: int
     n_tiles: int
-    damaged: Path
+    damaged: Path | None
 
 
 def rescue_annotations(folder: str | os.PathLike[str]) -> Rescued:
     """Make a project's annotations anew from what can be read of them.
 
-    The damaged file stays beside the new one.
+    The damaged file stays beside the new one. Blocks whose layer is lost get it back as
+    the project says the image is.
 
     Raises
     ------
@@ -63,16 +66,23 @@ def rescue_annotations(folder: str | os.PathLike[str]) -> Rescued:
     folder = Path(folder)
     path = folder / ANNOTATIONS
     refuse_links(folder)
-    if not path.is_file():
+    if not path.is_file() and not is_project(folder):
         raise ProjectError(f"there is no {ANNOTATIONS} in {folder}")
     lock = ProjectLock(folder)
     lock.take()
+    if not path.is_file() or path.stat().st_size == 0:
+        try:
+            AnnotationStore(path).close()
+        finally:
+            lock.release()
+        return Rescued(0, 0, None)
     new = path.with_name(f".{path.stem}-rescue.sqlite")
     try:
         stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
         _delete(new)  # of a run that was killed here
         AnnotationStore(new).close()
         counts = _copy(path, new)
+        counts["layers"] += _add_layers(new, _shapes(folder))
         damaged = path.with_name(f"{path.stem}-damaged-{stamp}.sqlite")
         os.replace(path, damaged)
         # what is in its journals was read
@@ -91,6 +101,31 @@ def rescue_annotations(folder: str | os.PathLike[str]) -> Rescued:
             _delete(new)
         lock.release()
     return Rescued(counts["layers"], counts["tiles"], damaged)
+
+
+def _shapes(folder: Path) -> dict[int, tuple[int, ...]]:
+    """Return the shapes of a project's images, as far as it can be read."""
+    with suppress(ProjectError):
+        images = read_record(folder / RECORD).images
+        return {image.number: image.shape for image in images if image.shape}
+    return {}
+
+
+def _add_layers(path: Path, shapes: dict[int, tuple[int, ...]]) -> int:
+    """Add the layers that only their blocks tell of; return how many."""
+    n_added = 0
+    with closing(sqlite3.connect(path)) as database, database:
+        orphans = database.execute(
+            "select distinct image, layer from tiles except "
+            "select image, layer from layers"
+        ).fetchall()
+        for image, layer in orphans:
+            if image in shapes:
+                now = datetime.now().astimezone().isoformat()
+                row = (image, layer, json.dumps(shapes[image]), "u2", now)
+                database.execute("insert into layers values(?, ?, ?, ?, ?)", row)
+                n_added += 1
+    return n_added
 
 
 def _copy(old: Path, new: Path) -> dict[str, int]:

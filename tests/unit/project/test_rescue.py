@@ -138,3 +138,30 @@ def test_nothing_is_rescued_through_a_link(folder, tmp_path):
     with pytest.raises(ProjectError, match="is a link"):
         rescue_annotations(folder)
     assert path.is_symlink()
+
+
+def test_blocks_whose_layer_is_lost_are_reached_again(folder):
+    import sqlite3
+    from contextlib import closing
+
+    expected = whole(folder)
+    with Project.open(folder) as project:
+        for number in (1, 2):
+            project.change_image(number, shape=expected.shape)
+    with closing(sqlite3.connect(folder / "annotations.sqlite")) as database, database:
+        database.execute("delete from layers")
+    assert rescue_annotations(folder).n_layers == 2
+    assert np.array_equal(np.asarray(whole(folder)), np.asarray(expected))
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_lost_annotations_are_said_and_not_replaced_in_silence(folder, is_empty):
+    path = folder / "annotations.sqlite"
+    path.unlink()
+    if is_empty:
+        path.touch()
+    with pytest.raises(ProjectError, match="2 images were painted on"):
+        Project.open(folder)
+    assert path.exists() == is_empty
+    assert rescue_annotations(folder).n_tiles == 0
+    Project.open(folder).close()
