@@ -401,6 +401,6 @@ def _require_annotations(path: Path, record: ProjectRecord) -> None:
     is_gone = not path.exists() or path.stat().st_size == 0
     if n_painted and is_gone and not journals(path)[0].exists():
         raise ProjectError(
-            f"{path} is gone, and {n_painted} images were painted on: put it back from a "
-            "backup, or begin without it by 'napari-unet project rescue'"
+            f"{path} is gone, and {n_painted} images were painted on: put it back from "
+            "a backup, or begin without it by 'napari-unet project rescue'"
         )
