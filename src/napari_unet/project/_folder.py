@@ -62,12 +62,16 @@ thumbnails/         small pictures of the images, made anew where they are missi
 Without napari-unet, this Python script writes what was painted as TIFF files:
 
     import json, sqlite3, zlib, numpy as np, tifffile
+
     db = sqlite3.connect("annotations.sqlite")
     for image, layer, shape, dtype, _ in db.execute("select * from layers").fetchall():
         labels = np.zeros(json.loads(shape), dtype)
         planes = labels.reshape(-1, *labels.shape[-2:])
-        for p, y, x, pixels in db.execute("select plane, tile_row, tile_column, pixels"
-                " from tiles where image = ? and layer = ?", (image, layer)):
+        for p, y, x, pixels in db.execute(
+            "select plane, tile_row, tile_column, pixels"
+            " from tiles where image = ? and layer = ?",
+            (image, layer),
+        ):
             part = planes[p, y * 256 : y * 256 + 256, x * 256 : x * 256 + 256]
             raw = zlib.decompress(pixels)
             kind = f"u{len(raw) // part.size}"
