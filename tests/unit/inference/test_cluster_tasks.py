@@ -200,7 +200,7 @@ def test_a_connection_that_is_lost():
     client = FakeClient(last="pending")
     with Cluster(client, CONFIG).run("work", None) as run:
         client.status = "closed"
-        with pytest.raises(ClusterError, match=r"connection to .* was lost; start again"):
+        with pytest.raises(ClusterError, match=r"connection to .* was lost; start"):
             run.wait()
 
 
