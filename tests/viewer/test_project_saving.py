@@ -537,3 +537,33 @@ def test_class_names_of_strokes_survive_the_mode_of_objects(
     case.state.set_mode("strokes")
     assert case.state.classes.names == {1: "ground", 2: "nucleus"}
     assert case.state.project.project.record.classes == entries
+
+
+def test_layers_that_are_in_the_viewer_do_not_come_twice(saved, qtbot, tmp_path):
+    case = saved()
+    keeper, first = case.state.project, case.layer
+    second = case.state.book.new_annotation()
+    second.paint((80, 10), 2)
+    qtbot.waitUntil(lambda: len(keeper.project.annotations.layers()) == 2)
+    keeper.create(tmp_path / "p")
+    recognised = []
+    keeper.heard.connect(
+        lambda event: recognised.append(event) if hasattr(event, "painted") else None
+    )
+    qtbot.waitUntil(lambda: recognised != [])
+    assert case.state.book.annotation_choices() == [first, second]
+
+
+def test_a_round_of_a_project_that_got_a_name_stays_with_it(saved, qtbot, tmp_path):
+    case = saved()
+    keeper, unnamed = case.state.project, case.state.project.project
+    Project.create(tmp_path / "other").close()
+    keeper.create(tmp_path / "mine")
+    qtbot.waitUntil(lambda: keeper.is_named)
+    keeper.open(tmp_path / "other")
+    qtbot.waitUntil(lambda: keeper.project.folder == tmp_path / "other")
+    pending = tmp_path / "model"
+    pending.write_bytes(b"a model")
+    keeper.keep_round(unnamed, pending, {"chosen": "instant"})
+    qtbot.waitUntil(lambda: (tmp_path / "mine" / "rounds" / "rounds.json").exists())
+    assert len(keeper.project.rounds) == 0

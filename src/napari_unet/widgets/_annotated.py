@@ -180,12 +180,6 @@ class AnnotatedImage:
                 put_data(layer, np.zeros_like(layer.data))
         return self._kept.pop(mode, None)
 
-    @property
-    def annotation_ids(self) -> tuple[str, ...]:
-        """Ids of the layers in which it is annotated, in both modes."""
-        layers = (self.annotation, *self._kept.values())
-        return tuple(str(layer.unique_id) for layer in layers if layer is not None)
-
     def kept(self, mode: AnnotationMode) -> Labels | None:
         """Return the annotation of a mode that is not painted in now."""
         return self._kept.get(mode)

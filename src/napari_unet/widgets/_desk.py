@@ -79,7 +79,7 @@ class Desk:
         # its images; they outlast a project that is closed, to save the last stroke
         self._known: dict[Path, tuple[dict[str, str], dict[str, int]]] = {}
         self._prints: dict[tuple[str, str], str] = {}
-        self._moved: Project | None = None  # what the open project was before
+        self._moved: dict[Project, Path] = {}  # where projects are that got a name
 
     # --- asked on the GUI thread -----------------------------------------------------
 
@@ -217,18 +217,19 @@ class Desk:
         self.shut()
         yield ProjectClosed()
 
-    def describe(self, changes: dict[str, Any]) -> Generator[JobEvent, None, None]:
-        """Change fields of the record, now or when a project begins."""
+    def describe(
+        self, project: Project, changes: dict[str, Any]
+    ) -> Generator[JobEvent, None, None]:
+        """Change fields of a project's record, where they differ."""
         yield from ()
-        self.description.update(changes)
-        if self.project is not None:
+        with self._opened(project) as mine:
             differing = {
                 name: value
                 for name, value in changes.items()
-                if getattr(self.project.record, name) != value
+                if getattr(mine.record, name) != value
             }
             if differing:
-                self.project.change(**differing)
+                mine.change(**differing)
 
     def keep_round(
         self, project: Project, pending: Path, facts: dict[str, Any]
@@ -251,11 +252,11 @@ class Desk:
     @contextmanager
     def _opened(self, project: Project) -> Iterator[Project]:
         """Give a project; one that was left meanwhile is opened once more."""
-        if project in (self.project, self._moved):
-            assert self.project is not None
+        folder = self._moved.get(project, project.folder)
+        if self.project is not None and self.project.folder == folder:
             yield self.project
         else:
-            with Project.open(project.folder) as again:
+            with Project.open(folder) as again:
                 yield again
 
     def _save_all(
@@ -344,7 +345,7 @@ class Desk:
                 where = describe_file(Path(image.absolute_path), project.folder)
                 project.change_image(image.number, path=where["path"])
         self._known[project.folder] = self._known.pop(source, ({}, {}))
-        self._moved = old
+        self._moved[old] = project.folder
         self._take(project, is_named=True)
 
     def _add(self, project: Project, facts: ImageFacts) -> ProjectImage:

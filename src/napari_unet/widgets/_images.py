@@ -101,6 +101,17 @@ class ImageBook(QObject):
         events.renamed.disconnect(self._on_renamed)
         self.layers.selection.events.active.disconnect(self._on_active)
 
+    def annotation_ids(self, entry: AnnotatedImage) -> tuple[str, ...]:
+        """Return ids of the layers that were made to annotate an image, or do."""
+        viewer = self._viewer()
+        layers = () if viewer is None else viewer.layers
+        return tuple(
+            str(layer.unique_id)
+            for layer in layers
+            if layer is entry.annotation
+            or layer.metadata.get(OWNER, ("",))[0] == entry.key
+        )
+
     def image_choices(self) -> list[Image]:
         """Return the image layers."""
         return [layer for layer in self.layers if _is_image(layer)]

@@ -175,10 +175,9 @@ class ProjectKeeper(QObject):
         changes: dict[str, Any] = {"mode": mode, "learner": learner}
         if mode == "strokes":
             changes["classes"] = classes
-        if self.project is None:  # one that begins later begins with it
-            self._desk.description.update(changes)
-        else:
-            self._ask(partial(self._desk.describe, changes))
+        self._desk.description.update(changes)  # one that begins later begins with it
+        if self.project is not None:
+            self._ask(partial(self._desk.describe, self.project, changes))
 
     def keep_round(
         self, project: Project, pending: Path, facts: dict[str, Any]
@@ -378,7 +377,7 @@ class ProjectKeeper(QObject):
             scale=tuple(map(float, transform_of(image, entry.axes)["scale"])),
             unit=None if unit == "pixel" else unit,
             channels=tuple(str(layer.name) for layer in entry.channels.layers),
-            layers=entry.annotation_ids,
+            layers=self._book.annotation_ids(entry),
             others=frozenset(other.key for other in self._book if other is not entry),
         )
 

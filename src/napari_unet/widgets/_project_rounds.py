@@ -66,8 +66,8 @@ class ProjectRounds(QObject):
         if project is None:
             return
         self.keep()
-        newest = project.rounds.get(number)
-        self._kept_step, self.in_use = newest.step, number
+        found = project.rounds.get(number)
+        self._kept_step, self.in_use = found.step, number
         self._live.send("load", str(project.rounds.model(number)))
 
     def keep(self) -> None:
