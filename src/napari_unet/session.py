@@ -40,14 +40,15 @@ __all__ = [
     "sight_text",
 ]
 
-_SIZES = ("full", "half", "quarter", "eighth")
+_SIZES = ("full", "half", "quarter", "eighth", "1/16", "1/32", "1/64")
 
 Phase = Literal["empty", "ready", "learning", "paused", "failed"]
 
 
-def sight_text(n_scales: int, reach_px: int) -> str:
+def sight_text(n_scales: int, reach_px: int, downsampling: int = 1) -> str:
     """Return what a network sees: "92 px around each pixel, the image at full size"."""
-    *most, last = _SIZES[:n_scales]
+    first = downsampling.bit_length() - 1
+    *most, last = _SIZES[first : first + n_scales]
     sizes = f"{', '.join(most)} and {last}" if most else last
     return f"{reach_px} px around each pixel, the image at {sizes} size"
 

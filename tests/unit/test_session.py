@@ -122,6 +122,11 @@ def test_what_a_network_sees_in_words(n_scales, sizes):
     assert sight_text(n_scales, 92) == expected
 
 
+def test_a_coarser_image_is_seen_at_smaller_sizes():
+    seen = "368 px around each pixel, the image at half and quarter size"
+    assert sight_text(2, 368, 2) == seen
+
+
 def test_training_that_begins_again_counts_its_steps_from_zero():
     session = Session()
     session.apply(step(7, 3.0))

@@ -139,7 +139,11 @@ def _sight_text(header: Mapping[str, Any]) -> str:
     reach_px = header.get("reach_px")
     if not (isinstance(n_scales, int) and isinstance(reach_px, int)):
         return ""
-    return sight_text(n_scales, reach_px) if n_scales > 0 < reach_px else ""
+    if not n_scales > 0 < reach_px:
+        return ""
+    config = header.get("config")
+    factor = config.get("downsampling", 1) if isinstance(config, dict) else 1
+    return sight_text(n_scales, reach_px, factor if factor in (1, 2, 4, 8) else 1)
 
 
 def _data_text(data: Any) -> str:

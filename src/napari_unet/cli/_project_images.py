@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.cli._console import complain
 from napari_unet.cli._inputs import stem_of
 from napari_unet.errors import ConfigError, ImageError, NapariUnetError, ProjectError
 
@@ -26,6 +27,7 @@ __all__ = [
     "file_stem",
     "is_other_image",
     "label_place",
+    "read_and_compare",
     "read_project_image",
 ]
 
@@ -110,6 +112,17 @@ def is_other_image(image: ProjectImage, found: ReadImage) -> bool:
     if not image.fingerprint:
         return False
     return fingerprint(PlaneStack(found.array, image.axes)) != image.fingerprint
+
+
+def read_and_compare(project: Project, image: ProjectImage) -> ReadImage:
+    """Read an image of a project; say where it has other pixels than were annotated."""
+    found = read_project_image(project, image)
+    if project.is_changed(image.number) and is_other_image(image, found):
+        complain(
+            f"{found.path} was changed since it was painted on: see that the strokes "
+            "still lie where they should"
+        )
+    return found
 
 
 def annotated_images(

@@ -68,7 +68,7 @@ def _run(args: argparse.Namespace) -> int:
     from napari_unet.cli._project_images import (
         chosen_images,
         file_stem,
-        read_project_image,
+        read_and_compare,
     )
     from napari_unet.project import Project
 
@@ -88,7 +88,7 @@ def _run(args: argparse.Namespace) -> int:
         )
         check_scheduler(args, outputs)
         tasks = [
-            Task(path, outs, partial(read_project_image, project, image))
+            Task(path, outs, partial(read_and_compare, project, image))
             for path, outs, image in zip(paths, outputs, images, strict=True)
         ]
         from napari_unet.core.memory import keep_freed_memory

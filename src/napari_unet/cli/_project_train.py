@@ -120,19 +120,13 @@ def _annotate(project: Project, learner: Learner) -> tuple[int, list[int]]:
     """
     from napari_unet.cli._project_images import (
         annotated_images,
-        is_other_image,
-        read_project_image,
+        read_and_compare,
     )
 
     n_images, failed = 0, []
     for image, labels, complete in annotated_images(project):
         try:
-            found = read_project_image(project, image)
-            if project.is_changed(image.number) and is_other_image(image, found):
-                complain(
-                    f"{found.path} was changed since it was painted on: see that the "
-                    "strokes still lie where they should"
-                )
+            found = read_and_compare(project, image)
             axes = image.axes or found.axes
             with naming(found.path):
                 learner.annotate(

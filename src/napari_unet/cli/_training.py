@@ -93,7 +93,8 @@ def report(facts: Mapping[str, Any], learner: Learner, *, as_json: bool) -> None
         print(f"score      {status.score.text}")
         print(f"others     {others_text(status.scores, status.chosen)}")
     if status.n_scales:
-        print(f"sees       {sight_text(status.n_scales, status.reach_px)}")
+        factor = learner.config.downsampling
+        print(f"sees       {sight_text(status.n_scales, status.reach_px, factor)}")
     print(f"fine-tuned {status.step} steps in {seconds_text(status.seconds)}")
     painted = f"{status.n_strokes} strokes"
     if status.n_objects:

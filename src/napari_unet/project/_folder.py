@@ -11,6 +11,7 @@ from pathlib import Path
 
 from napari_unet.core.atomic import file_error, replace_file
 from napari_unet.errors import NapariUnetError, ProjectError
+from napari_unet.project._database import journals
 from napari_unet.project.record import ProjectRecord, write_record
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "is_project",
     "predictions_folder",
     "refuse_links",
+    "require_annotations",
     "sweep",
     "write_log",
 ]
@@ -213,3 +215,17 @@ def _is_link(path: Path) -> ProjectError:
         f"{path} is a link to another place, where a project would write: put the real "
         "file or folder there, or delete the link"
     )
+
+
+def require_annotations(path: Path, record: ProjectRecord) -> None:
+    """Refuse a project whose images are painted on, and whose annotations are gone.
+
+    A new, empty file in their place would hide that they were lost.
+    """
+    n_painted = sum(bool(image.annotation) for image in record.images)
+    is_gone = not path.exists() or path.stat().st_size == 0
+    if n_painted and is_gone and not journals(path)[0].exists():
+        raise ProjectError(
+            f"{path} is gone, and {n_painted} images were painted on: put it back from "
+            "a backup, or begin without it by 'napari-unet project rescue'"
+        )

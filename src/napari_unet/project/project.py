@@ -13,7 +13,6 @@ from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.errors import ProjectError
 from napari_unet.project._complete import load_complete, save_complete
-from napari_unet.project._database import journals
 from napari_unet.project._folder import (
     ANNOTATIONS,
     RECORD,
@@ -23,6 +22,7 @@ from napari_unet.project._folder import (
     check_project,
     is_project,
     refuse_links,
+    require_annotations,
     sweep,
     write_log,
 )
@@ -76,7 +76,7 @@ class Project:
             self._file = RecordFile(folder / RECORD)
             self.record = self._file.read()
             self.rounds = Rounds(folder / "rounds")
-            _require_annotations(folder / ANNOTATIONS, self.record)
+            require_annotations(folder / ANNOTATIONS, self.record)
             self.annotations = AnnotationStore(
                 folder / ANNOTATIONS, is_read_only=is_read_only
             )
@@ -390,17 +390,3 @@ def _listed(numbers: Sequence[int]) -> str:
 
 def _name_of(path: str | os.PathLike[str] | None) -> str:
     return "image" if path is None else Path(path).name
-
-
-def _require_annotations(path: Path, record: ProjectRecord) -> None:
-    """Refuse a project whose images are painted on, and whose annotations are gone.
-
-    A new, empty file in their place would hide that they were lost.
-    """
-    n_painted = sum(bool(image.annotation) for image in record.images)
-    is_gone = not path.exists() or path.stat().st_size == 0
-    if n_painted and is_gone and not journals(path)[0].exists():
-        raise ProjectError(
-            f"{path} is gone, and {n_painted} images were painted on: put it back from "
-            "a backup, or begin without it by 'napari-unet project rescue'"
-        )

@@ -185,7 +185,8 @@ class LearnSection(QWidget):
         self.reason.setText(session.reason)
         tip = _SCORE_TIP
         if session.n_scales:
-            sight = sight_text(session.n_scales, session.reach_px)
+            factor = self._state.config.downsampling
+            sight = sight_text(session.n_scales, session.reach_px, factor)
             tip += f"\n\nThe network that is shown sees {sight}."
         self.card.setToolTip(tip)
         self.refresh_age()

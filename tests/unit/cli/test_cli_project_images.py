@@ -18,6 +18,9 @@ def test_other_pixels_are_noticed(run, project, here, paint, status, files_of):
     result = run("train p --steps 0")
     assert result.code == 0
     assert "was changed since it was painted on" in result.sentence()
+    result = run("predict p --image 1")
+    assert result.code == 0
+    assert "was changed since it was painted on" in result.err
 
 
 def test_a_painted_image_with_other_pixels_is_not_taken_for_the_same(
