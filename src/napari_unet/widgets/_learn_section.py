@@ -167,7 +167,7 @@ class LearnSection(QWidget):
         parts = [
             f"{progress.what or 'working'}: {progress.done:,} of {progress.total:,}"
         ]
-        left_s = self._state.whole.left_s
+        left_s = self._state.whole.bar.left_s
         if left_s is not None:
             parts.append(f"{clock_text(left_s)} left")
         if self._state.session.phase == "learning":
