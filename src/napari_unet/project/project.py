@@ -362,6 +362,21 @@ class Project:
         """The file from which training goes on exactly; maybe not there."""
         return self.folder / "training.safetensors"
 
+    @property
+    def model_in_use(self) -> Path | None:
+        """The file that learning goes on from; None: nothing was learned.
+
+        The model of the round that was gone back to; else the last training, exactly;
+        else the newest round's model.
+        """
+        number = self.record.round_in_use
+        if number in self.rounds:
+            return self.rounds.model(number)
+        if self.training_path.exists():
+            return self.training_path
+        newest = self.rounds.newest
+        return None if newest is None else self.rounds.model(newest.number)
+
     def path(self, *parts: str) -> Path:
         """Return a path in the folder."""
         return self.folder.joinpath(*parts)

@@ -112,6 +112,8 @@ class ProjectRecord(Settings):
     learner: LearnerConfig = LearnerConfig()
     classes: tuple[ClassEntry, ...] = ()
     images: tuple[ProjectImage, ...] = ()
+    round_in_use: int | None = Field(None, ge=1)
+    """The round that was gone back to; None: what was learned last goes on."""
     max_rounds_mb: int = Field(
         2000,
         ge=10,

@@ -99,6 +99,9 @@ class Rounds:
         """What their models take on the disk."""
         return sum(r.n_bytes for r in self._rounds)
 
+    def __contains__(self, number: object) -> bool:
+        return any(r.number == number for r in self._rounds)
+
     def get(self, number: int) -> Round:
         """Return a round by its number.
 

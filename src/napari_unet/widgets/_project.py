@@ -177,7 +177,11 @@ class ProjectKeeper(QObject):
             changes["classes"] = classes
         self._desk.description.update(changes)  # one that begins later begins with it
         if self.project is not None:
-            self._ask(partial(self._desk.describe, self.project, changes))
+            self.note(self.project, **changes)
+
+    def note(self, project: Project, **changes: Any) -> None:
+        """Change fields of a project's record, where they differ."""
+        self._ask(partial(self._desk.describe, project, changes))
 
     def keep_round(
         self, project: Project, pending: Path, facts: dict[str, Any]

@@ -24,7 +24,11 @@ class ProjectSettings:
         """Keep them with the project."""
         state = self._state
         if not self._is_taking_up:
-            state.project.describe(state.mode, state.config)
+            # the size has a message of its own on its way to the learner
+            scales = {"n_scales": state.n_scales}
+            instant = state.config.instant.model_copy(update=scales)
+            learner = state.config.model_copy(update={"instant": instant})
+            state.project.describe(state.mode, learner)
 
     def take_up(self, project: Project, is_same_work: bool) -> None:
         """Go on as a project says that was opened."""
@@ -40,7 +44,9 @@ class ProjectSettings:
                     LabelClass(entry.value, entry.name, entry.colour)
                     for entry in record.classes
                 )
-            state.set_config(record.learner)
+            usual = record.learner.instant.model_copy(update={"n_scales": None})
+            state.set_config(record.learner.model_copy(update={"instant": usual}))
+            state.set_scales(record.learner.instant.n_scales)
             state.set_mode(record.mode)
         finally:
             self._is_taking_up = False

@@ -126,6 +126,7 @@ class ViewerState(QObject):
         self.objects.changed.connect(self.session.forget_objects)
         self.objects.changed.connect(self.session.unsay)
         self.live.received.connect(self.apply)
+        self.live.rescaled.connect(self.settings.describe)
         self.live.drained.connect(self.renewed)
         self.live.failed.connect(self.ends.tell_failed)
         self.live.ended.connect(self.ends.tell_ended)
@@ -288,8 +289,10 @@ class ViewerState(QObject):
 
     def set_scales(self, n_scales: int | None) -> None:
         """Let the network see so many sizes of the image; None: the usual."""
-        self.live.set_scales(n_scales)
-        self.renewed.emit()
+        if n_scales != self.n_scales:
+            self.live.set_scales(n_scales)
+            self.settings.describe()
+            self.renewed.emit()
 
     @property
     def config(self) -> LearnerConfig:
