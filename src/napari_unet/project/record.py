@@ -54,7 +54,8 @@ class ProjectImage(Settings):
     """What the annotations call it; never given twice in a project."""
     name: Name
     path: str | None = Field(None, max_length=4096)
-    """As seen from the project folder, with ``/``; None: it was in no file."""
+    """As seen from the project folder, with ``/``; an address, such as ``https://``, as
+    it is; None: it was in no file."""
     absolute_path: str | None = Field(None, max_length=4096)
     """Where it was last seen, should the project folder have been moved alone."""
     is_copy: bool = False

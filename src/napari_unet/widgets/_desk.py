@@ -323,7 +323,7 @@ class Desk:
         project.change(name=folder.name.removesuffix(SUFFIX) or folder.name)
         for image in project.record.images:  # seen from here, they are elsewhere
             if image.absolute_path is not None and not image.is_copy:
-                where = describe_file(Path(image.absolute_path), project.folder)
+                where = describe_file(image.absolute_path, project.folder)
                 project.change_image(image.number, path=where["path"])
         self._known.move(source, project.folder)
         self._moved[old] = project.folder
