@@ -93,9 +93,9 @@ def locate(image: ProjectImage, folder: Path) -> Path:
     place = image.absolute_path or image.path
     if is_remote(image.path):
         raise ProjectError(
-            f"the image '{image.name}' is at {image.path}, which is not read from here: "
-            "open that address in the viewer, and what was painted on it comes back; "
-            "or download it, and say where the file is"
+            f"the image '{image.name}' is at {image.path}, which is no file: open that "
+            "address in the viewer, and what was painted on it comes back; or download "
+            "it, and say where the file is"
         )
     raise ProjectError(
         f"the image '{image.name}' is not at {place} any more: put it back "

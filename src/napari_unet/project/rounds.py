@@ -89,7 +89,8 @@ class Rounds:
     def best(self) -> Round | None:
         """The round with the highest held-out IoU, the newest of equals.
 
-        The newest, because it has learned from more strokes at the same score. Scores of different strokes are compared: a hint, not a measurement.
+        The newest, because it has learned from more strokes at the same score. Scores
+        of different strokes are compared: a hint, not a measurement.
         """
         scored = [r for r in self._rounds if r.mean_iou is not None]
         return max(scored, key=lambda r: (r.mean_iou or 0, r.number), default=None)

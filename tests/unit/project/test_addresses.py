@@ -41,7 +41,7 @@ def test_it_stays_as_it_is(project):
     assert project.find_image(ADDRESS, "2", "cells") == image
     assert project.find_image(f"{ADDRESS}2", "2", "cells") is None
     assert not project.is_changed(image.number)
-    with pytest.raises(ProjectError, match=f"at {ADDRESS}, which is not read from"):
+    with pytest.raises(ProjectError, match=f"at {ADDRESS}, which is no file"):
         project.find(image.number)
 
 
