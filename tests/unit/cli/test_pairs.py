@@ -9,7 +9,9 @@ from napari_unet.errors import ConfigError
 
 
 def _pairs(images, annotations):
-    found = paired([Path(i) for i in images.split()], map(Path, annotations.split()))
+    found = paired(
+        [Path(i) for i in images.split()], [Path(a) for a in annotations.split()]
+    )
     return " ".join(f"{i.stem}:{a.stem if a else '-'}" for i, a in found)
 
 
