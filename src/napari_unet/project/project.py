@@ -370,18 +370,14 @@ class Project:
 
     @property
     def model_in_use(self) -> Path | None:
-        """The file that learning goes on from; None: nothing was learned.
+        """The file that learning goes on from; None: there is none.
 
-        The model of the round that was gone back to; else the last training, exactly;
-        else the newest round's model.
+        The model of the round that was gone back to; else the last training, exactly.
         """
         number = self.record.round_in_use
-        if number in self.rounds:
+        if number is not None and number in self.rounds:
             return self.rounds.model(number)
-        if self.training_path.exists():
-            return self.training_path
-        newest = self.rounds.newest
-        return None if newest is None else self.rounds.model(newest.number)
+        return self.training_path if self.training_path.exists() else None
 
     def path(self, *parts: str) -> Path:
         """Return a path in the folder."""

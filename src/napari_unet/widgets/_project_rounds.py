@@ -51,11 +51,15 @@ class ProjectRounds(QObject):
         """Go on where a project that was opened stood: exactly, if that was kept."""
         project = self._keeper.project
         self._kept_step = 0
-        path = None if project is None else project.model_in_use
-        if project is None or path is None:
+        if project is None:
             return
         number, newest = project.record.round_in_use, project.rounds.newest
-        if number in project.rounds:
+        path = project.model_in_use
+        if path is None and newest is not None:
+            path = project.rounds.model(newest.number)
+        if path is None:
+            return
+        if number is not None and number in project.rounds:
             self._kept_step, self.in_use = project.rounds.get(number).step, number
         elif newest is not None:
             self._kept_step = newest.step

@@ -78,4 +78,4 @@ def test_training_goes_on_from_the_round_gone_back_to(run, project):
         opened.change(round_in_use=7)  # a round that was deleted
         assert opened.model_in_use == opened.training_path
         opened.training_path.unlink()
-        assert opened.model_in_use == opened.rounds.model(3)
+        assert opened.model_in_use is None

@@ -91,8 +91,9 @@ def test_a_number_that_cannot_be_is_a_warning(scene):
 
 
 def test_a_model_that_is_loaded_brings_its_size_or_gets_the_one_that_is_set(
-    scene, tmp_path
+    scene, bundle, monkeypatch, tmp_path
 ):
+    bundle(monkeypatch)
     path = str(tmp_path / "model.safetensors")
     learner = Learner(scene.pretrained)
     learner.set_scales(1)
