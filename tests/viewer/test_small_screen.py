@@ -1,8 +1,11 @@
 """The dock fits 320 x 700 px also where it has most to show."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QPoint, QRect
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
 from napari_unet.jobs import Score, Scored
 from napari_unet.session import CANDIDATE_NAMES
@@ -28,9 +31,7 @@ def case(painted, qtbot, tmp_path, blobs):
     reason = "The random forest scores higher, but does not count as clearly better."
     session.apply(Scored(scores, "fine-tuned+forest", reason, 50, 9.0, False))
     session.advice = "Strokes of 'object' come out as background: paint a few more. "
-    session.say(
-        "The prediction of the whole image was stopped; what is done stays. " * 2
-    )
+    session.say("The whole image was not predicted to its end; the rest stays. " * 2)
     return case
 
 
@@ -38,23 +39,35 @@ def test_objects_in_a_stack_fit(case, qtbot):
     dock = case.dock
     dock.refresh()
     QApplication.processEvents()
-    for w in (
-        dock.offer,
-        dock.layers,
-        dock.paint,
-        dock.tip,
-        dock.learning,
-        dock.overlay,
-        dock.message,
-        dock.project,
-    ):
-        print(
-            type(w).__name__,
-            w.isVisible(),
-            w.minimumSizeHint().height(),
-            w.sizeHint().height(),
-            w.geometry(),
-        )
-    print(dock.minimumSizeHint(), dock.size(), case.dock.window().size())
-    case.viewer.window.screenshot("/tmp/w/y_left_small.png", flash=False)
     assert dock.minimumSizeHint().height() <= 700
+    assert dock.minimumSizeHint().width() <= 320
+    case.viewer.window.screenshot("/tmp/w/y_left_small.png", flash=False)
+    # what has no room is told
+    assert dock.message.text().endswith("…")
+    assert dock.message.toolTip() == case.state.session.message
+    assert case.state.session.reason in dock.learning.card.toolTip()
+    # nothing lies over anything else
+    pieces = [*dock.findChildren(QLabel), *dock.findChildren(QPushButton)]
+    shown = [piece for piece in pieces if piece.isVisible() and piece.text()]
+    assert len(shown) > 20
+    places = [QRect(w.mapTo(dock, QPoint()), w.size()) for w in shown]
+    overlaps = [
+        (shown[a].text(), shown[b].text())
+        for a, b in combinations(range(len(shown)), 2)
+        if places[a].intersects(places[b])
+    ]
+    assert overlaps == []
+
+
+def test_elsewhere_all_of_it_is_shown(case):
+    dock = case.dock
+    dock.refresh()
+    dock.paint.strokes.click()
+    case.state.objects.set_on(False)
+    case.state.session.say("A sentence. " * 20)
+    dock.refresh()
+    QApplication.processEvents()
+    assert dock.message.text() == case.state.session.message
+    assert dock.message.toolTip() == ""
+    assert dock.learning.reason.isVisible()
+    assert dock.paint.between.text().startswith("Fill between planes")

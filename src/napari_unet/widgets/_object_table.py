@@ -28,8 +28,8 @@ __all__ = ["ObjectTable", "background_text", "objects_text"]
 _REGION = "Complete region"
 _REGION_TIP = (
     f"{_REGION}: draw a rectangle ({KEYS['complete']}), or with napari's own tools a "
-    "polygon, around a part of the image in which every object is painted: what is unpainted "
-    "there counts as background. Drag it, change it, delete it as any shape. "
+    "polygon, around a part of the image in which every object is painted: what is "
+    "unpainted there counts as background. Drag it, change it, delete it as any shape. "
     f"{KEYS['next_class']} goes on painting."
 )
 
