@@ -24,8 +24,9 @@ _OBJECTS_TIP = (
 _BETWEEN = "Fill between planes"
 _BETWEEN_TIP = (
     f"{_BETWEEN} ({KEYS['between']}): what you painted whole in two planes, up to 4 "
-    "apart, is filled in between, where its shapes overlap. Nothing painted is changed, "
-    "and Ctrl+Z takes all of it back. Look it over: objects that bend or branch come out wrong."
+    "apart, is filled in between, where its shapes overlap. Nothing painted is "
+    "changed, and Ctrl+Z takes all of it back. Look it over: objects that bend or "
+    "branch come out wrong."
 )
 
 
