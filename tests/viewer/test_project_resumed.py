@@ -1,9 +1,12 @@
 """What a project opens with: the object size, and the round that was gone back to."""
 
+import numpy as np
 import pytest
 
 from napari_unet.jobs import LearningChanged, ScalesChanged, StepDone
 from napari_unet.project import Project
+from napari_unet.widgets import _desk_known
+from napari_unet.widgets._desk_events import ImageFacts
 
 
 @pytest.fixture
@@ -83,3 +86,21 @@ def test_a_training_without_a_round_is_gone_on_with(open_dock, qtbot, tmp_path):
     case.state.project.open(tmp_path / "q")
     qtbot.waitUntil(lambda: case.live.inboxes != [])
     assert case.live.inbox.calls("load") == [(path,)]
+
+
+def test_another_array_in_a_layer_is_another_image(monkeypatch):
+    known, made = _desk_known.KnownImages(), []
+    fingerprint = _desk_known.fingerprint
+
+    def counted(stack):
+        made.append(stack)
+        return fingerprint(stack)
+
+    monkeypatch.setattr(_desk_known, "fingerprint", counted)
+    first, second = np.zeros((8, 8), np.uint8), np.ones((8, 8), np.uint8)
+    prints = [
+        known.print_of(ImageFacts("key", "name", pixels, "YX", (8, 8)))
+        for pixels in (first, first, second, second)
+    ]
+    assert prints[0] == prints[1] != prints[2] == prints[3]
+    assert len(made) == 2

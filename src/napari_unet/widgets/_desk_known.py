@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+import weakref
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,8 @@ class KnownImages:
     def __init__(self) -> None:
         self._names: dict[Path, dict[str, str]] = {}
         self._numbers: dict[Path, dict[str, int]] = {}
-        self._prints: dict[tuple[str, str], str] = {}
+        # by image and axes: whose print it is, for as long as that is there
+        self._prints: dict[tuple[str, str], tuple[Callable[[], Any], str]] = {}
 
     def names(self, project: Project) -> dict[str, str]:
         """Return the names that layers of the viewer have in a project, by their id."""
@@ -125,15 +128,23 @@ class KnownImages:
         }
 
     def print_of(self, facts: ImageFacts) -> str:
-        """Return the fingerprint of an image, computed once; "" while unreadable."""
-        place = facts.key, facts.axes
-        if place not in self._prints:
+        """Return the fingerprint of an image; "" while unreadable.
+
+        It is computed once for each array that the image's layer is given.
+        """
+        place, pixels = (facts.key, facts.axes), facts.pixels
+        owner, print_ = self._prints.get(place, (lambda: None, ""))
+        if owner() is not pixels:
             try:
-                stack = PlaneStack(facts.pixels, facts.axes)
-                self._prints[place] = fingerprint(stack)
+                print_ = fingerprint(PlaneStack(pixels, facts.axes))
             except (FileError, MemoryError):
                 return ""
-        return self._prints[place]
+            try:
+                owner = weakref.ref(pixels)
+            except TypeError:  # what cannot be referred to is lazy, and takes no memory
+                owner = partial(getattr, facts, "pixels")
+            self._prints[place] = owner, print_
+        return print_
 
 
 def _kept_layers(
