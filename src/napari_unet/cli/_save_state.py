@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from napari_unet.cli._console import complain
 from napari_unet.cli._options import seconds
-from napari_unet.errors import FileError
+from napari_unet.errors import FileError, ProjectError
 
 __all__ = ["Every", "add_save_every"]
 
@@ -44,7 +44,7 @@ class Every:
             return
         try:
             self._save()
-        except FileError as error:
+        except (FileError, ProjectError) as error:
             if not self._has_complained:
                 complain(f"{error}; training goes on, and it is tried again")
             self._has_complained = True

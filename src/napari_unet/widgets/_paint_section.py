@@ -75,7 +75,7 @@ class PaintSection(QWidget):
         self._place_between(of_objects)
         self.between.setVisible(self._state.between.is_stack)
         why_not = self._state.between.why_not
-        self.between.offer(not why_not, _BETWEEN_TIP, why_not)
+        self.between.offer(not why_not, _BETWEEN_TIP, f"{_BETWEEN}. {why_not}")
         self.object_table.shorten(self._state.between.is_stack)
         has_image = self._state.book.current is not None
         for button in (self.strokes, self.objects):

@@ -25,8 +25,9 @@ class ProjectSettings:
         state = self._state
         if not self._is_taking_up:
             # the size has a message of its own on its way to the learner
-            scales = {"n_scales": state.n_scales}
-            instant = state.config.instant.model_copy(update=scales)
+            instant = state.config.instant
+            n_scales = state.n_scales or instant.n_scales
+            instant = instant.model_copy(update={"n_scales": n_scales})
             learner = state.config.model_copy(update={"instant": instant})
             state.project.describe(state.mode, learner)
 
