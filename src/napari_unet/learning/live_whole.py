@@ -154,6 +154,8 @@ def _stored(
             yield Notice(f"Looking for the cluster at {cluster.address} ...")
         stack, reached = yield from _reached(cluster)
         with stack:
+            if reached is not None and wish.token.cancelled:  # meanwhile
+                return
             is_done = yield from learner.stream_job(
                 item.image,
                 open_it,
@@ -183,6 +185,8 @@ def _stored(
             height, width = event.labels.shape
             place = event.index, event.y, event.x, height, width
             behind = TileStored(key, *place, event.generation)
+    if not stores:
+        return False
     if not is_announced:  # all was done before
         yield _opened(key, open_store, stores[0])
     if behind is not None:
