@@ -160,7 +160,9 @@ def run_recipe(
 
 def freeze(learner: Learner, moves: str) -> None:
     """Let only some layers learn; no setting of the product does this."""
-    unet = learner._state.ensure_trainer().unet
+    from napari_unet.learning.networks import ensure_trainer
+
+    unet = ensure_trainer(learner._state).unet
     moving = {
         "all": [unet],
         "decoder": [unet.up, unet.merge],

@@ -25,6 +25,7 @@ __all__ = [
     "Notice",
     "ObjectsFound",
     "Progress",
+    "ScalesChanged",
     "Score",
     "Scored",
     "SettingsRefused",
@@ -217,6 +218,13 @@ class ModelSaved(JobEvent):
     """The model was written to a file, as it was asked for."""
 
     path: str
+
+
+@dataclass(frozen=True)
+class ScalesChanged(JobEvent):
+    """A model was taken up that sees so many sizes of the image; None: the usual."""
+
+    n_scales: int | None
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class FakeInbox:
     def save(self, path, with_training=False):
         self._put("save", path)
 
-    def load(self, path):
+    def load(self, path, keeps_scales=False):
         self._put("load", path)
 
     def set_scales(self, n_scales):

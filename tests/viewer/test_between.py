@@ -64,7 +64,7 @@ def test_it_says_why_it_cannot(stack, blobs, qtbot):
         if str(key) == KEYS["between"]
     )
     handler(stack.viewer)
-    qtbot.waitUntil(lambda: "Nothing was filled in" in stack.state.session.message)
+    qtbot.waitUntil(lambda: "no shape overlaps" in stack.state.session.message)
     np.testing.assert_array_equal(stack.layer.data, before)
 
 

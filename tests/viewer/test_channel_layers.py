@@ -84,7 +84,7 @@ def test_checked_layers_are_learned_from_together(case, qtbot):
 
 def test_the_array_stays_the_same_while_she_paints(case, qtbot):
     _paint(case, qtbot)
-    case.state.book.choose_channels(case.state.book.channel_choices())
+    case.state.book.channels.choose(case.state.book.channels.choices())
     qtbot.waitUntil(lambda: len(_told(case)[0]) == 3)
     first = case.live.inbox.calls("annotate")[-1]
     case.state.book.current.annotation.paint((60, 60), 2)
@@ -93,7 +93,7 @@ def test_the_array_stays_the_same_while_she_paints(case, qtbot):
 
 
 def test_selecting_a_channel_stays_with_the_image(case, qtbot):
-    case.state.book.choose_channels(case.state.book.channel_choices())
+    case.state.book.channels.choose(case.state.book.channels.choices())
     case.viewer.layers.selection.active = case.viewer.layers["dye"]
     assert case.state.book.current.image.name == "nuclei"
     case.viewer.layers.selection.active = case.viewer.layers["small"]
@@ -102,7 +102,7 @@ def test_selecting_a_channel_stays_with_the_image(case, qtbot):
 
 def test_a_channel_that_goes_is_said(case, qtbot):
     _paint(case, qtbot)
-    case.state.book.choose_channels(case.state.book.channel_choices())
+    case.state.book.channels.choose(case.state.book.channels.choices())
     qtbot.waitUntil(lambda: len(_told(case)[0]) == 3)
     case.viewer.layers.remove("dye")
     assert "'dye' was a channel of 'nuclei'" in case.state.session.message
@@ -111,7 +111,7 @@ def test_a_channel_that_goes_is_said(case, qtbot):
 
 def test_a_channel_of_another_shape_is_a_channel_no_more(case, qtbot):
     _paint(case, qtbot)
-    case.state.book.choose_channels(case.state.book.channel_choices())
+    case.state.book.channels.choose(case.state.book.channels.choices())
     qtbot.waitUntil(lambda: len(_told(case)[0]) == 3)
     case.viewer.layers["membranes"].data = np.ones((96, 128))
     qtbot.waitUntil(lambda: _told(case)[0] == ["nuclei", "membranes", "dye"])
@@ -123,23 +123,23 @@ def test_other_axes_and_colours_have_no_further_channels(open_dock):
     case = open_dock()
     for name in ("one", "two"):
         case.viewer.add_image(RNG.random((3, 40, 40)), name=name)
-    assert len(case.state.book.channel_choices()) == 1
+    assert len(case.state.book.channels.choices()) == 1
     case.state.book.choose_axes("CYX")
-    assert case.state.book.channel_choices() == []
+    assert case.state.book.channels.choices() == []
 
 
 def test_only_layers_that_lie_on_the_image_are_on_offer(case, blobs):
     place = {"scale": (2, 2), "translate": (5, 0)}
     case.viewer.add_image(blobs.copy(), name="beside", **place)
     case.viewer.layers.selection.active = case.viewer.layers["nuclei"]
-    names = [layer.name for layer in case.state.book.channel_choices()]
+    names = [layer.name for layer in case.state.book.channels.choices()]
     assert names == ["membranes", "dye"]
     case.viewer.layers["dye"].translate = (1, 0)
-    assert len(case.state.book.channel_choices()) == 1
+    assert len(case.state.book.channels.choices()) == 1
     for name in ("nuclei", "dye"):
         for what, value in place.items():
             setattr(case.viewer.layers[name], what, value)
-    names = [layer.name for layer in case.state.book.channel_choices()]
+    names = [layer.name for layer in case.state.book.channels.choices()]
     assert names == ["dye", "beside"]
 
 
@@ -147,7 +147,7 @@ def test_only_layers_that_lie_on_the_image_are_on_offer(case, blobs):
 def test_another_shape_of_the_image_has_no_channels(case, qtbot, is_painted):
     if is_painted:
         _paint(case, qtbot)
-    case.state.book.choose_channels(case.state.book.channel_choices())
+    case.state.book.channels.choose(case.state.book.channels.choices())
     case.viewer.layers["nuclei"].data = np.ones((50, 60))
     assert "'membranes', 'dye': no channel" in case.state.session.message or is_painted
     assert case.state.book.current.channels.layers == ()
@@ -163,7 +163,7 @@ def test_an_image_of_other_channels_is_left_out(case, qtbot):
     qtbot.waitUntil(lambda: case.state.can_learn)
     small = case.state.book.current.key
     case.viewer.layers.selection.active = case.viewer.layers["nuclei"]
-    case.state.book.choose_channels(case.state.book.channel_choices())
+    case.state.book.channels.choose(case.state.book.channels.choices())
     assert "'small' is left out" in case.state.session.message
     assert (small,) in case.live.inbox.calls("forget")
     assert layer.data.any()

@@ -146,7 +146,7 @@ def test_two_layers_tell_what_one_does_not(make_napari_viewer, qtbot):
     state, session = dock.state, dock.state.session
     for name, array in (("one", one), ("two", two)):
         viewer.add_image(array.astype(np.float32), name=name)
-    state.book.choose_channels(state.book.channel_choices())
+    state.book.channels.choose(state.book.channels.choices())
     layer = state.book.new_annotation()
     layer.brush_size = 4
     for value, spots in ((2, [(60, 80), (80, 100)]), (1, [(20, 20), (80, 20)])):

@@ -26,6 +26,7 @@ __all__ = [
     "has_planes_to_fill",
     "interpolate_job",
     "interpolate_planes",
+    "why_nothing_between",
 ]
 
 MAX_GAP = 4
@@ -130,6 +131,42 @@ def has_planes_to_fill(painted: TiledLabels, axes: str) -> bool:
         if len(found) > 1 and found[-1] - found[0] >= len(found):
             return True
     return False
+
+
+def why_nothing_between(painted: TiledLabels, axes: str, max_gap: int = MAX_GAP) -> str:
+    """Say why `interpolate_planes` adds nothing to an annotation, in half a sentence.
+
+    The parameters are as there. Where shapes do overlap as they must, what lies between
+    them is painted already, or complete.
+    """
+    of_values = [
+        (stack, value, planes)
+        for stack in _stacks(painted, axes)
+        for value, planes in _planes_of_values(painted, stack).items()
+    ]
+    pairs = [
+        (stack, value, planes, low, high)
+        for stack, value, planes in of_values
+        for low, high in pairwise(sorted(planes))
+    ]
+    if not pairs:
+        return "nothing is painted with the same value on two planes of a stack"
+    gaps = {high - low for *_, low, high in pairs}
+    if gaps == {1}:
+        return "the painted planes follow each other, with none between them"
+    if all(gap == 1 or gap > max_gap for gap in gaps):
+        return (
+            f"painted planes are {min(gaps - {1})} apart or more, and only what is at "
+            f"most {max_gap} apart is looked at"
+        )
+    for stack, value, planes, low, high in pairs:
+        pair, cells = (stack[low], stack[high]), planes[low] + planes[high]
+        if 1 < high - low <= max_gap and any(_shapes(painted, value, pair, cells)):
+            return "all that lies between painted planes is painted or complete"
+    return (
+        "no shape overlaps the one on the next painted plane by half, as cuts through "
+        "one object do and thin strokes seldom"
+    )
 
 
 def _stacks(painted: TiledLabels, axes: str) -> list[dict[int, int]]:

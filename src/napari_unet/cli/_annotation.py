@@ -189,18 +189,22 @@ def _interpolated(
 ) -> TiledLabels:
     """Return an annotation with what lies between its planes."""
     from napari_unet.annotation.annotations import check_annotation
-    from napari_unet.annotation.interpolation import MAX_GAP, interpolate_planes
+    from napari_unet.annotation.interpolation import (
+        MAX_GAP,
+        interpolate_planes,
+        why_nothing_between,
+    )
 
     axes, shape = found.axes, found.labels.shape
     if axes is None or len(axes.replace("C", "")) != len(shape):
         axes = "TZYX"[-len(shape) :]
     painted = check_annotation(found.labels, shape, mode)
-    added = interpolate_planes(
-        painted,
-        axes.replace("C", ""),
-        max_gap=max_gap or MAX_GAP,
-        complete=found.complete,
-    )
+    axes, max_gap = axes.replace("C", ""), max_gap or MAX_GAP
+    added = interpolate_planes(painted, axes, max_gap=max_gap, complete=found.complete)
+    if not added.n_px:
+        why = why_nothing_between(painted, axes, max_gap)
+        complain(f"{path}: --interpolate adds nothing, because {why}")
+        return painted
     complain(f"{path}: {added.n_px:,} px between painted planes are learned from too")
     return painted.filled_with(added)
 

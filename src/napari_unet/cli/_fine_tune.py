@@ -9,6 +9,7 @@ from napari_unet.cli._console import complain, progress_bar
 from napari_unet.jobs import Notice, Scored, StepDone
 
 if TYPE_CHECKING:
+    from napari_unet.cli._save_state import Every
     from napari_unet.jobs import CancelToken
     from napari_unet.learning import Learner
     from napari_unet.session import Session
@@ -23,8 +24,12 @@ def fine_tune(
     n_steps: int | None,
     token: CancelToken | None = None,
     session: Session | None = None,
+    saving: Every | None = None,
 ) -> Session:
-    """Fine-tune with a progress bar; return the session with the curves."""
+    """Fine-tune with a progress bar; return the session with the curves.
+
+    ``saving`` is asked after each step whether it is time to.
+    """
     from napari_unet.session import Session
 
     session = session or Session()
@@ -37,6 +42,8 @@ def fine_tune(
                 done = event.step - first if n_seconds is None else event.seconds
                 bar.update(min(done, bar.total or done) - bar.n)
                 bar.set_postfix_str(f"{event.steps_per_s:.1f} steps/s", refresh=False)
+                if saving is not None:
+                    saving.tick()
             elif isinstance(event, Scored) and session.score is not None:
                 score = session.score.text or "no score yet"
                 bar.set_description_str(f"{event.chosen}: {score} ")

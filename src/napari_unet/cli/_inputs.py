@@ -24,12 +24,13 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     Raises
     ------
     FileError
-        If a folder holds no image, or nothing fits a pattern.
+        If a folder holds no image, nothing fits a pattern, or it is an address.
     """
     from napari_unet.cli._zarr import is_zarr
 
     found: list[Path] = []
     for path in paths:
+        _refuse_address(path)
         if path.is_dir() and not is_zarr(path):
             found += _images_in(path)
         elif not path.exists() and glob.has_magic(str(path)):
@@ -37,6 +38,16 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
         else:
             found.append(path)  # what is missing is told of by who reads it
     return found
+
+
+def _refuse_address(path: Path) -> None:
+    # a Path has made one slash of two
+    scheme, colon, rest = path.as_posix().partition(":/")
+    if colon and len(scheme) > 1 and "/" not in scheme and not path.exists():
+        raise FileError(
+            f"{scheme}://{rest.lstrip('/')} is an address, and only files and folders "
+            "are read: download it"
+        )
 
 
 def stem_of(image: Path) -> str:

@@ -35,6 +35,8 @@ class Task:
     path: Path
     outs: Outputs
     read: Callable[[], ReadImage]
+    stale: Path | None = None
+    """Objects of earlier labels: removed when newer ones are written."""
 
 
 def predict_image(
@@ -62,6 +64,8 @@ def predict_image(
         result |= _stream(args, learner, image, outs, settings, title, token, cluster)
     else:
         result |= _predict(args, learner, image, outs, settings, title, token)
+    if task.stale is not None and not result.get("was_there"):
+        result |= _remove(task.stale)
     return {**result, "seconds": time.monotonic() - started}
 
 
@@ -135,6 +139,19 @@ def _stream(
     if outs.probabilities is not None:
         result["probabilities"] = outs.probabilities
     return {**result, "shape": opened[0].labels.layout.shape, "was_there": was_there}
+
+
+def _remove(stale: Path) -> dict[str, Any]:
+    """Remove objects that belong to labels which are no more; say so."""
+    try:
+        stale.unlink()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        complain(f"{stale} is of older labels, and cannot be removed: {error.strerror}")
+        return {}
+    complain(f"{stale} was of older labels and is removed: --instances makes it anew")
+    return {"removed": stale}
 
 
 def _left(args: argparse.Namespace, outs: Outputs) -> dict[str, Any]:

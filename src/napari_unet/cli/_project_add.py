@@ -13,6 +13,7 @@ from napari_unet.cli._console import complain, write_json
 from napari_unet.cli._files import find_twice
 from napari_unet.cli._inputs import find_images
 from napari_unet.cli._options import IMAGE_FILES, add_axes, add_json, class_name
+from napari_unet.cli._pairs import paired
 from napari_unet.cli._project_keep import keep_image, name_classes, read_found
 from napari_unet.cli._settings import learner_settings
 from napari_unet.errors import ConfigError, NapariUnetError, ProjectError
@@ -92,8 +93,9 @@ def _add_image_options(parser: argparse.ArgumentParser, is_required: bool) -> No
         type=Path,
         default=[],
         metavar="FILE",
-        help="what was painted on them (0 not annotated, 1 background, 2 and up), in "
-        "the order of the images, or a folder of them",
+        help="what was painted on them (0 not annotated, 1 background, 2 and up), or a "
+        "folder of them: called like the images (cell-strokes.tif of cell.tif), of "
+        "which some may have none; else in the order of the images",
     )
     add_complete(parser)
     parser.add_argument(
@@ -182,23 +184,18 @@ def _tasks(args: argparse.Namespace) -> list[tuple[Path, Path | None, Path | Non
     Raises
     ------
     ConfigError
-        If they are not as many, or an image is named twice.
+        If it cannot be told whose they are, or an image is named twice.
     """
     args.image = find_images(args.image)
-    annotations: list[Path | None] = list(find_images(args.annotation))
-    if annotations and len(annotations) != len(args.image):
-        raise ConfigError(
-            f"--image names {len(args.image)} files and --annotation "
-            f"{len(annotations)}: each image needs its annotation, in the same order"
-        )
-    if args.complete and not annotations:
+    pairs = paired(args.image, find_images(args.annotation))
+    if args.complete and not args.annotation:
         raise ConfigError("--complete tells of annotations: give --annotation too")
     twice = find_twice(args.image)
     if twice is not None:
         raise ConfigError(f"--image names {twice} twice")
     none: list[Path | None] = [None] * len(args.image)
     masks = complete_files(args) or none
-    return list(zip(args.image, annotations or none, masks, strict=True))
+    return [(*pair, mask) for pair, mask in zip(pairs, masks, strict=True)]
 
 
 def _report(

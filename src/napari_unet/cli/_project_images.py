@@ -87,11 +87,15 @@ def read_project_image(project: Project, image: ProjectImage) -> ReadImage:
 def file_state(project: Project, image: ProjectImage) -> str:
     """Return where an image's file is: ``found``, ``changed``, ``missing``, ``none``.
 
-    ``none``: it was in no file. Copies have other times than originals, so that where
-    the time differs, the pixels say whether it is another image.
+    ``none``: it was in no file; ``address``: it is at one. Copies have other times than
+    originals, so that where the time differs, the pixels say whether it is another one.
     """
+    from napari_unet.project.references import is_remote
+
     if image.path is None and image.absolute_path is None:
         return "none"
+    if is_remote(image.path):
+        return "address"
     try:
         project.find(image.number)
     except ProjectError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from napari_unet.cli._annotation import read_annotated
 from napari_unet.cli._console import naming
 from napari_unet.cli._project_images import is_other_image, read_project_image
-from napari_unet.errors import ConfigError, ImageError, ProjectError
+from napari_unet.errors import AnnotationError, ConfigError, ImageError, ProjectError
 
 if TYPE_CHECKING:
     from napari_unet.annotation.tiled import TiledLabels
@@ -60,8 +61,32 @@ def read_found(
         stack = PlaneStack(found.image.array, found.axes, shape)
         labels = check_annotation(found.labels, stack.spatial_shape, mode)
         complete = check_complete(found.complete, stack.spatial_shape)
+        if mode == "strokes":
+            _refuse_pixels(labels)
     facts = describe_image(stack, found.image)
     return Found(path, facts, annotation, labels, complete)
+
+
+def _refuse_pixels(labels: TiledLabels) -> None:
+    """Refuse an annotation in strokes that looks like an image, or like objects.
+
+    Raises
+    ------
+    AnnotationError
+        If it holds more values than can be classes; or many, nearly everywhere.
+    """
+    from napari_unet.annotation.strokes import MAX_CLASSES
+    from napari_unet.cli._project_status import painted_px
+
+    n_px = painted_px(labels)
+    is_full = sum(n_px.values()) > math.prod(labels.shape) / 2
+    if len(n_px) > (_MAX_CLASSES if is_full else MAX_CLASSES):
+        raise AnnotationError(
+            f"the annotation holds {len(n_px):,} different values, more than there are "
+            "classes: is it an image? Give what was painted, 0 unlabelled, 1 "
+            "background, 2 and up the classes; of objects, each with a number of its "
+            "own, make the project with --mode objects"
+        )
 
 
 def keep_image(

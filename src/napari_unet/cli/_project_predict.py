@@ -12,7 +12,7 @@ from napari_unet.cli._console import naming
 from napari_unet.cli._files import make_folder
 from napari_unet.cli._instances import add_instances, instance_settings
 from napari_unet.cli._options import add_device, add_json, add_progress
-from napari_unet.cli._outputs import plan_outputs
+from napari_unet.cli._outputs import Outputs, plan_outputs
 from napari_unet.cli._predict import add_format_and_resume, predict_all
 from napari_unet.cli._predict_image import Task
 from napari_unet.errors import ConfigError, ProjectError
@@ -29,7 +29,8 @@ def add_parser(actions: Any) -> None:
         "predict",
         help="label a project's images",
         description="Label images of a project with the model of a round, also while "
-        "it is open elsewhere. Labels go to DIR/predictions: NUMBER-NAME-labels.tif. "
+        "it is open elsewhere. Labels go to DIR/predictions: NUMBER-NAME-labels.tif; "
+        "objects that were found in older labels are removed there, or made anew. "
         "One bad or missing image does not stop the others: it is named on stderr, and "
         "the exit code is 3.",
         allow_abbrev=False,
@@ -40,7 +41,8 @@ def add_parser(actions: Any) -> None:
         default="newest",
         metavar="N|best|newest",
         help="whose model: a number, the newest (default), or the best, which has the "
-        "highest score on held-out strokes (of other rounds those were others: a hint)",
+        "highest score on held-out strokes (of other rounds those were others: a hint; "
+        "the newest of equals)",
     )
     parser.add_argument(
         "--image",
@@ -88,7 +90,12 @@ def _run(args: argparse.Namespace) -> int:
         )
         check_scheduler(args, outputs)
         tasks = [
-            Task(path, outs, partial(read_and_compare, project, image))
+            Task(
+                path,
+                outs,
+                partial(read_and_compare, project, image),
+                None if args.out else _stale_objects(outs),
+            )
             for path, outs, image in zip(paths, outputs, images, strict=True)
         ]
         from napari_unet.core.memory import keep_freed_memory
@@ -98,6 +105,13 @@ def _run(args: argparse.Namespace) -> int:
         with naming(model):
             learner = load(model, device=args.device or "auto")
         return predict_all(args, learner, tasks, settings)
+
+
+def _stale_objects(outs: Outputs) -> Path | None:
+    """Return where objects of earlier labels may lie, if no new ones come there."""
+    stem = outs.labels.stem.removesuffix("-labels")
+    path = outs.labels.with_name(f"{stem}-objects.tif")
+    return None if path == outs.objects else path
 
 
 def _model(project: Project, which: str) -> Path:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli._console import complain, naming
 from napari_unet.cli._options import add_device, add_json, add_progress
+from napari_unet.cli._save_state import add_save_every
 from napari_unet.cli._training import (
     add_length,
     is_first_process,
@@ -32,10 +34,10 @@ def add_parser(actions: Any) -> None:
         help="learn from all that is painted in a project",
         description="Learn from every annotated image of a project, with its settings, "
         "and keep the model as its newest round. It goes on where the last training "
-        "ended: exactly, if nothing was painted since. An image that is missing is "
-        "named on stderr, the others are learned from, and the exit code is 3. Ctrl-C "
-        "ends the training and keeps what was learned. On several GPUs: torchrun "
-        "--nproc-per-node N -m napari_unet.cli project train DIR",
+        "ended, or was killed: exactly, if nothing was painted since. An image that is "
+        "missing is named on stderr, the others are learned from, and the exit code is "
+        "3. Ctrl-C ends the training and keeps what was learned. On several GPUs: "
+        "torchrun --nproc-per-node N -m napari_unet.cli project train DIR",
         allow_abbrev=False,
     )
     parser.add_argument("project", type=Path, metavar="DIR", help="the project folder")
@@ -45,6 +47,7 @@ def add_parser(actions: Any) -> None:
         action="store_true",
         help="begin from the start weights, not where the last training ended",
     )
+    add_save_every(parser, "what the next training goes on from")
     add_device(parser)
     add_json(parser)
     add_progress(parser)
@@ -71,7 +74,7 @@ def _train(args: argparse.Namespace) -> int:
         with joined_team(args.device or project.record.learner.device) as team:
             learner = _make_learner(project, args.device, args.anew)
             n_images, failed = _annotate(project, learner)
-            learn(args, learner, team)
+            learn(args, learner, team, partial(_keep_state, project, learner))
             if team.is_first:
                 _finish(args, project, learner, n_images, failed)
     return 3 if failed else 0
@@ -96,11 +99,11 @@ def _make_learner(project: Project, device: str | None, is_anew: bool) -> Learne
 
 
 def _last_training(project: Project, config: LearnerConfig) -> Learner | None:
-    """Return the learner of the last training; None where it is not to go on."""
+    """Return the learner that was used last; None where it is not to go on."""
     from napari_unet.learning import load
 
-    path = project.training_path
-    if not path.exists():
+    path = project.model_in_use
+    if path is None:
         return None
     try:
         learner = load(path, device=config.device)
@@ -180,10 +183,17 @@ def _finish(
     report(facts, learner, as_json=args.json)
 
 
+def _keep_state(project: Project, learner: Learner) -> None:
+    """Keep what is learned by now: the next training goes on from it after a kill."""
+    learner.save(project.training_path, with_training=True)
+    if project.record.round_in_use is not None:  # it went on from there
+        project.change(round_in_use=None)
+
+
 def _keep_training(project: Project, learner: Learner) -> None:
     """Keep what the next training goes on from; the round is there without it."""
     try:
-        learner.save(project.training_path, with_training=True)
+        _keep_state(project, learner)
     except FileError as error:
         complain(f"{error}; the round is kept, but no training can go on from its end")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli._console import naming
 from napari_unet.cli._files import refuse_overwriting
+from napari_unet.cli._save_state import add_save_every
 from napari_unet.errors import ConfigError, FileError
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ def add_resume(parser: argparse.ArgumentParser, beginning: Any) -> None:
         "--save-state",
         type=Path,
         metavar="STATE",
-        help="also write what --resume needs (.safetensors), at the end and on Ctrl-C; "
-        "may be the file of --resume",
+        help="also write what --resume needs (.safetensors), while training, at the "
+        "end and on Ctrl-C; may be the file of --resume",
     )
+    add_save_every(parser, "the file of --save-state")
 
 
 def refuse_settings(args: argparse.Namespace, given: str, what: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +155,7 @@ def _train(args: argparse.Namespace, team: Team) -> None:
         learner.set_scales(OBJECTS[args.objects])
     learner.class_names |= dict(args.classes)
     annotate(args, learner)
-    session = learn(args, learner, team)
+    session = learn(args, learner, team, _saving(args, learner))
     if not team.is_first:
         return
     learner.save(args.out)
@@ -163,6 +165,13 @@ def _train(args: argparse.Namespace, team: Team) -> None:
         with replace_file(args.curves) as temporary:
             temporary.write_text(session.curve.csv(), encoding="utf-8")
     report({"model": args.out}, learner, as_json=args.json)
+
+
+def _saving(args: argparse.Namespace, learner: Learner) -> Callable[[], None] | None:
+    """Return what writes the state of ``--save-state``, if it is asked for."""
+    if args.save_state is None:
+        return None
+    return partial(learner.save, args.save_state, with_training=True)
 
 
 def _check_files(args: argparse.Namespace) -> None:

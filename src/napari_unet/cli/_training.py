@@ -17,6 +17,7 @@ from napari_unet.cli._console import (
 )
 from napari_unet.cli._fine_tune import fine_tune
 from napari_unet.cli._options import count, seconds
+from napari_unet.cli._save_state import Every
 from napari_unet.errors import NapariUnetError
 
 if TYPE_CHECKING:
@@ -62,14 +63,23 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def learn(args: argparse.Namespace, learner: Learner, team: Team) -> Session:
-    """Fine-tune for ``--seconds`` or ``--steps``; Ctrl-C keeps what was learned."""
+def learn(
+    args: argparse.Namespace,
+    learner: Learner,
+    team: Team,
+    save: Callable[[], None] | None = None,
+) -> Session:
+    """Fine-tune for ``--seconds`` or ``--steps``; Ctrl-C keeps what was learned.
+
+    ``save`` is called every ``--save-every`` seconds, in the first process.
+    """
     n_seconds = args.seconds
     if n_seconds is None and args.steps is None:
         n_seconds = _DEFAULT_SECONDS
+    saving = Every(args.save_every, save) if save and team.is_first else None
     # torchrun passes Ctrl-C on to each process, which has heard it already
     with cancel_on_interrupt(is_patient=team.size > 1) as token:
-        session = fine_tune(args, learner, n_seconds, args.steps, token)
+        session = fine_tune(args, learner, n_seconds, args.steps, token, saving=saving)
     if token.cancelled and team.is_first:
         complain("training was interrupted; what was learned so far is kept")
     return session

@@ -9,17 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from napari_unet.config import UNetConfig
+from napari_unet.core.convolutions import DoubleConvolution, Standardised
 from napari_unet.errors import ConfigError
 
 __all__ = ["UNet"]
-
-# keeps the variance of a ReLU's output at 1 for unit Gaussian input: Brock et al. 2021,
-# arXiv:2101.08692, section 2
-_RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
-_Three = tuple[int, int, int]
 
 
 class UNet(nn.Module):
@@ -55,7 +50,7 @@ class UNet(nn.Module):
         up = nn.ConvTranspose2d if ndim == 2 else nn.ConvTranspose3d
         ins = (config.first_channels, *channels[:-1])
         self.down = nn.ModuleList(
-            _Double(config, a, b, n_planes, is_first=level == 0)
+            DoubleConvolution(config, a, b, n_planes, is_first=level == 0)
             for level, (a, b, n_planes) in enumerate(
                 zip(ins, channels, config.z_kernels(), strict=True)
             )
@@ -69,7 +64,7 @@ class UNet(nn.Module):
             for c, size in zip(channels[:-1], sizes, strict=True)
         )
         self.merge = nn.ModuleList(
-            _Double(config, 2 * c, c, n_planes)
+            DoubleConvolution(config, 2 * c, c, n_planes)
             for c, n_planes in zip(
                 channels[:-1], config.z_kernels(False)[:-1], strict=True
             )
@@ -79,7 +74,7 @@ class UNet(nn.Module):
         self.pool = nn.ModuleList(pool(size) for size in sizes)
         self.dropout = nn.Dropout(config.dropout if not self.is_padded else 0.0)
         for module in (*self.up, self.head, *self.modules()):
-            if isinstance(module, conv | up) and not isinstance(module, _Standardised):
+            if isinstance(module, conv | up) and not isinstance(module, Standardised):
                 # an output pixel of an up-convolution sees each channel once
                 fan = module.in_channels
                 if isinstance(module, conv):
@@ -204,7 +199,7 @@ class UNet(nn.Module):
         For several passes with the same weights: standardising takes as long as the
         convolutions of a small image.
         """
-        convs = [m for m in self.modules() if isinstance(m, _Standardised)]
+        convs = [m for m in self.modules() if isinstance(m, Standardised)]
         for conv in convs:
             conv.ready = conv.standardised_weight()
         try:
@@ -289,81 +284,6 @@ class UNet(nn.Module):
         for _ in range(self.config.depth):
             inner = 2 * inner + 4
         return inner, size
-
-
-class _Double(nn.Sequential):
-    """Two 3x3 convolutions, each with ReLU; in 3D of ``n_planes`` planes."""
-
-    def __init__(
-        self,
-        config: UNetConfig,
-        n_in: int,
-        n_out: int,
-        n_planes: int,
-        is_first: bool = False,
-    ) -> None:
-        is_flat, is_padded = config.ndim == 2, config.architecture == "compact"
-        plain: Any = nn.Conv2d if is_flat else nn.Conv3d
-        own: Any = _Standardised2d if is_flat else _Standardised3d
-        kernel: Any = 3
-        padding: Any = 1 if is_padded else 0
-        if not is_flat:
-            kernel = (n_planes, 3, 3)
-            padding = (padding * (n_planes // 2) * config.pad_z, padding, padding)
-        # standardised kernels have zero mean: the first would be blind to brightness
-        first = own if is_padded and not is_first else plain
-        second = own if is_padded else plain
-        super().__init__(
-            first(n_in, n_out, kernel, padding=padding),
-            nn.ReLU(inplace=True),
-            second(n_out, n_out, kernel, padding=padding),
-            nn.ReLU(inplace=True),
-        )
-
-
-class _Standardised:
-    """Marks convolutions whose kernels are standardised before use."""
-
-    gain: nn.Parameter
-    weight: Tensor
-    ready: Tensor | None = None
-
-    def standardised_weight(self) -> Tensor:
-        """Return the kernels with zero mean and variance 1 / fan-in per output."""
-        fan_in = self.weight[0].numel()
-        dims = tuple(range(1, self.weight.ndim))
-        variance, mean = torch.var_mean(
-            self.weight, dim=dims, keepdim=True, correction=0
-        )
-        scale = torch.rsqrt(variance * fan_in + 1e-4) * self.gain * _RELU_GAIN
-        return (self.weight - mean) * scale
-
-
-class _Standardised2d(_Standardised, nn.Conv2d):
-    def __init__(self, n_in: int, n_out: int, kernel: int, padding: int) -> None:
-        nn.Conv2d.__init__(self, n_in, n_out, kernel, padding=padding)
-        _initialise(self, n_out, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.standardised_weight() if self.ready is None else self.ready
-        return F.conv2d(x, weight, self.bias, padding=self.padding)
-
-
-class _Standardised3d(_Standardised, nn.Conv3d):
-    def __init__(self, n_in: int, n_out: int, kernel: _Three, padding: _Three) -> None:
-        nn.Conv3d.__init__(self, n_in, n_out, kernel, padding=padding)
-        _initialise(self, n_out, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.standardised_weight() if self.ready is None else self.ready
-        return F.conv3d(x, weight, self.bias, padding=self.padding)
-
-
-def _initialise(conv: _Standardised2d | _Standardised3d, n_out: int, ndim: int) -> None:
-    conv.gain = nn.Parameter(torch.ones(n_out, *[1] * (ndim + 1)))
-    nn.init.normal_(conv.weight, std=math.sqrt(1 / conv.weight[0].numel()))
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
 
 
 def _kept_of_axis(wanted: slice, n: int, depth: int) -> list[slice]:

@@ -7,6 +7,7 @@ from collections.abc import Generator
 
 from napari_unet.core.distributed import current_team
 from napari_unet.jobs import AnnotationTaken, CancelToken, JobEvent, Notice, StepDone
+from napari_unet.learning.networks import ensure_trainer, hand_annotations
 from napari_unet.learning.state import State
 from napari_unet.learning.training import Trainer
 
@@ -28,7 +29,7 @@ def fine_tune(
     clock = _Clock(state, seconds, steps)
     state.annotations.require_two_classes()
     yield from state.update()
-    trainer = state.ensure_trainer()
+    trainer = ensure_trainer(state)
     clock.begin(trainer)
     try:
         yield from _train(state, trainer, clock, token)
@@ -65,7 +66,7 @@ def _take_annotations(
     annotations = state.annotations
     annotations.require_two_classes()
     yield from state.update()
-    state.hand_annotations_to(trainer)
+    hand_annotations(state, trainer)
     yield from state.take_notices()
     yield AnnotationTaken(
         annotations.version, len(annotations.strokes), annotations.n_px

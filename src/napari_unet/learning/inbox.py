@@ -79,6 +79,7 @@ class Mail:
     config: LearnerConfig | None = None
     saves: list[tuple[str, bool]] = field(default_factory=list)
     load_path: str | None = None
+    keeps_scales: bool = False
 
 
 class Inbox:
@@ -194,10 +195,10 @@ class Inbox:
             self._mail.saves.append((path, with_training))
             self._wake()
 
-    def load(self, path: str) -> None:
+    def load(self, path: str, keeps_scales: bool = False) -> None:
         """Go on with the model of a file; what is painted is learned from as before."""
         with self._condition:
-            self._mail.load_path = path
+            self._mail.load_path, self._mail.keeps_scales = path, keeps_scales
             self._wake()
 
     def reset(self) -> None:

@@ -22,6 +22,7 @@ from napari_unet.jobs import (
     ModelSaved,
     Notice,
     Progress,
+    ScalesChanged,
     Scored,
     SettingsRefused,
 )
@@ -128,7 +129,7 @@ class _Loop:
         self.images.update(mail.annotated)
         is_new = yield from self._renew(mail)
         if mail.load_path is not None:
-            is_new |= yield from self._load(mail.load_path)
+            is_new |= yield from self._load(mail.load_path, mail.keeps_scales)
         keys = list(self.images if is_new else mail.annotated)
         if mail.wants_refresh:
             keys += self.unreadable - set(keys)
@@ -172,8 +173,12 @@ class _Loop:
         yield ModeChanged(mode)
         return learner is not old
 
-    def _load(self, path: str) -> Generator[JobEvent, None, bool]:
-        """Go on with the model of a file; say whether that is so."""
+    def _load(self, path: str, keeps_scales: bool) -> Generator[JobEvent, None, bool]:
+        """Go on with the model of a file; say whether that is so.
+
+        With ``keeps_scales`` it is to see the sizes that are set now, even where it
+        learned others; else those are set that it learned.
+        """
         old = self.learner
         try:
             learner = type(old).load(path, old.config.device)
@@ -186,6 +191,10 @@ class _Loop:
             yield Notice(str(error), "warning")
             return False
         yield from self._take_up(learner)
+        if keeps_scales:
+            yield from self._set_scales(old.config.instant.n_scales)
+        else:
+            yield ScalesChanged(learner.config.instant.n_scales)
         return True
 
     def _take_up(self, learner: Learner) -> Generator[JobEvent, None, None]:

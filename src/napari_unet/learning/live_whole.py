@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import ClusterConfig, InstanceConfig
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WholePrediction"]
 
+_MOMENT_S = 0.05
 _STOPPED = "Stopped predicting; the finished part stays."
 
 _Job = Generator[JobEvent, None, None]
@@ -150,7 +152,10 @@ def _stored(
         nonlocal is_done
         if cluster is not None:
             yield Notice(f"Looking for the cluster at {cluster.address} ...")
-        with _reached(cluster) as reached:
+        stack, reached = yield from _reached(cluster)
+        with stack:
+            if reached is not None and wish.token.cancelled:  # meanwhile
+                return
             is_done = yield from learner.stream_job(
                 item.image,
                 open_it,
@@ -180,6 +185,8 @@ def _stored(
             height, width = event.labels.shape
             place = event.index, event.y, event.x, height, width
             behind = TileStored(key, *place, event.generation)
+    if not stores:
+        return False
     if not is_announced:  # all was done before
         yield _opened(key, open_store, stores[0])
     if behind is not None:
@@ -189,13 +196,27 @@ def _stored(
 
 def _reached(
     config: ClusterConfig | None,
-) -> AbstractContextManager[Cluster | None]:
-    """Return what connects to a cluster, if there is to be one."""
+) -> Generator[JobEvent, None, tuple[ExitStack, Cluster | None]]:
+    """Connect to a cluster, if there is to be one; closing the stack leaves it.
+
+    It may take the time of `ClusterConfig.answer_s`: a helper waits for the answer, so
+    that the loop goes on, and has ended on every way out of here.
+    """
+    stack = ExitStack()
     if config is None:
-        return nullcontext()
+        return stack, None
     from napari_unet.inference.cluster import connect
 
-    return connect(config)
+    with ThreadPoolExecutor(1, "napari-unet-connect") as helper:
+        answer = helper.submit(stack.enter_context, connect(config))
+        try:
+            while wait([answer], _MOMENT_S).not_done:
+                yield Waited()
+        except GeneratorExit:  # nobody wants it any more
+            wait([answer])
+            stack.close()
+            raise
+    return stack, answer.result()
 
 
 def _opened(key: str, opener: Any, store: Any) -> StoreOpened:

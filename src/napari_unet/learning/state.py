@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from napari_unet.annotation.annotations import AnnotationSet
-from napari_unet.annotation.strokes import HELD_OUT_FOLD
 from napari_unet.config import LearnerConfig
 from napari_unet.core.device import (
     choose_device,
@@ -19,26 +18,23 @@ from napari_unet.core.device import (
     free_memory,
     out_of_memory_errors,
 )
-from napari_unet.core.inflate import widen
-from napari_unet.core.start import make_network, read_prior
 from napari_unet.errors import OutOfMemoryError
 from napari_unet.inference.enlarged import Enlarged
 from napari_unet.inference.predictor import Predictor
 from napari_unet.jobs import HeadFitted, JobEvent, Notice, Scored
 from napari_unet.learning.candidates import FeatureCache, Network
-from napari_unet.learning.doubts import Doubts, find_doubt
+from napari_unet.learning.doubts import Doubts
 from napari_unet.learning.forest import Forest
-from napari_unet.learning.images import anisotropy_learned
 from napari_unet.learning.instant import (
     HeadChoice,
     first_choice,
     fit_forest,
     fit_head,
-    held_out,
 )
 from napari_unet.learning.model import Model
+from napari_unet.learning.networks import make_start, snapshot
 from napari_unet.learning.samples import Samples, collect_samples
-from napari_unet.learning.scoring import Tuned, Verdict, advise, judge
+from napari_unet.learning.scoring import Tuned, Verdict, judge
 from napari_unet.learning.status import LearnedFrom
 from napari_unet.learning.tile_sizes import TileSizes
 from napari_unet.learning.training import Trainer
@@ -48,12 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["State"]
 
-# fine-tuning from pretrained weights moves gently, or it forgets what they know
-_PRETRAINED_RATE = 1 / 3
-_ANOTHER = (
-    "The images or strokes are not those that the training was saved with: it goes on "
-    "from where it was, with what is painted now."
-)
 _PRETRAINED_SCALES = 2
 T = TypeVar("T")
 
@@ -82,6 +72,8 @@ class State:
     resumption
         What a training was saved with, until its annotation is there again or it goes
         on with another one.
+    samples
+        What heads and the forest are fitted to, of the newest annotation.
     remembered_folds
         Folds of strokes, by signature, that a model file came with or that were
         painted while there was a network.
@@ -119,7 +111,7 @@ class State:
         self.loaded_smallest_px: int | None = None
         """Of the objects that a model was learned from that was loaded."""
         self.remembered_folds: dict[str, int] = {}
-        self._samples: Samples | None = None
+        self.samples: Samples | None = None
         self.cache.clear()
         empty_cache(self.device)
 
@@ -138,13 +130,13 @@ class State:
         """Begin with the start weights again: heads of other features do not fit."""
         self.has_new_scales = False
         if self.start is not None:
-            self.start = self.start.at_scales(self._n_scales_to_see)
+            self.start = self.start.at_scales(self.n_scales_to_see)
         self.tuned = self.trainer = self.resumption = None
         self.verdict = Verdict()
         self.first_step, self.seconds = 0, 0.0
 
     @property
-    def _n_scales_to_see(self) -> int:
+    def n_scales_to_see(self) -> int:
         """As set, or as many as suit most images."""
         automatic = _PRETRAINED_SCALES if self.is_pretrained else 1
         return self.config.instant.n_scales or automatic
@@ -203,8 +195,8 @@ class State:
             if self.tuned is not None:
                 self.tuned.cache.clear()
             free_memory(self.device)
-            if self._samples is not None:
-                self._samples = self._samples.in_tiles(self.tile_px)
+            if self.samples is not None:
+                self.samples = self.samples.in_tiles(self.tile_px)
                 # which tiles are scored changes with them
                 self.verdict = replace(self.verdict, tuned_at_samples=None)
             text = f"Memory ran out: went on with tiles of {self.tile_px} px."
@@ -244,16 +236,6 @@ class State:
         if self.trainer is not None or self.tuned is not None:
             self.remembered_folds = self.folds
 
-    def advice(self, names: Mapping[int, str], collapse: str = "") -> str:
-        """Say what to paint next, ``collapse`` first of all; '' if nothing is amiss."""
-        missing = self.annotations.advise_missing(names)
-        first = missing or find_doubt(self.annotations)
-        if first or self._samples is None:
-            return first
-        return collapse or advise(
-            self._samples, self.verdict.scores.get(self.verdict.chosen), names
-        )
-
     def update(self) -> Generator[JobEvent, None, None]:
         """Fit the instant stage to the newest annotation, then let the gate judge.
 
@@ -287,9 +269,9 @@ class State:
         self, annotations: AnnotationSet, model: Model, verdict: Verdict
     ) -> Scored:
         """Have a model and a verdict of this annotation that were saved."""
-        self._samples = self._collect(annotations)
+        self.samples = self._collect(annotations)
         known = verdict.validation
-        if known is not None and len(known.mask) != len(self._samples.targets):
+        if known is not None and len(known.mask) != len(self.samples.targets):
             verdict = replace(verdict, validation=None, tuned_at_samples=None)
         is_changed = self.model is not model
         self.model, self.tuned, self.verdict = model, model.tuned, verdict
@@ -316,7 +298,7 @@ class State:
             return  # what it has learned is forgotten at the next update
 
         def work() -> Scored:
-            return self._judge(_snapshot(trainer), self.judged_version)
+            return self._judge(snapshot(trainer), self.judged_version)
 
         scored = self.within_memory(work)
         yield from self.take_notices()
@@ -324,7 +306,7 @@ class State:
 
     def _judge(self, tuned: Tuned | None, version: int) -> Scored:
         """Score all candidates and let the best one predict."""
-        samples, model = self._samples, self.model
+        samples, model = self.samples, self.model
         assert samples is not None
         assert model is not None
         assert self.start is not None
@@ -376,8 +358,8 @@ class State:
 
     def _fit(self, annotations: AnnotationSet) -> Model:
         """Fit what is shown first to the newest annotation."""
-        start = self._start_network(annotations)
-        self._samples = samples = self._collect(annotations)
+        start = make_start(self, annotations)
+        self.samples = samples = self._collect(annotations)
         choice = self.choice
         chosen = self._provisional()
         if self.tuned is not None and chosen.startswith("fine-tuned"):
@@ -401,9 +383,9 @@ class State:
         )
 
     def _fit_forest(self) -> Forest:
-        assert self._samples is not None
-        filters = self._samples.of_filters(self.cache)
-        return fit_forest(self._samples, filters, self.config.instant, self.config.seed)
+        assert self.samples is not None
+        filters = self.samples.of_filters(self.cache)
+        return fit_forest(self.samples, filters, self.config.instant, self.config.seed)
 
     def _provisional(self) -> str:
         """Name what to show until the gate has judged."""
@@ -411,79 +393,3 @@ class State:
         if chosen and (self.tuned is not None or not chosen.startswith("fine-tuned")):
             return chosen
         return "instant" if self.is_pretrained else "forest"
-
-    def _start_network(self, annotations: AnnotationSet) -> Network:
-        n_channels = annotations.images[0].source.stack.n_channels
-        if self.start is None or self.start.unet.config.in_channels != n_channels:
-            config = self.config.unet_config(n_channels, len(annotations.values))
-            unet, self.is_pretrained = make_network(
-                config, start=self.config.start, seed=self.config.seed
-            )
-            unet = unet.to(self.device).requires_grad_(False)
-            unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            prior = read_prior(self.config.architecture) if self.is_pretrained else None
-            self.start = Network(unet, self.n_levels, self._n_scales_to_see, prior)
-        return self.start
-
-    def _to_train(self, start: Network) -> Network:
-        """Return what training begins with: it may see the planes around."""
-        anisotropy = anisotropy_learned(self.annotations)
-        config = self.config.trained_config(start.unet.config, anisotropy)
-        if config == start.unet.config:
-            return start
-        return start.with_weights(widen(start.unet, config))
-
-    def hand_annotations_to(self, trainer: Trainer) -> None:
-        """Let the network train on what is painted now, but not on held-out strokes."""
-        if self.resumption is not None:
-            self.resumption = None
-            self.tell(_ANOTHER)
-        assert self.start is not None
-        assert self.verdict.choice is not None
-        samples = self._samples
-        assert samples is not None
-        network = trainer.network
-        choice = replace(self.verdict.choice, n_scales=network.n_scales)
-        kept = ~held_out(samples, HELD_OUT_FOLD)
-        deep = samples.of_network(self.start, self.cache)
-        teacher_head = fit_head(
-            samples,
-            deep[:, self.start.columns(network.n_scales)],
-            self.start.at_scales(network.n_scales),
-            choice,
-            kept,
-        )
-        head = teacher_head
-        if trainer.n_steps or self.tuned is not None:
-            now = _snapshot(trainer)
-            head = now.fit(samples, choice, without=HELD_OUT_FOLD)
-        trainer.take(self.annotations, head, teacher_head)
-
-    def ensure_trainer(self) -> Trainer:
-        """Return the trainer; it goes on where it was paused or loaded."""
-        if self.trainer is None:
-            is_paper = self.config.recipe == "paper"
-            rate = self.config.fine_tune.learning_rate
-            if self.is_pretrained or (self.tuned is not None and not is_paper):
-                rate *= _PRETRAINED_RATE
-            assert self.start is not None
-            assert self.verdict.choice is not None
-            n_scales = min(self.verdict.choice.n_scales, self.start.n_scales)
-            # the paper's network sees the image at its own size
-            start = self.start.at_scales(1 if is_paper else n_scales)
-            network, trained = self._to_train(start), None
-            if self.tuned is not None:
-                network, trained = self.tuned.network, self.tuned.trained
-                start = self.start.at_scales(network.n_scales)
-            teacher = start if self.is_pretrained else None
-            self.trainer = self.within_memory(
-                lambda: Trainer(
-                    network, teacher, self.config, rate, self.device, trained
-                )
-            )
-        return self.trainer
-
-
-def _snapshot(trainer: Trainer) -> Tuned:
-    """Return the network as it is now."""
-    return Tuned(trainer.snapshot(), trained=trainer.trained_head)

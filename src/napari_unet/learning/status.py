@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from napari_unet.core.device import describe_device
 from napari_unet.jobs import Score
+from napari_unet.learning.doubts import find_doubt
+from napari_unet.learning.scoring import advise
 
 if TYPE_CHECKING:
     from napari_unet.annotation.annotations import AnnotationSet
@@ -87,7 +89,18 @@ def status_of(
         n_px=painted.n_px,
         n_strokes=painted.n_strokes,
         n_objects=painted.n_objects,
-        advice=state.advice(names, watch.advice(annotations.shown_values, names)),
+        advice=_advice(state, watch, names),
         n_scales=state.n_scales,
         reach_px=state.reach_px,
+    )
+
+
+def _advice(state: State, watch: CollapseWatch, names: Mapping[int, str]) -> str:
+    """Say what to paint next, a collapse first of all; '' if nothing is amiss."""
+    annotations, verdict = state.annotations, state.verdict
+    first = annotations.advise_missing(names) or find_doubt(annotations)
+    if first or state.samples is None:
+        return first
+    return watch.advice(annotations.shown_values, names) or advise(
+        state.samples, verdict.scores.get(verdict.chosen), names
     )

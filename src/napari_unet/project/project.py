@@ -36,6 +36,7 @@ from napari_unet.project.references import (
     find_file,
     find_image,
     is_changed,
+    is_remote,
     locate,
     same_image,
 )
@@ -185,7 +186,7 @@ class Project:
         Parameters
         ----------
         path
-            Its file; None: it is in none, and known by its fingerprint.
+            Its file, or its address; None: it is in none, and known by its fingerprint.
         copy
             Copy the file into the project folder.
         facts
@@ -199,7 +200,7 @@ class Project:
         with self._guard:
             where: dict[str, Any] = {}
             if path is not None:
-                file = copy_into(Path(path), self.folder) if copy else Path(path)
+                file = copy_into(Path(path), self.folder) if copy else path
                 where = describe_file(file, self.folder)
                 where["is_copy"] = copy
             known = same_image(self.record, where.get("absolute_path"), facts)
@@ -257,11 +258,16 @@ class Project:
 
     def relocate(self, number: int, path: str | os.PathLike[str]) -> ProjectImage:
         """Note that an image's file is somewhere else now."""
-        return self.change_image(number, **describe_file(Path(path), self.folder))
+        return self.change_image(number, **describe_file(path, self.folder))
 
     def is_changed(self, number: int) -> bool:
-        """Whether an image's file was changed since it was read, or is gone."""
+        """Whether an image's file was changed since it was read, or is gone.
+
+        Of what is at an address, nobody looks.
+        """
         image = self.record.image(number)
+        if is_remote(image.path):
+            return False
         found = find_file(image, self.folder)
         return found is None or is_changed(image, found)
 
@@ -361,6 +367,17 @@ class Project:
     def training_path(self) -> Path:
         """The file from which training goes on exactly; maybe not there."""
         return self.folder / "training.safetensors"
+
+    @property
+    def model_in_use(self) -> Path | None:
+        """The file that learning goes on from; None: there is none.
+
+        The model of the round that was gone back to; else the last training, exactly.
+        """
+        number = self.record.round_in_use
+        if number is not None and number in self.rounds:
+            return self.rounds.model(number)
+        return self.training_path if self.training_path.exists() else None
 
     def path(self, *parts: str) -> Path:
         """Return a path in the folder."""

@@ -54,7 +54,8 @@ class ProjectImage(Settings):
     """What the annotations call it; never given twice in a project."""
     name: Name
     path: str | None = Field(None, max_length=4096)
-    """As seen from the project folder, with ``/``; None: it was in no file."""
+    """As seen from the project folder, with ``/``; an address, such as ``https://``, as
+    it is; None: it was in no file."""
     absolute_path: str | None = Field(None, max_length=4096)
     """Where it was last seen, should the project folder have been moved alone."""
     is_copy: bool = False
@@ -112,6 +113,8 @@ class ProjectRecord(Settings):
     learner: LearnerConfig = LearnerConfig()
     classes: tuple[ClassEntry, ...] = ()
     images: tuple[ProjectImage, ...] = ()
+    round_in_use: int | None = Field(None, ge=1)
+    """The round that was gone back to; None: what was learned last goes on."""
     max_rounds_mb: int = Field(
         2000,
         ge=10,

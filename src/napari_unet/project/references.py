@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Mapping
@@ -20,17 +21,30 @@ __all__ = [
     "find_file",
     "find_image",
     "is_changed",
+    "is_remote",
     "locate",
     "move_file",
     "same_image",
     "size_of",
 ]
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # C:// is a drive
 _COPIED_BYTES = 2**22  # at once
 
 
-def describe_file(path: Path, folder: Path) -> dict[str, Any]:
+def is_remote(place: str | os.PathLike[str] | None) -> bool:
+    """Whether a place is an address, such as ``https://`` or ``s3://``, and no file.
+
+    As text: a `Path` holds no address.
+    """
+    return isinstance(place, str) and _ADDRESS.match(place) is not None
+
+
+def describe_file(path: str | os.PathLike[str], folder: Path) -> dict[str, Any]:
     """Return the fields of a `ProjectImage` that say where its file is."""
+    if is_remote(path):
+        nothing = {"n_bytes": None, "modified_s": None}
+        return {"path": str(path), "absolute_path": str(path), **nothing}
     absolute = Path(os.path.abspath(path))
     try:
         relative = Path(os.path.relpath(absolute, folder)).as_posix()
@@ -48,8 +62,10 @@ def describe_file(path: Path, folder: Path) -> dict[str, Any]:
 def find_file(image: ProjectImage, folder: Path) -> Path | None:
     """Return where an image's file is: as seen from the project, or where it was.
 
-    None where it is in neither place, or never was in a file.
+    None where it is in neither place, at an address, or never was in a file.
     """
+    if is_remote(image.path):
+        return None
     places = []
     if image.path is not None:
         places.append(Path(os.path.normpath(folder / image.path)))
@@ -64,7 +80,7 @@ def locate(image: ProjectImage, folder: Path) -> Path:
     Raises
     ------
     ProjectError
-        If it was in no file, or is not where it was.
+        If it was in no file, is at an address, or is not where it was.
     """
     found = find_file(image, folder)
     if found is not None:
@@ -75,6 +91,12 @@ def locate(image: ProjectImage, folder: Path) -> Path:
             "painted on it comes back"
         )
     place = image.absolute_path or image.path
+    if is_remote(image.path):
+        raise ProjectError(
+            f"the image '{image.name}' is at {image.path}, which is no file: open that "
+            "address in the viewer, and what was painted on it comes back; or download "
+            "it, and say where the file is"
+        )
     raise ProjectError(
         f"the image '{image.name}' is not at {place} any more: put it back "
         "there, or say where it is now"
@@ -95,7 +117,7 @@ def find_image(
     ``taken`` are the numbers of images that are known to be others.
     """
     if path is not None:
-        of_file = [i for i in record.images if _is_of(i, folder, Path(path))]
+        of_file = [i for i in record.images if _is_of(i, folder, path)]
         for image in of_file:
             if image.layer in (None, layer):
                 return image
@@ -201,11 +223,13 @@ def _copy_file(path: Path, new: Path) -> None:
     shutil.copystat(path, new)
 
 
-def _is_of(image: ProjectImage, folder: Path, path: Path) -> bool:
+def _is_of(image: ProjectImage, folder: Path, path: str | os.PathLike[str]) -> bool:
     """Whether an image is in this file, there or not."""
+    if is_remote(path) or is_remote(image.path):
+        return image.path == path
     found = find_file(image, folder)
     if found is not None:
-        return _is_same(found, path)
+        return _is_same(found, Path(path))
     return image.absolute_path == Path(os.path.abspath(path)).as_posix()
 
 

@@ -89,7 +89,8 @@ class Rounds:
     def best(self) -> Round | None:
         """The round with the highest held-out IoU, the newest of equals.
 
-        Scores of different strokes are compared: a hint, not a measurement.
+        The newest, because it has learned from more strokes at the same score. Scores
+        of different strokes are compared: a hint, not a measurement.
         """
         scored = [r for r in self._rounds if r.mean_iou is not None]
         return max(scored, key=lambda r: (r.mean_iou or 0, r.number), default=None)
@@ -98,6 +99,9 @@ class Rounds:
     def n_bytes(self) -> int:
         """What their models take on the disk."""
         return sum(r.n_bytes for r in self._rounds)
+
+    def __contains__(self, number: object) -> bool:
+        return any(r.number == number for r in self._rounds)
 
     def get(self, number: int) -> Round:
         """Return a round by its number.

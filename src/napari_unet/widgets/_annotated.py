@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
@@ -14,6 +13,7 @@ from napari_unet.config import AnnotationMode
 from napari_unet.jobs import ObjectsFound, TilePredicted
 from napari_unet.widgets._channels import Channels
 from napari_unet.widgets._classes import ClassList
+from napari_unet.widgets._layer_looks import LayerLooks
 from napari_unet.widgets._layers import (
     OWNER,
     OverlayStyle,
@@ -33,8 +33,6 @@ from napari_unet.widgets._regions import Regions
 from napari_unet.widgets._snapshot import snapshot
 
 __all__ = ["AnnotatedImage"]
-
-_OUTLINE_PX = 2
 
 
 class AnnotatedImage:
@@ -82,8 +80,7 @@ class AnnotatedImage:
         self.complete: TiledLabels | None = None
         """Where it is complete, taken with it; None: nowhere."""
         self._kept: dict[AnnotationMode, Labels] = {}
-        self._look: tuple[ClassList, OverlayStyle] | None = None
-        self._looks: WeakKeyDictionary[Labels, Any] = WeakKeyDictionary()
+        self._looks = LayerLooks()
         self._covered: dict[tuple[int, ...], int] = {}
         self._generation = -1
         self._on_paint = on_paint
@@ -275,9 +272,9 @@ class AnnotatedImage:
             self.stored.visible = False
             self.drop_stored()
         self.stored = layer
-        if self._look is not None:
-            self._dress(layer)
-            self.restyle(self._look[1])
+        self._dress(layer)
+        if self._looks.style is not None:
+            self.restyle(self._looks.style)
         add_below(layers, layer, self.prediction or self.annotation)
         self._releases["stored"] = follow(layer, self.image, self.axes)
 
@@ -369,47 +366,18 @@ class AnnotatedImage:
 
     def dress(self, classes: ClassList, style: OverlayStyle) -> None:
         """Give both layers the classes' colours and names and the overlay its style."""
-        self._look = classes, style
+        self._looks.set(classes, style)
         for layer in (self.annotation, self.prediction, self.stored):
             if layer is not None:
                 self._dress(layer)
         self.restyle(style)
 
     def _dress(self, layer: Labels) -> None:
-        """Give a layer the colours and names of its classes, where they are others.
-
-        New layers are dressed before they are added: a colormap that is exchanged
-        before the first drawing makes napari crash there, now and then.
-        """
-        if self._look is None:
-            return
-        classes, style = self._look
-        names = classes.names
-        is_painted = layer not in self.predicted
-        of_objects = self.mode == "objects" and is_painted
-        has_background = is_painted or style.has_background
-        colours = tuple(entry.colour for entry in classes)
-        look = of_objects, has_background, colours, tuple(names.items())
-        if self._looks.get(layer) == look:
-            return
-        self._looks[layer] = look
-        if of_objects:
-            names = {1: names[1]}
-            layer.colormap = object_colormap(has_background=True)
-        else:
-            layer.colormap = classes.colormap(has_background=has_background)
-        layer.features = {
-            "index": [0, *names],
-            "class": ["unlabelled", *names.values()],
-        }
+        self._looks.dress(layer, self.mode, is_painted=layer not in self.predicted)
 
     def restyle(self, style: OverlayStyle) -> None:
         """Apply opacity and outline to what is predicted."""
-        contour = _OUTLINE_PX if style.is_outline else 0
-        for layer in self.predicted:
-            layer.opacity = style.opacity
-            if layer.contour != contour:
-                layer.contour = contour
+        self._looks.restyle(self.predicted, style)
 
     def release(self) -> None:
         """Stop listening to every layer."""

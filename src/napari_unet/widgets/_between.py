@@ -9,9 +9,9 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.annotation.interpolation import (
-    MAX_GAP,
     has_planes_to_fill,
     interpolate_job,
+    why_nothing_between,
 )
 from napari_unet.annotation.tiled import TILE_PX, TiledLabels
 from napari_unet.widgets._bridge import Bridge
@@ -20,10 +20,6 @@ from napari_unet.widgets._images import ImageBook
 __all__ = ["Between"]
 
 _TOO_FEW = "Paint in two planes of the stack first, with another between them."
-_NOTHING = (
-    f"Nothing was filled in: shapes must overlap from plane to plane, and planes be at "
-    f"most {MAX_GAP} apart."
-)
 
 
 class Between(QObject):
@@ -86,7 +82,10 @@ class Between(QObject):
         is_free = np.asarray(layer.data[where]) == 0
         where = tuple(axis[is_free] for axis in where)
         if not is_free.any():
-            self.told.emit(_NOTHING)
+            why = "it was painted meanwhile"
+            if not found.any() and entry.copy is not None:
+                why = why_nothing_between(entry.copy, entry.axes.replace("C", ""))
+            self.told.emit(f"Nothing was filled in: {why}.")
             return
         layer.data_setitem(where, values[is_free])
         n_planes = len(found.cells)

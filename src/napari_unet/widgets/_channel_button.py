@@ -36,14 +36,14 @@ class ChannelButton(Button):
         book = self._state.book
         if not self._menu.isVisible():
             self._menu.clear()  # it would keep layers that are gone
-        self.setVisible(bool(book.channel_choices()))
+        self.setVisible(bool(book.channels.choices()))
         n = 1 if book.current is None else 1 + len(book.current.channels.layers)
         self.set_caption("1 channel" if n == 1 else f"{n} channels")
 
     def _fill(self) -> None:
         """Offer all layers at once, the image alone, and each of the others."""
         book = self._state.book
-        entry, others = book.current, book.channel_choices()
+        entry, others = book.current, book.channels.choices()
         self._menu.clear()
         if entry is None:
             return
@@ -75,5 +75,5 @@ class ChannelButton(Button):
             action.setCheckable(True)
             action.setChecked(is_checked)
         book = self._state.book
-        action.triggered.connect(lambda _on: book.choose_channels(layers))
+        action.triggered.connect(lambda _on: book.channels.choose(layers))
         self._menu.addAction(action)

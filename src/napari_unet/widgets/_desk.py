@@ -6,7 +6,6 @@ done also when the job is asked to stop, and stays in the list until it is on th
 
 from __future__ import annotations
 
-import re
 import shutil
 import threading
 import time
@@ -17,16 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.config import AnnotationMode
-from napari_unet.core.arrays import PlaneStack, fingerprint
 from napari_unet.core.atomic import file_error
-from napari_unet.errors import FileError, NapariUnetError, ProjectError
+from napari_unet.errors import NapariUnetError, ProjectError
 from napari_unet.jobs import CancelToken, JobEvent, Notice
-from napari_unet.project import SUFFIX, Project, ProjectImage
+from napari_unet.project import SUFFIX, Project
 from napari_unet.project.recovery import find_unsaved, forget_old, new_unsaved
 from napari_unet.project.references import describe_file, move_file
 from napari_unet.widgets._desk_events import (
     ImageFacts,
-    Painted,
     ProjectBegun,
     ProjectClosed,
     ProjectOpened,
@@ -35,6 +32,7 @@ from napari_unet.widgets._desk_events import (
     Saved,
     Work,
 )
+from napari_unet.widgets._desk_known import KnownImages
 
 __all__ = [
     "Desk",
@@ -75,10 +73,7 @@ class Desk:
         self._works: dict[tuple[str, str], Work] = {}
         self._requests: list[Request] = []
         self._later: list[Request] = []
-        # by project folder: names of the viewer's layers in the store, and numbers of
-        # its images; they outlast a project that is closed, to save the last stroke
-        self._known: dict[Path, tuple[dict[str, str], dict[str, int]]] = {}
-        self._prints: dict[tuple[str, str], str] = {}
+        self._known = KnownImages()
         self._moved: dict[Project, Path] = {}  # where projects are that got a name
 
     # --- asked on the GUI thread -----------------------------------------------------
@@ -98,17 +93,11 @@ class Desk:
     def number_of(self, key: str) -> int | None:
         """Return the number that an image of the viewer has in the project."""
         project = self.project
-        return None if project is None else self._numbers(project).get(key)
+        return None if project is None else self._known.numbers(project).get(key)
 
     def expect(self, project: Project, key: str, number: int) -> None:
         """Note which image of a project an image of the viewer is that comes now."""
-        self._numbers(project)[key] = number
-
-    def _names(self, project: Project) -> dict[str, str]:
-        return self._known.setdefault(project.folder, ({}, {}))[0]
-
-    def _numbers(self, project: Project) -> dict[str, int]:
-        return self._known.setdefault(project.folder, ({}, {}))[1]
+        self._known.numbers(project)[key] = number
 
     def save(self, work: Work) -> None:
         """Keep what is painted; the newest of a layer counts."""
@@ -117,7 +106,7 @@ class Desk:
 
     def bind(self, project: Project, layer_id: str, name: str) -> None:
         """Note that a layer of the viewer holds what a store keeps under a name."""
-        self._names(project)[layer_id] = name
+        self._known.names(project)[layer_id] = name
 
     def ask(self, request: Request, *, is_urgent: bool = True) -> None:
         """Do one of the methods below, with its arguments, on the worker.
@@ -159,15 +148,12 @@ class Desk:
 
     def look(self, facts: ImageFacts) -> Generator[JobEvent, None, None]:
         """Find an image of the viewer in the project, or among what has none."""
-        print_ = self._print(facts)
+        print_ = self._known.print_of(facts)
         project = self.project
         if project is not None:
-            number = self._numbers(project).get(facts.key)
-            image = self._find(project, facts)
-            if number is not None:
-                image = project.record.image(number)
+            image = self._known.find(project, facts)
             if image is not None:
-                yield from self._recognise(project, facts, image)
+                yield from self._known.recognise(project, facts, image)
                 return
         if not self.is_named and print_:
             unsaved = find_unsaved(self.place, print_)
@@ -294,13 +280,8 @@ class Desk:
     def _save_into(
         self, project: Project, work: Work
     ) -> Generator[JobEvent, None, None]:
-        facts, names = work.facts, self._names(project)
-        number = self._numbers(project).get(facts.key)
-        if number is None:
-            number = self._add(project, facts).number
-            self._numbers(project)[facts.key] = number
-        elif not project.record.image(number).is_removed:
-            project.change_image(number, **self._seen(facts))  # other axes, say
+        facts, names = work.facts, self._known.names(project)
+        number = self._known.add(project, facts)
         name = names.get(work.layer_id)
         if name is None:
             name = names[work.layer_id] = _free_name(project, number, work.mode)
@@ -342,100 +323,11 @@ class Desk:
         project.change(name=folder.name.removesuffix(SUFFIX) or folder.name)
         for image in project.record.images:  # seen from here, they are elsewhere
             if image.absolute_path is not None and not image.is_copy:
-                where = describe_file(Path(image.absolute_path), project.folder)
+                where = describe_file(image.absolute_path, project.folder)
                 project.change_image(image.number, path=where["path"])
-        self._known[project.folder] = self._known.pop(source, ({}, {}))
+        self._known.move(source, project.folder)
         self._moved[old] = project.folder
         self._take(project, is_named=True)
-
-    def _add(self, project: Project, facts: ImageFacts) -> ProjectImage:
-        """Return the image of the project; a new one where it is not in it yet."""
-        seen = self._seen(facts)
-        known = self._find(project, facts)
-        if known is not None:
-            return project.change_image(known.number, is_removed=False, **seen)
-        return project.add_image(
-            facts.path, name=facts.name, layer=facts.name, reader=facts.reader, **seen
-        )
-
-    def _find(self, project: Project, facts: ImageFacts) -> ProjectImage | None:
-        numbers = self._numbers(project)
-        taken = {numbers[key] for key in facts.others & numbers.keys()}
-        return project.find_image(facts.path, self._print(facts), facts.name, taken)
-
-    def _recognise(
-        self, project: Project, facts: ImageFacts, image: ProjectImage
-    ) -> Generator[JobEvent, None, None]:
-        self._numbers(project)[facts.key] = image.number
-        if not image.fingerprint:  # it was only listed until now
-            seen = {**self._seen(facts), "channels": ()}
-            source = {"layer": facts.name, "reader": facts.reader}
-            project.change_image(image.number, **seen, **source)
-        names = self._names(project)
-        shown = {names[layer] for layer in facts.layers if layer in names}
-        painted: list[Painted] = []
-        for mode, name in _kept_layers(project, image):
-            labels = None
-            if name not in shown:
-                labels = project.annotations.load(image.number, name)
-            if labels is None or not labels.any():
-                continue
-            if labels.shape != facts.shape:
-                yield Notice(
-                    f"What was painted on '{image.name}' has the shape {labels.shape}, "
-                    f"and the image {facts.shape} now: it is kept in the project, but "
-                    "not shown.",
-                    "warning",
-                )
-                continue
-            outlines = project.annotations.load_outlines(image.number, name)
-            painted.append(Painted(mode, name, labels, outlines))
-        if image.fingerprint and self._print(facts) not in ("", image.fingerprint):
-            yield Notice(
-                f"The image '{image.name}' was changed since it was painted on: see "
-                "whether your strokes still fit.",
-                "warning",
-            )
-        yield Recognised(project, facts.key, image.number, tuple(painted))
-
-    def _seen(self, facts: ImageFacts) -> dict[str, Any]:
-        """Return the fields of the record that an image of the viewer tells."""
-        print_ = self._print(facts)
-        return {
-            **({"fingerprint": print_} if print_ else {}),
-            "axes": facts.axes,
-            "shape": facts.shape,
-            "scale": facts.scale,
-            "unit": facts.unit,
-            "channels": facts.channels,
-        }
-
-    def _print(self, facts: ImageFacts) -> str:
-        """Return the fingerprint of an image, computed once; "" while unreadable."""
-        place = facts.key, facts.axes
-        if place not in self._prints:
-            try:
-                stack = PlaneStack(facts.pixels, facts.axes)
-                self._prints[place] = fingerprint(stack)
-            except (FileError, MemoryError):
-                return ""
-        return self._prints[place]
-
-
-def _kept_layers(
-    project: Project, image: ProjectImage
-) -> list[tuple[AnnotationMode, str]]:
-    """Return mode and name of an image's annotations, those learned from first."""
-    modes: tuple[AnnotationMode, ...] = ("strokes", "objects")
-    kept = [
-        name for number, name in project.annotations.layers() if number == image.number
-    ]
-    return [
-        (mode, name)
-        for mode in modes
-        for name in sorted(kept, key=lambda name: name != image.annotation.get(mode))
-        if re.fullmatch(rf"{mode}( \d+)?", name)
-    ]
 
 
 def _free_name(project: Project, number: int, mode: AnnotationMode) -> str:

@@ -75,21 +75,59 @@ class WrappingLabel(QLabel):
     ----------
     n_lines
         Lines to keep room for, so that nothing below jumps when the text changes.
+
+    Attributes
+    ----------
+    most_lines
+        Lines to have at most: of a longer text, the tooltip has the rest. None: all.
     """
 
     def __init__(self, text: str = "", n_lines: int = 0) -> None:
         super().__init__(text)
         self._n_lines = n_lines
+        self._full = text
+        self._is_cut = False
+        self.most_lines: int | None = None
         self._claimed_for: tuple[str, int] | None = None
         self.setWordWrap(True)
 
+    @property
+    def full_text(self) -> str:
+        """What was to be shown, however much of it is."""
+        return self._full
+
     def setText(self, text: str | None) -> None:
-        super().setText(text)
-        self._claim()
+        self._full = text or ""
+        self._fit()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Show as much of the text as there are lines for."""
+        text = self._full
+        if self.most_lines is not None:
+            text = self._shortened(text, self.most_lines)
+        if text != self.text():
+            super().setText(text)
+        if text != self._full or self._is_cut:
+            self._is_cut = text != self._full
+            self.setToolTip(self._full if self._is_cut else "")
         self._claim()
+
+    def _shortened(self, text: str, n_lines: int) -> str:
+        """Return the words that fit on so many lines, and "…" for the others."""
+        metrics, width = self.fontMetrics(), self.contentsRect().width()
+        words, shown = text.split(), text
+        wraps = Qt.TextFlag.TextWordWrap.value
+        while words:
+            box = metrics.boundingRect(0, 0, width, 10_000, wraps, shown)
+            if box.height() <= n_lines * metrics.lineSpacing():
+                return shown
+            words.pop()
+            shown = f"{' '.join(words)} …"
+        return shown
 
     def _claim(self) -> None:
         place = (self.text(), self.width())

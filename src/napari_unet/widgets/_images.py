@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import AnnotationMode
 from napari_unet.errors import NapariUnetError
 from napari_unet.widgets._annotated import AnnotatedImage
+from napari_unet.widgets._channel_choice import ChannelChoice
 from napari_unet.widgets._layers import (
     OWNER,
     guess_image_axes,
@@ -58,6 +59,8 @@ class ImageBook(QObject):
         self._viewer = viewer
         self._images: dict[str, AnnotatedImage] = {}
         self._current: str | None = None
+        self.channels = ChannelChoice(self)
+        """Which other layers are read with an image."""
         self.mode: AnnotationMode = "strokes"
         self.is_listening = False
 
@@ -115,69 +118,6 @@ class ImageBook(QObject):
     def image_choices(self) -> list[Image]:
         """Return the image layers."""
         return [layer for layer in self.layers if _is_image(layer)]
-
-    def channel_choices(self) -> list[Image]:
-        """Return the image layers that could be channels of the current image."""
-        entry = self.current
-        if entry is None:
-            return []
-        return [layer for layer in self.image_choices() if entry.channels.fits(layer)]
-
-    def choose_channels(
-        self, layers: Sequence[Image], *, is_as_learned: bool = False
-    ) -> None:
-        """Learn from these layers together with the current image.
-
-        ``is_as_learned``: as many as what was learned from, which goes on.
-        """
-        entry = self.current
-        if entry is not None:
-            fitting = [layer for layer in layers if entry.channels.fits(layer)]
-            if tuple(fitting) != entry.channels.layers:
-                self._set_channels(entry, fitting, is_as_learned=is_as_learned)
-
-    def _set_channels(
-        self,
-        entry: AnnotatedImage,
-        layers: Sequence[Image],
-        *,
-        is_as_learned: bool = False,
-    ) -> None:
-        """Read other channels, and let the learning begin again."""
-        entry.channels.set(layers, lambda: self._drop_unfit_channels(entry, True))
-        entry.copy = None
-        entry.outdate()
-        self.removed.emit(entry.key)  # whoever knows it with other channels
-        if not is_as_learned:
-            self._leave_out_others(entry)
-            self.rechannelled.emit()
-        self.painted.emit(entry.key)
-        self.changed.emit()
-
-    def _leave_out_others(self, entry: AnnotatedImage) -> None:
-        """Do not learn from images of other channels, and say so."""
-        n_layers = len(entry.channels.layers)
-        for other in self:
-            is_painted = other.copy is not None and other.copy.any()
-            if is_painted and len(other.channels.layers) != n_layers:
-                self.removed.emit(other.key)
-                self.refused.emit(
-                    f"'{other.image.name}' is left out until it has as many channels "
-                    f"as '{entry.image.name}' and a new stroke."
-                )
-
-    def _drop_unfit_channels(self, entry: AnnotatedImage, is_changed: bool) -> None:
-        """Go on without channels that fit no more, or with another array of one."""
-        before = entry.channels.layers
-        left = [layer for layer in before if entry.channels.fits(layer)]
-        gone = [str(layer.name) for layer in before if layer not in left]
-        if gone or is_changed:
-            self._set_channels(entry, left)
-        if gone:
-            self.refused.emit(
-                f"{', '.join(map(repr, gone))}: no channel of '{entry.image.name}' any "
-                "more, because its size or place differs now. Learning begins again."
-            )
 
     def annotation_choices(self) -> list[Labels]:
         """Return the label layers that could annotate the current image."""
@@ -389,7 +329,7 @@ class ImageBook(QObject):
 
     def _on_replaced(self, entry: AnnotatedImage) -> None:
         """Learn from other pixels of an image; begin anew where the shape differs."""
-        self._drop_unfit_channels(entry, False)
+        self.channels.drop_unfit(entry)
         if entry.take_pixels():
             self.painted.emit(entry.key)
             self.changed.emit()
@@ -411,12 +351,7 @@ class ImageBook(QObject):
     def _drop(self, layer: Any) -> None:
         for entry in self:
             if layer in entry.channels.layers:
-                left = [i for i in entry.channels.layers if i is not layer]
-                self._set_channels(entry, left)
-                self.refused.emit(
-                    f"'{layer.name}' was a channel of '{entry.image.name}': learning "
-                    "begins again without it."
-                )
+                self.channels.drop(entry, layer)
             if layer is entry.image or layer is entry.annotation:
                 self.leaving.emit(entry)
             if layer is entry.image:

@@ -113,11 +113,22 @@ class LearnSection(QWidget):
         self.reason = wrapping(part="muted", n_lines=2)
         for text in (self.others, self.reason):
             text.setAlignment(Qt.AlignmentFlag.AlignTop)
-        head = row(label("Showing", "caption"), 1, self.age)
-        layout.addLayout(head)
+        self._caption = label("Showing", "caption")
+        self._head, self._lines = row(self._caption, 1, self.age), layout
+        layout.addLayout(self._head)
         fill(layout, self.shown, self.score, self.others, self.reason)
         self.card = frame
         return frame
+
+    def set_brief(self, is_brief: bool) -> None:
+        """Show what is shown and its score, and the rest of the card as its tooltip."""
+        for piece in (self._caption, self.others, self.reason):
+            piece.setVisible(not is_brief)
+        is_in_head = self._head.indexOf(self.shown) >= 0
+        if is_brief and not is_in_head:
+            self._head.insertWidget(0, self.shown, 99)
+        elif is_in_head and not is_brief:
+            self._lines.insertWidget(1, self.shown)
 
     def refresh(self) -> None:
         """Show what the session holds."""
@@ -167,7 +178,7 @@ class LearnSection(QWidget):
         parts = [
             f"{progress.what or 'working'}: {progress.done:,} of {progress.total:,}"
         ]
-        left_s = self._state.whole.left_s
+        left_s = self._state.whole.bar.left_s
         if left_s is not None:
             parts.append(f"{clock_text(left_s)} left")
         if self._state.session.phase == "learning":
@@ -188,6 +199,9 @@ class LearnSection(QWidget):
             factor = self._state.config.downsampling
             sight = sight_text(session.n_scales, session.reach_px, factor)
             tip += f"\n\nThe network that is shown sees {sight}."
+        if self._caption.isHidden():
+            rest = (self.others.full_text, self.reason.full_text)
+            tip = "\n\n".join([*filter(None, rest), tip])
         self.card.setToolTip(tip)
         self.refresh_age()
 

@@ -21,6 +21,7 @@ from napari_unet.jobs import (
     ModeChanged,
     ObjectsFound,
     Progress,
+    ScalesChanged,
     Scored,
     SettingsRefused,
     StepDone,
@@ -85,6 +86,7 @@ class LiveLoop(QObject):
     failed : the exception that ended the job
     ended : the job returned by itself
     settings_refused : the settings before are in use again
+    rescaled : a model was taken up that sees `n_scales` sizes
     drained : after each turn that brought events
     """
 
@@ -92,6 +94,7 @@ class LiveLoop(QObject):
     failed = Signal(object)
     ended = Signal()
     settings_refused = Signal()
+    rescaled = Signal()
     drained = Signal()
 
     def __init__(self, make_job: JobFactory, parent: QObject | None = None) -> None:
@@ -261,6 +264,9 @@ class LiveLoop(QObject):
         if isinstance(event, SettingsRefused):
             self._config = self._config_before
             self.settings_refused.emit()
+        elif isinstance(event, ScalesChanged):
+            self._n_scales = event.n_scales
+            self.rescaled.emit()
         elif isinstance(event, ModeChanged):
             self._is_of_old_learner = event.mode != self._mode
         elif not (self._is_of_old_learner and isinstance(event, _OF_A_LEARNER)):

@@ -25,10 +25,11 @@ from napari_unet.widgets._style import Palette
 
 __all__ = ["ObjectTable", "background_text", "objects_text"]
 
+_REGION = "Complete region"
 _REGION_TIP = (
-    f"Draw a rectangle ({KEYS['complete']}), or with napari's own tools a polygon, "
-    "around a part of the image in which every object is painted: what is unpainted "
-    "there counts as background. Drag it, change it, delete it as any shape. "
+    f"{_REGION}: draw a rectangle ({KEYS['complete']}), or with napari's own tools a "
+    "polygon, around a part of the image in which every object is painted: what is "
+    "unpainted there counts as background. Drag it, change it, delete it as any shape. "
     f"{KEYS['next_class']} goes on painting."
 )
 
@@ -99,7 +100,7 @@ class ObjectTable(QWidget):
         self.background = _Row(1, "background", label(class_key(1), "muted"))
         next_one = label("next object", "muted"), label(KEYS["next_class"], "key")
         self.objects = _Row(2, "", *next_one)
-        self.complete = Button("Complete region", "region", key=KEYS["complete"])
+        self.complete = Button(_REGION, "region", key=KEYS["complete"])
         self.tools = QWidget()
         self.tools.setLayout(row(1, self.complete))
         frame, inner = card(spacing=1)
@@ -141,6 +142,10 @@ class ObjectTable(QWidget):
             piece.setEnabled(has_annotation)
             piece.setToolTip(tip if has_annotation else NO_LAYER)
         self.complete.offer(has_annotation, _REGION_TIP, NO_LAYER)
+
+    def shorten(self, is_short: bool) -> None:
+        """Leave room for another button beside those above the table."""
+        self.complete.set_caption("Region" if is_short else _REGION)
 
     def _colour(self, number: int) -> str:
         return QColor.fromRgbF(*map(float, self._colours.map(number))).name()

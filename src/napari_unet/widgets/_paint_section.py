@@ -21,10 +21,12 @@ _OBJECTS_TIP = (
     "own; those of the other one are hidden meanwhile and come back. What Learn has "
     "trained begins again."
 )
+_BETWEEN = "Fill between planes"
 _BETWEEN_TIP = (
-    "What you painted whole in two planes, up to 4 apart, is filled in between, where "
-    "its shapes overlap. Nothing painted is changed, and Ctrl+Z takes all of it back. "
-    "Look it over: objects that bend or branch come out wrong."
+    f"{_BETWEEN} ({KEYS['between']}): what you painted whole in two planes, up to 4 "
+    "apart, is filled in between, where its shapes overlap. Nothing painted is "
+    "changed, and Ctrl+Z takes all of it back. Look it over: objects that bend or "
+    "branch come out wrong."
 )
 
 
@@ -43,17 +45,15 @@ class PaintSection(QWidget):
             button.setCheckable(True)
             group.addButton(button)
         self.class_table, self.object_table = ClassTable(state), ObjectTable(state)
-        head = row(self.strokes, self.objects, spacing=0)
+        self._head = head = row(self.strokes, self.objects, spacing=0)
         head.addSpacing(6)
         for table in (self.class_table, self.object_table):
             head.addWidget(table.tools, 1)
-        layout = QVBoxLayout(self)
+        self._layout = layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addLayout(head)
-        self.between = Button(
-            "Fill between planes", "layers", "flat", key=KEYS["between"]
-        )
+        self.between = Button(_BETWEEN, "layers", "flat", key=KEYS["between"])
         fill(layout, self.class_table, self.object_table, self.between)
         self.between.clicked.connect(lambda: state.fill_between())
         self.objects.toggled.connect(
@@ -72,12 +72,21 @@ class PaintSection(QWidget):
             table.setVisible(is_shown)
             table.tools.setVisible(is_shown)
         shown.refresh()
+        self._place_between(of_objects)
         self.between.setVisible(self._state.between.is_stack)
         why_not = self._state.between.why_not
-        self.between.offer(not why_not, _BETWEEN_TIP, why_not)
+        self.between.offer(not why_not, _BETWEEN_TIP, f"{_BETWEEN}. {why_not}")
+        self.object_table.shorten(self._state.between.is_stack)
         has_image = self._state.book.current is not None
         for button in (self.strokes, self.objects):
             button.setEnabled(has_image)
+
+    def _place_between(self, of_objects: bool) -> None:
+        """Put the button into the head, where that has room: the dock is full."""
+        self.between.set_caption("" if of_objects else _BETWEEN)
+        place = self._head if of_objects else self._layout
+        if place.indexOf(self.between) < 0:
+            place.addWidget(self.between)
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""

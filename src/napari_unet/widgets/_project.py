@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,8 +19,9 @@ from napari_unet.jobs import JobEvent, Notice
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
 from napari_unet.widgets._classes import ClassList
+from napari_unet.widgets._image_facts import facts_of
 from napari_unet.widgets._images import ImageBook
-from napari_unet.widgets._layers import ROLE, image_array, transform_of
+from napari_unet.widgets._layers import ROLE
 from napari_unet.widgets._notify import notify
 from napari_unet.widgets._restore import restore_annotation
 from napari_unet.widgets._snapshot import snapshot
@@ -153,7 +153,7 @@ class ProjectKeeper(QObject):
 
     def look(self, entry: AnnotatedImage) -> None:
         """See whether an image is known, and bring its annotation back."""
-        self._ask(partial(self._desk.look, self._facts(entry)))
+        self._ask(partial(self._desk.look, facts_of(entry, self._book)))
 
     def save(self, entry: AnnotatedImage, *, is_correction: bool = False) -> None:
         """Keep what is painted on an image."""
@@ -177,7 +177,11 @@ class ProjectKeeper(QObject):
             changes["classes"] = classes
         self._desk.description.update(changes)  # one that begins later begins with it
         if self.project is not None:
-            self._ask(partial(self._desk.describe, self.project, changes))
+            self.note(self.project, **changes)
+
+    def note(self, project: Project, **changes: Any) -> None:
+        """Change fields of a project's record, where they differ."""
+        self._ask(partial(self._desk.describe, project, changes))
 
     def keep_round(
         self, project: Project, pending: Path, facts: dict[str, Any]
@@ -251,7 +255,7 @@ class ProjectKeeper(QObject):
         of_objects = entry.mode == "objects"
         self._desk.save(
             Work(
-                self._facts(entry),
+                facts_of(entry, self._book),
                 str(entry.annotation.unique_id),
                 entry.mode,
                 labels,
@@ -358,46 +362,3 @@ class ProjectKeeper(QObject):
     def _on_finished(self, _result: object) -> None:
         self._work()  # what came while it ended
         self.changed.emit()
-
-    def _facts(self, entry: AnnotatedImage) -> Any:
-        """Copy what the worker may know of an image."""
-        from napari_unet.widgets._desk import ImageFacts
-
-        image = entry.image
-        unit = str(image.units[-1])
-        source = image.source
-        return ImageFacts(
-            key=entry.key,
-            name=str(image.name),
-            pixels=image_array(image),
-            axes=entry.axes,
-            shape=entry.shape,
-            path=None if source.path is None else str(source.path),
-            reader=source.reader_plugin,
-            scale=tuple(map(float, transform_of(image, entry.axes)["scale"])),
-            unit=None if unit == "pixel" else unit,
-            channels=tuple(str(layer.name) for layer in entry.channels.layers),
-            layers=self._book.annotation_ids(entry),
-            others=frozenset(other.key for other in self._book if other is not entry),
-        )
-
-    @property
-    def saved_text(self) -> str:
-        """Say what is saved where; "" before there is anything."""
-        if self.problem:
-            return f"Not saved: {self.problem}"
-        if self.project is None or self.saved_s is None:
-            return "" if self.project is None else f"Project {self.project.folder.name}"
-        where = f" to {self.project.folder.name}" if self.is_named else ""
-        if self.has_unsaved:
-            return f"Saving{where} …"
-        return f"Saved {_ago(time.monotonic() - self.saved_s)}{where}"
-
-
-def _ago(seconds: float) -> str:
-    """Return how long ago something was, in words."""
-    if seconds < 60:
-        return f"{seconds:.0f} s ago"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min ago"
-    return f"{seconds / 3600:.0f} h ago"

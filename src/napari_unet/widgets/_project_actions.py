@@ -13,7 +13,7 @@ from typing import Any
 from napari_unet.errors import ProjectError
 from napari_unet.jobs import JobEvent
 from napari_unet.project import Project, ProjectImage
-from napari_unet.project.references import describe_file, find_file
+from napari_unet.project.references import describe_file, find_file, is_remote
 from napari_unet.widgets._project_rows import list_images, list_rounds
 
 __all__ = [
@@ -135,7 +135,7 @@ def relocate(
     for other in project.images:
         if other.number == number or other.absolute_path is None:
             continue
-        if find_file(other, project.folder) is not None:
+        if is_remote(other.path) or find_file(other, project.folder) is not None:
             continue
         beside = path.parent / Path(other.absolute_path).name
         if beside.exists():

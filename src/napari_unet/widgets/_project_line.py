@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
@@ -18,7 +20,7 @@ from napari_unet.widgets._parts import (
 from napari_unet.widgets._project import ProjectKeeper
 from napari_unet.widgets._style import Palette
 
-__all__ = ["OfferCard", "ProjectLine"]
+__all__ = ["OfferCard", "ProjectLine", "saved_text"]
 
 _TIP = (
     "What you paint is saved as you paint it, also without a project. A project keeps "
@@ -50,7 +52,7 @@ class ProjectLine(QWidget):
     def refresh(self) -> None:
         """Show how it stands."""
         problem = self._keeper.problem
-        text = self._keeper.saved_text
+        text = saved_text(self._keeper)
         self.text.setText(text or "Strokes are saved as you paint.")
         self.text.setToolTip(problem or _TIP)
         sync_property(self.text, "level", "error" if problem else "info")
@@ -96,3 +98,25 @@ class OfferCard(QFrame):
         """Follow the theme."""
         self.bring.set_palette(palette)
         self.dismiss.set_palette(palette)
+
+
+def saved_text(keeper: ProjectKeeper) -> str:
+    """Say what is saved where; "" before there is anything."""
+    if keeper.problem:
+        return f"Not saved: {keeper.problem}"
+    project, saved_s = keeper.project, keeper.saved_s
+    if project is None or saved_s is None:
+        return "" if project is None else f"Project {project.folder.name}"
+    where = f" to {project.folder.name}" if keeper.is_named else ""
+    if keeper.has_unsaved:
+        return f"Saving{where} …"
+    return f"Saved {_ago(time.monotonic() - saved_s)}{where}"
+
+
+def _ago(seconds: float) -> str:
+    """Return how long ago something was, in words."""
+    if seconds < 60:
+        return f"{seconds:.0f} s ago"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min ago"
+    return f"{seconds / 3600:.0f} h ago"

@@ -167,7 +167,7 @@ class ImageOpener(QObject):
         if image.channels:
             come = {_plain(i.name): i for i in layers if isinstance(i, Image)}
             found = [come[name] for name in map(_plain, image.channels) if name in come]
-            self._book.choose_channels(found, is_as_learned=before is not None)
+            self._book.channels.choose(found, is_as_learned=before is not None)
         self._awaited = entry.key
         viewer.reset_view()
         self.turned.emit()

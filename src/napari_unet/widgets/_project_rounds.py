@@ -51,23 +51,32 @@ class ProjectRounds(QObject):
         """Go on where a project that was opened stood: exactly, if that was kept."""
         project = self._keeper.project
         self._kept_step = 0
-        newest = None if project is None else project.rounds.newest
-        if project is None or newest is None:
+        if project is None:
             return
-        if project.training_path.exists():
+        number, newest = project.record.round_in_use, project.rounds.newest
+        path = project.model_in_use
+        if path is None and newest is not None:
+            path = project.rounds.model(newest.number)
+        if path is None:
+            return
+        if number is not None and number in project.rounds:
+            self._kept_step, self.in_use = project.rounds.get(number).step, number
+        elif newest is not None:
             self._kept_step = newest.step
-            self._live.send("load", str(project.training_path))
-        else:
-            self.go_back(newest.number)
+        self._live.send("load", str(path), True)
 
     def go_back(self, number: int) -> None:
-        """Go on with the model of a round; what it has now is kept before."""
+        """Go on with the model of a round; what it has now is kept before.
+
+        So it does when the project is opened again, until it has learned more.
+        """
         project = self._keeper.project
         if project is None:
             return
         self.keep()
         found = project.rounds.get(number)
-        self._kept_step, self.in_use = found.step, number
+        self._kept_step = found.step
+        self._use(project, number)
         self._live.send("load", str(project.rounds.model(number)))
 
     def keep(self) -> None:
@@ -75,7 +84,8 @@ class ProjectRounds(QObject):
         session, project = self._session, self._keeper.project
         if project is None or not self.has_news:
             return
-        self._kept_step, self.in_use = session.step, None
+        self._kept_step = session.step
+        self._use(project, None)
         folder = project.path("rounds")
         path = folder / f".pending.{secrets.token_hex(4)}.safetensors"
         self._keeper.write_anew_if_gone()
@@ -96,6 +106,11 @@ class ProjectRounds(QObject):
         self._pending[str(project.training_path)] = project, None
         self._live.send_if_running("save", str(path))
         self._live.send_if_running("save", str(project.training_path), True)
+
+    def _use(self, project: Project, number: int | None) -> None:
+        """Note which round is gone on from."""
+        self.in_use = number
+        self._keeper.note(project, round_in_use=number)
 
     def collect(self) -> None:
         """Make rounds of models that a learner wrote as its last deed."""

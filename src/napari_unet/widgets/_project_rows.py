@@ -9,7 +9,7 @@ from datetime import datetime
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import CANDIDATE_NAMES, JobEvent, Score
 from napari_unet.project import Project, ProjectImage
-from napari_unet.project.references import find_file
+from napari_unet.project.references import find_file, is_remote
 from napari_unet.project.rounds import Round
 from napari_unet.widgets._project_files import thumbnail
 
@@ -168,7 +168,11 @@ def summary_text(rows: Sequence[ImageRow]) -> str:
 
 
 def _row(project: Project, image: ProjectImage, n_px: int | None = None) -> ImageRow:
-    is_missing = image.path is not None and find_file(image, project.folder) is None
+    is_missing = not (
+        image.path is None
+        or is_remote(image.path)
+        or find_file(image, project.folder) is not None
+    )
     place = image.absolute_path or image.path or "in no file; known by its pixels"
     if not image.annotation:
         n_px = 0

@@ -92,7 +92,8 @@ class RoundSection(QWidget):
         self.space.setText(f"{used:,.1f} of {most:,.0f} MB" if event.rows else "")
         self.space.setToolTip(
             "What the models take on the disk. Beyond the limit the oldest go, never "
-            "the newest, the best, or one that is pinned."
+            "the newest, the best, or one that is pinned. The best has the highest "
+            "held-out IoU; of equals the newest, which has learned from more strokes."
         )
         self.refresh()
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.config import AnnotationMode, LearnerConfig
-from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import (
     JobEvent,
     ModelSaved,
@@ -27,11 +26,12 @@ from napari_unet.session import Session
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._between import Between
 from napari_unet.widgets._brush import Brush
-from napari_unet.widgets._classes import ClassList, LabelClass
+from napari_unet.widgets._classes import ClassList
+from napari_unet.widgets._ends import Ends
 from napari_unet.widgets._images import ImageBook
 from napari_unet.widgets._keys import bind_keys
 from napari_unet.widgets._live import JobFactory, LiveLoop, live_job
-from napari_unet.widgets._notify import notify, notify_error
+from napari_unet.widgets._notify import notify
 from napari_unet.widgets._objects import ObjectsView
 from napari_unet.widgets._overlay import Overlay
 from napari_unet.widgets._painting import Painting
@@ -39,12 +39,9 @@ from napari_unet.widgets._project import ProjectKeeper
 from napari_unet.widgets._project_opener import ImageOpener
 from napari_unet.widgets._project_others import OtherImages
 from napari_unet.widgets._project_rounds import ProjectRounds
-from napari_unet.widgets._store_place import objects_fit
+from napari_unet.widgets._project_settings import ProjectSettings
 from napari_unet.widgets._stored import StoredImages
-from napari_unet.widgets._whole import WholeImage
-
-if TYPE_CHECKING:
-    from napari_unet.project import Project
+from napari_unet.widgets._whole import WholeRequest
 
 __all__ = ["ViewerState", "state_of"]
 
@@ -84,9 +81,8 @@ class ViewerState(QObject):
         self._viewer = weakref.ref(viewer)
         self._release_keys: Callable[[], None] | None = None
         self._n_open = 0
-        self._is_taking_up = False
         self.session = Session()
-        self.whole = WholeImage(self.session)
+        self.whole = WholeRequest(self)
         self.classes = ClassList(self)
         self.book = ImageBook(self.viewer, self)
         self.brush = Brush(self.book, self.classes, self)
@@ -99,6 +95,8 @@ class ViewerState(QObject):
         self.between = Between(self.book, self)
         self.live = LiveLoop(make_job, self)
         self.project = ProjectKeeper(self.book, self.classes, self)
+        self.settings = ProjectSettings(self)
+        self.ends = Ends(self)
         self.rounds = ProjectRounds(self.project, self.live, self.session, self)
         self.others = OtherImages(
             self.project, self.book, self.live, self.classes, self
@@ -119,30 +117,31 @@ class ViewerState(QObject):
         self.book.changed.connect(self._on_book_changed)
         self.book.rechannelled.connect(self.start_over)
         self.painting.refused.connect(self.warn)
-        self.painting.failed.connect(self._on_not_counted)
+        self.painting.failed.connect(self.ends.tell_not_counted)
         self.painting.copied.connect(self._on_copied)
         self.between.told.connect(self._on_told)
-        self.between.failed.connect(self._on_failed)
+        self.between.failed.connect(self.ends.tell_failed)
         self.overlay.viewed.connect(self.live.show)
         self.objects.wanted.connect(self.live.find_objects)
         self.objects.changed.connect(self.session.forget_objects)
         self.objects.changed.connect(self.session.unsay)
         self.live.received.connect(self.apply)
+        self.live.rescaled.connect(self.settings.describe)
         self.live.drained.connect(self.renewed)
-        self.live.failed.connect(self._on_failed)
-        self.live.ended.connect(self._on_ended)
-        self.live.settings_refused.connect(self._on_settings_refused)
+        self.live.failed.connect(self.ends.tell_failed)
+        self.live.ended.connect(self.ends.tell_ended)
+        self.live.settings_refused.connect(self.ends.go_on_as_before)
         self.classes.counted.connect(self.changed)
         self.classes.changed.connect(self._name_classes)
         self.project.changed.connect(self.renewed)
         self.project.leaving.connect(self.rounds.keep)
-        self.project.opened.connect(self._on_project)
+        self.project.opened.connect(self.settings.take_up)
         for project_part in (self.project, self.others, self.opener):
             project_part.said.connect(self._on_project_said)
         self.others.told.connect(self._on_other_told)
-        self.classes.changed.connect(self._describe)
-        self.stored.wanted.connect(self._predict_all)
-        self.stored.unwanted.connect(self._end_whole)
+        self.classes.changed.connect(self.settings.describe)
+        self.stored.wanted.connect(self.whole.send)
+        self.stored.unwanted.connect(self.whole.end)
         self.stored.warned.connect(self.warn)
         parts = self.brush, self.overlay, self.objects, self.classes, self.stored
         for part in parts:
@@ -174,7 +173,7 @@ class ViewerState(QObject):
         if not self.project.flush():
             problem = self.project.problem or "the disk does not answer"
             notify(f"Not everything is saved: {problem}")
-        self._end_all()
+        self.ends.note()
         self.session.unsay()
         if not has_ended:
             self.session.say(_BUSY, "warning")
@@ -228,7 +227,7 @@ class ViewerState(QObject):
         self.live.set_mode(mode)  # a learner begins; they are told when copied
         if mode == "objects":
             self.objects.set_on(True)
-        self._describe()
+        self.settings.describe()
         self.renewed.emit()
 
     def learn(self, on: bool) -> None:
@@ -264,58 +263,18 @@ class ViewerState(QObject):
 
     def predict_all(self) -> None:
         """Predict the whole current image; a large one into a store, or pause that."""
-        entry = self.book.current
-        if entry is None or not self.can_learn:
-            return
-        if self.is_for_disk and self.stored.running == entry.key:
-            self._end_whole()
-            self.renewed.emit()
-            return
-        self.painting.take()
-        self.book.make_prediction()
-        if self.is_for_disk:
-            self.stored.begin(entry)
-        else:
-            self.stored.end()
-            scale = None if entry.prediction is None else entry.prediction.scale
-            self._predict_all(entry.key, scale)
-
-    @property
-    def is_for_disk(self) -> bool:
-        """Whether the whole current image goes into a store on disk.
-
-        Objects are cut in memory, where they fit; of larger images there are classes.
-        """
-        entry = self.book.current
-        if entry is None or self.stored.of(entry) is None:
-            return False
-        return not (self.objects.is_on and objects_fit(entry.shape))
-
-    def _predict_all(
-        self, key: str, scale: Any, opener: Any = None, cluster: Any = None
-    ) -> None:
-        """Tell the job to predict an image, and show that it was told."""
-        self.session.unsay()
-        self.whole.begin()
-        self.live.send("predict_all", key, scale, opener, cluster)
-        self.renewed.emit()
+        self.whole.ask()
 
     def stop(self) -> None:
         """Stop predicting and learning; what was learned stays."""
-        self._end_whole()
+        self.whole.end()
         self.live.send_if_running("learn", False)
         self.session.stop()
         self.renewed.emit()
 
-    def _end_whole(self) -> None:
-        """Stop predicting a whole image, if one is under way."""
-        self.whole.end()
-        self.stored.end()
-        self.live.send_if_running("cancel_prediction")
-
     def start_over(self) -> None:
         """Forget what was learned; the strokes stay and are learned from anew."""
-        self._end_whole()
+        self.whole.end()
         self.live.send_if_running("learn", False)
         self.live.send_if_running("reset")
         self.session.restart()
@@ -330,8 +289,10 @@ class ViewerState(QObject):
 
     def set_scales(self, n_scales: int | None) -> None:
         """Let the network see so many sizes of the image; None: the usual."""
-        self.live.set_scales(n_scales)
-        self.renewed.emit()
+        if n_scales != self.n_scales:
+            self.live.set_scales(n_scales)
+            self.settings.describe()
+            self.renewed.emit()
 
     @property
     def config(self) -> LearnerConfig:
@@ -341,12 +302,12 @@ class ViewerState(QObject):
     def set_config(self, config: LearnerConfig) -> None:
         """Use other settings; strokes stay, and what was learned begins again."""
         if config != self.live.config:
-            self._end_whole()
+            self.whole.end()
             self.live.set_config(config)
             self.session.restart()
             if self.live.has_annotations:
                 self.session.be_ready()
-            self._describe()
+            self.settings.describe()
             self.changed.emit()
             self.renewed.emit()
 
@@ -379,7 +340,7 @@ class ViewerState(QObject):
             notify(event.message)
         if not self.stored.hear(event):
             return
-        self.session.apply(self.whole.hear(event))
+        self.session.apply(self.whole.bar.hear(event))
         self.rounds.hear(event)
 
     def _on_copied(self, entry: AnnotatedImage) -> None:
@@ -397,31 +358,6 @@ class ViewerState(QObject):
         self.project.save(entry, is_correction=bool(self.session.shown))
         self.overlay.look_soon()
         self.renewed.emit()
-
-    def _describe(self) -> None:
-        """Keep mode, settings and classes with the project."""
-        if not self._is_taking_up:
-            self.project.describe(self.mode, self.config)
-
-    def _on_project(self, project: Project, is_same_work: bool) -> None:
-        """Go on as a project says that was opened."""
-        if is_same_work:  # it was made of what is here
-            self._describe()
-            return
-        record = project.record
-        self._is_taking_up = True
-        try:
-            self.start_over()
-            if record.classes:
-                self.classes.replace(
-                    LabelClass(entry.value, entry.name, entry.colour)
-                    for entry in record.classes
-                )
-            self.set_config(record.learner)
-            self.set_mode(record.mode)
-        finally:
-            self._is_taking_up = False
-        self.rounds.begin()
 
     def _on_other_told(self) -> None:
         if self.live.has_annotations:
@@ -448,32 +384,3 @@ class ViewerState(QObject):
         self.overlay.dress()
         self.overlay.look_soon()
         self.changed.emit()
-
-    def _on_failed(self, error: BaseException) -> None:
-        sentence = notify_error(error)
-        if not isinstance(error, NapariUnetError):
-            sentence = f"Stopped by {sentence}. Paint or press Learn to start again."
-        self._end_all()
-        self.session.fail(sentence)
-        self.renewed.emit()
-
-    def _on_not_counted(self, error: BaseException) -> None:
-        """Say that the numbers beside the classes are old; the job goes on."""
-        sentence = notify_error(error)
-        self.session.say(f"The strokes could not be counted: {sentence}", "warning")
-        self.renewed.emit()
-
-    def _on_settings_refused(self) -> None:
-        """Go on with the learner that is there, whose scores were taken away."""
-        self.live.send_if_running("refresh")
-        self.changed.emit()
-
-    def _on_ended(self) -> None:
-        self._end_all()
-        self.renewed.emit()
-
-    def _end_all(self) -> None:
-        """Note that no job runs any more."""
-        self.whole.end()
-        self.stored.end()
-        self.session.stop()

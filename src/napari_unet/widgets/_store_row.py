@@ -67,7 +67,7 @@ class StoreRow(QWidget):
     def _stored(self) -> StoredImage | None:
         """Where the current image goes; None: into memory."""
         state = self._state
-        return state.stored.of(state.book.current) if state.is_for_disk else None
+        return state.stored.of(state.book.current) if state.whole.is_for_disk else None
 
     def refresh(self) -> None:
         """Say what will happen, or happens."""

@@ -1,14 +1,79 @@
-"""Keeps track of the prediction of a whole image, for the progress bar."""
+"""The prediction of a whole image: asked for, shown by a bar, and ended."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from napari_unet.jobs import JobEvent, Progress
 from napari_unet.session import Session
+from napari_unet.widgets._store_place import objects_fit
 
-__all__ = ["WholeImage"]
+if TYPE_CHECKING:
+    from napari_unet.widgets._state import ViewerState
+
+__all__ = ["WholeBar", "WholeRequest"]
 
 
-class WholeImage:
+class WholeRequest:
+    """Has the live loop predict the whole current image of a viewer's state."""
+
+    def __init__(self, state: ViewerState) -> None:
+        self._state = state
+        self.bar = WholeBar(state.session)
+
+    def ask(self) -> None:
+        """Predict the whole image; a large one into a store, or pause that."""
+        state = self._state
+        entry = state.book.current
+        if entry is None or not state.can_learn:
+            return
+        if self.is_for_disk and state.stored.running == entry.key:
+            self.end()
+            state.renewed.emit()
+            return
+        state.painting.take()
+        state.book.make_prediction()
+        if self.is_for_disk:
+            state.stored.begin(entry)
+        else:
+            state.stored.end()
+            scale = None if entry.prediction is None else entry.prediction.scale
+            self.send(entry.key, scale)
+
+    @property
+    def is_for_disk(self) -> bool:
+        """Whether the whole current image goes into a store on disk.
+
+        Objects are cut in memory, where they fit; of larger images there are classes.
+        """
+        state = self._state
+        entry = state.book.current
+        if entry is None or state.stored.of(entry) is None:
+            return False
+        return not (state.objects.is_on and objects_fit(entry.shape))
+
+    def send(
+        self, key: str, scale: Any, opener: Any = None, cluster: Any = None
+    ) -> None:
+        """Tell the job to predict an image, and show that it was told."""
+        state = self._state
+        state.session.unsay()
+        self.bar.begin()
+        state.live.send("predict_all", key, scale, opener, cluster)
+        state.renewed.emit()
+
+    def end(self) -> None:
+        """Stop predicting a whole image, if one is under way."""
+        self.forget()
+        self._state.live.send_if_running("cancel_prediction")
+
+    def forget(self) -> None:
+        """Note that none is under way any more."""
+        self.bar.end()
+        self._state.stored.end()
+
+
+class WholeBar:
     """Shows a bar from the wish to `WholeEnded`, and none that nobody waits for."""
 
     def __init__(self, session: Session) -> None:

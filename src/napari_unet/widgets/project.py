@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.jobs import JobEvent
 from napari_unet.project import SUFFIX
 from napari_unet.widgets import _desk_events as of_desk
+from napari_unet.widgets._docked import Docked
 from napari_unet.widgets._open import open_dock
 from napari_unet.widgets._parts import fill, line, sync_property, wrapping
 from napari_unet.widgets._project_actions import (
@@ -44,7 +44,7 @@ __all__ = ["ProjectDock"]
 _MAIN = "Interactive segmentation"
 
 
-class ProjectDock(QWidget):
+class ProjectDock(Docked):
     """Make and open projects, go through their images, go back to earlier rounds.
 
     Nothing here touches a file: the desk's worker does, and says what it did.
@@ -60,7 +60,6 @@ class ProjectDock(QWidget):
         self.state = state_of(napari_viewer)
         self._keeper = self.state.project
         self._rounds_known: tuple[int, ...] = ()
-        self._is_open = False
         state = self.state  # this widget is gone when it is asked for
 
         def release() -> None:
@@ -130,11 +129,8 @@ class ProjectDock(QWidget):
 
     # --- life -----------------------------------------------------------------------
 
-    def _open(self) -> None:
+    def _follow(self) -> None:
         """Follow the project; also when a closed dock is docked again."""
-        if self._is_open:
-            return
-        self._is_open = True
         self._keeper.heard.connect(self._hear)
         self._keeper.changed.connect(self._on_changed)
         self._speakers = (self._keeper, self.state.others, self.state.opener)
@@ -147,11 +143,8 @@ class ProjectDock(QWidget):
         self.follow_theme()
         self._renew()
 
-    def _shut(self) -> None:
+    def _unfollow(self) -> None:
         """Follow it no more: the dock was closed with its X."""
-        if not self._is_open:
-            return
-        self._is_open = False
         self.destroyed.disconnect(self._release)
         self._keeper.heard.disconnect(self._hear)
         self._keeper.changed.disconnect(self._on_changed)
@@ -159,15 +152,6 @@ class ProjectDock(QWidget):
             speaker.said.disconnect(self.say)
         self.state.changed.disconnect(self._on_changed)
         self.state.viewer().events.theme.disconnect(self.follow_theme)
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice that the dock let go of this widget, or took it back."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._shut()
-            else:
-                self._open()
-        return super().event(event)
 
     def follow_theme(self, _event: Any = None) -> None:
         """Take the colours of napari's theme."""

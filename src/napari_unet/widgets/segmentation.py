@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtCore import QSize, QTimer
 from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.export import model_path
 from napari_unet.widgets._border_weights import BorderWeights
+from napari_unet.widgets._docked import Docked
 from napari_unet.widgets._help import HelpPage
 from napari_unet.widgets._layer_section import EmptySection, LayerSection
 from napari_unet.widgets._learn_section import LearnSection
@@ -40,7 +41,7 @@ REFRESH_MS = 50
 """Repaints are bundled: each one makes napari compose the canvas anew."""
 
 
-class SegmentationDock(QWidget):
+class SegmentationDock(Docked):
     """The main dock.
 
     Parameters
@@ -75,7 +76,6 @@ class SegmentationDock(QWidget):
         self.border_weights = BorderWeights(self.state)
         self.help = ToolButton("help", "How to work with this dock, and the keys")
         self._sections = (self.layers, self.paint, self.learning, self.overlay)
-        self._is_open = False
         self._fill()
         self._connect()
         self._open()
@@ -109,11 +109,8 @@ class SegmentationDock(QWidget):
 
     # --- life ----------------------------------------------------------------------
 
-    def _open(self) -> None:
+    def _follow(self) -> None:
         """Follow the viewer; also when a closed dock is docked again."""
-        if self._is_open:
-            return
-        self._is_open = True
         self.state.changed.connect(self._refresh_soon)
         self.state.renewed.connect(self._refresh_soon)
         self.state.viewer().events.theme.connect(self.follow_theme)
@@ -124,11 +121,8 @@ class SegmentationDock(QWidget):
         # napari deletes the widget with the window and tells it nothing else
         self.destroyed.connect(self.state.end)
 
-    def _shut(self) -> None:
+    def _unfollow(self) -> None:
         """Stop the worker: the dock was closed with its X."""
-        if not self._is_open:
-            return
-        self._is_open = False
         self.destroyed.disconnect(self.state.end)
         self._age_timer.stop()
         self._refresh_timer.stop()
@@ -137,15 +131,6 @@ class SegmentationDock(QWidget):
         self.state.renewed.disconnect(self._refresh_soon)
         self.state.viewer().events.theme.disconnect(self.follow_theme)
         self.state.suspend()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice that the dock let go of this widget, or took it back."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._shut()
-            else:
-                self._open()
-        return super().event(event)
 
     # --- show ----------------------------------------------------------------------
 
@@ -166,6 +151,10 @@ class SegmentationDock(QWidget):
         has_image = self.state.book.current is not None
         self.empty.setVisible(not has_image)
         self.layers.setVisible(has_image)
+        # with both, the dock would not fit a small screen
+        is_full = self.state.objects.is_on and self.state.between.is_stack
+        self.learning.set_brief(is_full)
+        self.message.most_lines = 2 if is_full else None
         for section in self._sections:
             section.refresh()
         # one thing to do at a time; were both there for a moment, the window would grow

@@ -7,6 +7,7 @@ from napari_unet.annotation.interpolation import (
     has_planes_to_fill,
     interpolate_job,
     interpolate_planes,
+    why_nothing_between,
 )
 from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.errors import AnnotationError
@@ -52,6 +53,24 @@ def test_no_more_planes_are_bridged_than_asked_and_none_twice():
     assert np.flatnonzero(filled).tolist() == [6, 7]
     filled = np.asarray(interpolate_planes(painted, "ZYX", max_gap=5)).any(axis=(1, 2))
     assert np.flatnonzero(filled).tolist() == [1, 2, 3, 4, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("planes", "words"),
+    [
+        ({0: 0}, "on two planes"),
+        ({0: 0, 1: 0}, "follow each other"),
+        ({0: 0, 1: 0, 7: 0}, "6 apart or more, and only what is at most 4 apart"),
+        ({0: 0, 3: 30}, "no shape overlaps the one on the next painted plane"),
+        ({0: 0, 3: 0}, "painted or complete"),
+    ],
+)
+def test_it_says_why_nothing_is_added(planes, words):
+    discs = {z: disc((60, 70), (20, 20 + x), 9) for z, x in planes.items()}
+    painted = TiledLabels.of(stack(9, discs))
+    everywhere = np.ones(painted.shape, bool)
+    assert not interpolate_planes(painted, "ZYX", complete=everywhere).any()
+    assert words in why_nothing_between(painted, "ZYX")
 
 
 def test_numbers_of_objects_stay_and_what_is_painted_too():

@@ -226,7 +226,7 @@ def test_nothing_painted(run, here):
         ("status images", "has no project.json"),
         ("new p --image images/a.tif", "is a project already"),
         ("new images", "is not empty"),
-        ("new q --image images --annotation strokes/a.tiff", "--annotation 1"),
+        ("new q --image images --annotation image.tiff", "--annotation 1"),
         ("new q --image images/a.tif images/a.tif", "twice"),
         ("new q --image images/a.tif --complete all", "give --annotation too"),
         ("new q --image images/a.tif --classes 0=none", "0=none"),
@@ -241,6 +241,7 @@ def test_nothing_painted(run, here):
         ("rounds p --pin 8", "no round 8"),
         ("rounds p --note x y", "--note x"),
         ("rescue images", "no annotations.sqlite"),
+        ("add p --image https://x.org/a.zarr", "https://x.org/a.zarr is an address"),
     ],
 )
 def test_wrong_calls_are_one_sentence(run, project, call, sentence):

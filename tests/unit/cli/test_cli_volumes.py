@@ -157,6 +157,13 @@ def test_what_lies_between_painted_planes_is_learned_from_too(
     assert "strokes.tif: 96 px between painted planes" in result.err
     painted = int((tifffile.imread(stack / "strokes.tif") > 0).sum())
     assert json.loads(result.out)["n_px"] == painted + 96
+    lines = tifffile.imread(stack / "strokes.tif")
+    lines[1:] = 0
+    tifffile.imwrite(stack / "one-plane.tif", lines)
+    options = ("--interpolate", "--annotation", stack / "one-plane.tif")
+    result = _train(cli, folder, stack, model, *options)
+    assert result.code == 0
+    assert "--interpolate adds nothing, because nothing is painted" in result.err
     flat = ("--image", folder / "image.png", "--annotation", folder / "strokes.png")
     result = cli("train", *flat, "--out", model, "--steps", 1, "--interpolate")
     assert result.code == 2

@@ -113,7 +113,7 @@ def test_held_out_strokes_that_choose_another_head_change_it(
     strokes[40, 2:20] = 1  # and it is the first guess at the next stroke
     pretrained.annotate(image, strokes)
     next(pretrained.update())
-    samples = state._samples
+    samples = state.samples
     expected = fit_head(
         samples, samples.of_network(state.start, state.cache), state.start, choice
     )

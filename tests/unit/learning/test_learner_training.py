@@ -22,6 +22,7 @@ from napari_unet.jobs import (
 )
 from napari_unet.learning import load
 from napari_unet.learning.gate import ORDER
+from napari_unet.learning.networks import ensure_trainer, hand_annotations
 
 # -- fine-tuning ---------------------------------------------------------------------
 
@@ -249,8 +250,8 @@ def _handed_out(state, trainer, samples, monkeypatch):
     """Return the heads that a trainer gets for these samples."""
     heads = []
     monkeypatch.setattr(trainer, "take", lambda _, *given: heads.extend(given))
-    monkeypatch.setattr(state, "_samples", samples)
-    state.hand_annotations_to(trainer)
+    monkeypatch.setattr(state, "samples", samples)
+    hand_annotations(state, trainer)
     return heads
 
 
@@ -263,7 +264,7 @@ def test_the_trainer_s_heads_know_nothing_of_held_out_strokes(
     finish(pretrained.fine_tune(steps=n_steps))
     state = pretrained._state
     assert (state.tuned is not None) == (n_steps > 0)
-    samples, trainer = state._samples, state.ensure_trainer()
+    samples, trainer = state.samples, ensure_trainer(state)
     hidden = samples.folds == HELD_OUT_FOLD
     assert 0 < hidden.sum() < len(hidden)
     usual, other, changed = (

@@ -7,10 +7,12 @@ from napari_unet.jobs import (
     HeadFitted,
     LearningChanged,
     Notice,
+    ScalesChanged,
     Scored,
     StepDone,
     TilePredicted,
 )
+from napari_unet.learning import Learner
 from napari_unet.learning.inbox import ViewRequest
 
 
@@ -86,3 +88,20 @@ def test_a_number_that_cannot_be_is_a_warning(scene):
     (warning,) = [e.message for e in of(events, Notice) if e.level == "warning"]
     assert "number of scales is 9" in warning
     assert len(of(events, HeadFitted)) == 1
+
+
+def test_a_model_that_is_loaded_brings_its_size_or_gets_the_one_that_is_set(
+    scene, bundle, monkeypatch, tmp_path
+):
+    bundle(monkeypatch)
+    path = str(tmp_path / "model.safetensors")
+    learner = Learner(scene.pretrained)
+    learner.set_scales(1)
+    learner.annotate(scene.image(), scene.strokes())
+    learner.save(path)
+    events = run(scene.pretrained, _set(3), lambda inbox: inbox.load(path))
+    assert [e.n_scales for e in of(events, ScalesChanged)] == [1]
+    steps = (_set(2), lambda inbox: inbox.load(path, True), _painted(scene))
+    events = run(scene.pretrained, *steps)
+    assert of(events, ScalesChanged) == []
+    assert of(events, Scored)[-1].n_scales in (0, 2)

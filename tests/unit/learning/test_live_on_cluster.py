@@ -1,6 +1,7 @@
 """The whole image of the loop, computed by a cluster. This one is made of paper."""
 
 import sys
+import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from napari_unet.errors import ClusterError
 from napari_unet.export import is_complete, open_store
 from napari_unet.inference.predict import as_shown
 from napari_unet.jobs import (
+    CancelToken,
     HeadFitted,
     Progress,
     StoreOpened,
@@ -22,6 +24,7 @@ from napari_unet.jobs import (
     Waited,
     WholeEnded,
 )
+from napari_unet.learning.inbox import ViewRequest
 
 CLUSTER = ClusterConfig(address="tcp://elsewhere:8786")
 
@@ -215,3 +218,47 @@ def test_a_cluster_that_does_not_answer_is_a_sentence(
     assert said == ["no dask scheduler answers at tcp://elsewhere:8786"]
     assert not of(events, WholeEnded)[-1].is_done
     assert not (tmp_path / "a.zarr").exists()
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """A scheduler that answers when it is told to; and whether it was left."""
+    made = SimpleNamespace(answer=threading.Event(), is_open=False)
+
+    @contextmanager
+    def connect(config):
+        assert made.answer.wait(30)
+        made.is_open = True
+        yield SimpleNamespace(is_local=False)
+        made.is_open = False
+
+    monkeypatch.setattr("napari_unet.inference.cluster.connect", connect)
+    return made
+
+
+def test_the_overlay_goes_on_while_a_cluster_is_looked_for(tiled, paint, into, slow):
+    def on(event, inbox):
+        if isinstance(event, Waited) and not slow.answer.is_set():
+            inbox.show(ViewRequest("image", (), 0, 48, 0, 48))
+        if isinstance(event, TilePredicted):
+            inbox.cancel_prediction()
+            slow.answer.set()
+
+    events = run(tiled, paint, into("a.zarr", CLUSTER), on=on)
+    tiles = of(events, TilePredicted)
+    assert events.index(tiles[0]) < events.index(of(events, WholeEnded)[-1])
+    assert not slow.is_open
+
+
+def test_a_cluster_that_nobody_waits_for_any_more_is_left(tiled, paint, into, slow):
+    token = CancelToken()
+
+    def on(event, _inbox):
+        if isinstance(event, Waited):
+            token.cancel()
+            slow.answer.set()
+
+    run(tiled, paint, into("a.zarr", CLUSTER), on=on, token=token)
+    assert not slow.is_open
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("napari-unet-connect")]

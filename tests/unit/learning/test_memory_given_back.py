@@ -34,7 +34,7 @@ def watch(learner):
             "start": state.start.unet,
             "snapshot": state.tuned.network.unet,
             "snapshot's maps": state.tuned.cache,
-            "samples": state._samples,
+            "samples": state.samples,
             "model": state.model,
             "forest": state.model.forest,
         }.items()

@@ -48,7 +48,7 @@ def _judge(state, candidate, current, previous=None, **changes):
         "is_pretrained": False,
         **changes,
     }
-    return judge(state._samples, previous, **options)
+    return judge(state.samples, previous, **options)
 
 
 def test_a_worse_snapshot_does_not_replace_a_better_one(state, blind):
@@ -83,7 +83,7 @@ def test_the_snapshot_that_is_kept_has_a_head_fitted_to_all_strokes(state):
     newest = Tuned(state.tuned.network)
     assert newest.head is None
     _, kept = _judge(state, newest, None)
-    samples = state._samples
+    samples = state.samples
     assert kept.network is newest.network
     assert kept.head.weights.shape == (newest.network.n_features, 2)
     features = samples.of_network(kept.network, kept.cache)
@@ -97,7 +97,7 @@ def test_a_snapshot_is_fitted_to_what_is_painted_now(state, image, strokes):
         state.annotations.images[0].source, strokes, 2
     )
     finish(state.update())
-    fitted = snapshot.fitted(state._samples, HeadChoice(1.0, 1))
+    fitted = snapshot.fitted(state.samples, HeadChoice(1.0, 1))
     assert learned.shape[1] == 2
     assert fitted.head.weights.shape[1] == 3
     assert fitted.network is snapshot.network
@@ -116,7 +116,7 @@ def test_its_head_is_judged_without_the_strokes_that_judge_it(state, monkeypatch
     before, _ = _judge(state, None, None)
     monkeypatch.setattr(RidgeHead, "fit", classmethod(note))
     verdict, _ = judge(
-        state._samples,
+        state.samples,
         before,
         start=state.start,
         candidate=Tuned(state.tuned.network),
@@ -125,7 +125,7 @@ def test_its_head_is_judged_without_the_strokes_that_judge_it(state, monkeypatch
         config=state.config,
         is_pretrained=False,
     )
-    n = len(state._samples.targets)
+    n = len(state.samples.targets)
     n_held_out = verdict.scores["fine-tuned"].n_px
     assert 0 < n_held_out < n
     assert sorted(seen) == [n - n_held_out, n]
@@ -141,7 +141,7 @@ def test_of_many_tiles_a_few_are_enough(new_learner, scene, monkeypatch):
     learner.annotate(image, strokes)
     finish(learner.fine_tune(steps=2))
     state = learner._state
-    assert len(state._samples.groups) > 4
+    assert len(state.samples.groups) > 4
     computed = []
     read = scoring.FeatureCache.maps
 
@@ -159,7 +159,7 @@ def test_of_many_tiles_a_few_are_enough(new_learner, scene, monkeypatch):
     # all are scored on the same pixels, of those tiles
     assert len({s.n_px for s in verdict.scores.values()}) == 1
     assert verdict.scores["forest"].n_px <= sum(
-        len(g.rows) for g in state._samples.groups if g.tile in tiles
+        len(g.rows) for g in state.samples.groups if g.tile in tiles
     )
 
 
@@ -169,8 +169,8 @@ def test_of_many_tiles_a_few_are_enough(new_learner, scene, monkeypatch):
 def _instant(state, head, forest):
     """A verdict in which head and forest give the right class these probabilities."""
     validation = _judge(state, None, None)[0].validation
-    n_classes = len(state._samples.values)
-    is_right = np.eye(n_classes, dtype=bool)[state._samples.targets]
+    n_classes = len(state.samples.values)
+    is_right = np.eye(n_classes, dtype=bool)[state.samples.targets]
     head, forest = (
         np.where(is_right, p, (1 - p) / (n_classes - 1)).astype(np.float32)
         for p in (head, forest)
@@ -263,7 +263,7 @@ def test_more_strokes_tell_of_smaller_gains(n_strokes, gain):
 
 def test_of_two_snapshots_the_surer_one_is_kept(state, monkeypatch):
     """However many pixels are right: on a few strokes that is luck."""
-    samples = state._samples
+    samples = state.samples
     is_right = np.eye(2, dtype=bool)[samples.targets]
     sure = np.where(is_right, 0.95, 0.05).astype(np.float32)
     sure[0] = sure[0, ::-1]  # one pixel is on the wrong side

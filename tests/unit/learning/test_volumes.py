@@ -16,6 +16,7 @@ from napari_unet.jobs import HeadFitted, Notice, StepDone, TilePredicted, finish
 from napari_unet.learning import Learner, candidates
 from napari_unet.learning import training as training_module
 from napari_unet.learning.inbox import ViewRequest
+from napari_unet.learning.networks import ensure_trainer
 
 SEEING = pytest.mark.parametrize("dimensions", ["2.5d", "3d"])
 SHAPE = (7, 48, 48)
@@ -73,7 +74,7 @@ def test_what_training_begins_with_predicts_as_the_2d_network(make, stack, dimen
     finish(learner.fine_tune(steps=0))
     flat = finish(learner.predict_job(image, candidate="instant", probabilities=True))
     state = learner._state
-    begun = state.ensure_trainer().network
+    begun = ensure_trainer(state).network
     assert begun.unet.planes_around
     state.model = replace(state.model, start=begun)
     deep = finish(learner.predict_job(image, candidate="instant", probabilities=True))
@@ -166,7 +167,7 @@ def test_the_setting_wins_over_the_image_s_scale(make, stack):
     learner = make("3d", voxel_anisotropy=2.0)
     learner.annotate(*stack, scale=(1, 1, 1))
     finish(learner.fine_tune(steps=0))
-    network = learner._state.ensure_trainer().network.unet
+    network = ensure_trainer(learner._state).network.unet
     assert network.config.anisotropy == 2
 
 
