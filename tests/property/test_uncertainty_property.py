@@ -25,15 +25,18 @@ def probabilities(draw, n_views=1):
 def test_entropy_is_between_0_and_1_whatever_the_order_of_classes(views):
     (view,) = views
     found = entropy(view)
-    assert found.shape == view.shape[1:] and found.dtype == np.float32
-    assert (found >= 0).all() and (found <= 1).all()
+    assert found.shape == view.shape[1:]
+    assert found.dtype == np.float32
+    assert (found >= 0).all()
+    assert (found <= 1).all()
     assert np.allclose(found, entropy(view[::-1]), atol=1e-5)
 
 
 @given(probabilities(n_views=3))
 def test_disagreement_is_between_0_and_1_and_0_of_equal_views(views):
     found = disagreement(views)
-    assert (found >= 0).all() and (found <= 1).all()
+    assert (found >= 0).all()
+    assert (found <= 1).all()
     assert np.allclose(found, disagreement(views[::-1]), atol=1e-5)
     assert np.allclose(disagreement([views[0]] * 3), 0, atol=1e-5)
 

@@ -78,7 +78,9 @@ def test_block_means_of_a_plane_that_is_no_multiple():
     values[16:, :16] = 1
     means = block_means(values)
     assert means.shape == (2, 3)
-    assert means[1, 0] == 1 and means[0, 0] == 0 and means[0, 2] == 0
+    assert means[1, 0] == 1
+    assert means[0, 0] == 0
+    assert means[0, 2] == 0
 
 
 def test_regions_come_in_order_apart_from_each_other_and_from_strokes():
@@ -86,12 +88,14 @@ def test_regions_come_in_order_apart_from_each_other_and_from_strokes():
     means[2:6, 2:6], means[12:16, 2:6], means[10:14, 14:18] = 0.9, 0.8, 0.7
     is_painted = np.zeros((20, 20), bool)
     first, score = highest_region(means, is_painted)
-    assert first == Tile(32, 96, 32, 96) and score == pytest.approx(0.9)
+    assert first == Tile(32, 96, 32, 96)
+    assert score == pytest.approx(0.9)
     second, _ = highest_region(means, is_painted, [first])
     assert second == Tile(192, 256, 32, 96)
     is_painted[13, 3] = True  # in its middle
     third, score = highest_region(means, is_painted, [first])
-    assert third == Tile(160, 224, 224, 288) and score == pytest.approx(0.7)
+    assert third == Tile(160, 224, 224, 288)
+    assert score == pytest.approx(0.7)
 
 
 def test_no_region_where_nothing_is_known_or_all_is_painted_or_taken():
@@ -102,5 +106,6 @@ def test_no_region_where_nothing_is_known_or_all_is_painted_or_taken():
     assert highest_region(means, ~nothing) is None
     small = np.array([[0.5, 0.2]], np.float32)  # a plane smaller than a region
     first, score = highest_region(small, np.zeros((1, 2), bool), (), (10, 30))
-    assert first == Tile(0, 10, 0, 30) and score == pytest.approx(0.35)
+    assert first == Tile(0, 10, 0, 30)
+    assert score == pytest.approx(0.35)
     assert highest_region(small, np.zeros((1, 2), bool), [first], (10, 30)) is None

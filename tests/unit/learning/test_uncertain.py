@@ -65,12 +65,14 @@ def _watched(learner, wide, measure="entropy"):
 def test_it_leads_to_what_is_unlike_both_classes_and_then_elsewhere(config, wide):
     events = run(config, _paint(wide), _find, _find)
     first, second = of(events, RegionFound)
-    assert first.key == "image" and first.index == ()
+    assert first.key == "image"
+    assert first.index == ()
     assert 0 < second.score <= first.score <= 1
     distance = np.hypot(first.y - second.y, first.x - second.x)
     assert distance >= 90
     centre = first.y + first.height / 2, first.x + first.width / 2
-    assert 110 <= centre[0] <= 190 and 170 <= centre[1] <= 250
+    assert 110 <= centre[0] <= 190
+    assert 170 <= centre[1] <= 250
     assert not of(events, TilePredicted)  # a patchwork is no overlay
 
 
@@ -90,7 +92,8 @@ def test_when_every_place_was_shown_it_says_so_until_the_model_changed(config, w
         for i, event in enumerate(events)
         if isinstance(event, Notice) and "every place" in event.message
     ]
-    assert told and isinstance(events[told[0] - 1], Notice)
+    assert told
+    assert isinstance(events[told[0] - 1], Notice)
     assert of(events[told[-1] :], RegionFound)
 
 
@@ -107,14 +110,16 @@ def test_without_a_model_it_says_what_to_paint(config, wide):
 def test_maps_come_with_the_visible_field_only_where_they_are_wanted(config, wide):
     show = lambda inbox: inbox.show(EVERYTHING)  # noqa: E731
     events = run(config, _paint(wide), show)
-    assert of(events, TilePredicted) and not of(events, UncertaintyMapped)
+    assert of(events, TilePredicted)
+    assert not of(events, UncertaintyMapped)
     events = run(
         config, _paint(wide), show, lambda inbox: inbox.map_uncertainty(True, "entropy")
     )
     maps = of(events, UncertaintyMapped)
     covered = np.zeros(SHAPE, int)
     for part in maps:
-        assert part.percent.dtype == np.uint8 and part.percent.max() <= 100
+        assert part.percent.dtype == np.uint8
+        assert part.percent.max() <= 100
         h, w = part.percent.shape
         covered[part.y : part.y + h, part.x : part.x + w] += 1
     assert (covered == 1).all()
@@ -154,7 +159,8 @@ def test_painted_and_complete_places_are_left_out(learner, wide):
     assert watch.next_region("other", nothing) is None
     found = watch.next_region("image", nothing)
     watch.forget("image")
-    assert found is not None and watch.next_region("image", nothing) is None
+    assert found is not None
+    assert watch.next_region("image", nothing) is None
 
 
 def test_a_survey_is_spread_and_goes_on_where_it_was(learner, wide):
