@@ -21,7 +21,10 @@ SURVEY_TILES = 16
 """Tiles that one search predicts at most, some seconds; the next one goes on."""
 
 _LOOKING = "Looking for where the model is least sure …"
-_NONE_LEFT = "You have seen every place where the model is less sure. Paint, and it has new ones."
+_NONE_LEFT = (
+    "You have seen every place that stands out as unsure. Paint, and there will be new "
+    "ones."
+)
 
 
 class Guide:
@@ -103,7 +106,7 @@ class Guide:
     def _choose(
         self, keys: list[str], images: Mapping[str, Annotated]
     ) -> Iterator[JobEvent]:
-        """Yield the least certain region; of several images, of the least certain one."""
+        """Yield the least certain region, of the least certain image of several."""
         for key in sorted(keys, key=lambda k: -(self.watch.mean(k) or 0)):
             item = images[key]
             painted = TiledLabels.of(item.annotation)

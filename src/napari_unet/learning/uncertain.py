@@ -184,8 +184,8 @@ class UncertaintyWatch:
     ) -> Region | None:
         """Return the least certain region of an image that is not annotated.
 
-        None of them is returned a second time until the model changed. What is known of an
-        older model counts where there is nothing newer.
+        None of them is returned a second time until the model changed. What is known of
+        an older model counts where there is nothing newer.
         """
         best: Region | None = None
         for (of, plane), means in self._means.items():
@@ -215,8 +215,8 @@ def survey(
     """Let the watch see what it does not know of an image, at most so many tiles.
 
     They are spread over the image: a coarse look at all of it tells more than a close
-    one at its first rows. Yields what `predict_planes` yields, but no tiles: a patchwork
-    is no overlay.
+    one at its first rows. Yields what `predict_planes` yields, but no tiles: a
+    patchwork is no overlay.
     """
     assert state.model is not None
     predictor = state.predictor()

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.widgets._guide_row import GuideRow
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._objects_row import ObjectsRow
 from napari_unet.widgets._parts import Button, label, row
@@ -60,6 +61,7 @@ class OverlaySection(QWidget):
         for button in (self.filled, self.outline):
             button.setCheckable(True)
             group.addButton(button)
+        self.guide = GuideRow(state)
         self.store = StoreRow(state)
         self.predict = Button("Predict whole image", key=KEYS["predict"])
         self.export = Button("Export", key=KEYS["export"])
@@ -103,6 +105,7 @@ class OverlaySection(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addLayout(grid)
+        layout.addWidget(self.guide)
         layout.addLayout(last)
         layout.addWidget(self.store)
 
@@ -119,6 +122,7 @@ class OverlaySection(QWidget):
         with QSignalBlocker(self.opacity):
             self.opacity.setValue(round(style.opacity * 100))
         self.objects.refresh()
+        self.guide.refresh()
         entry = self._state.book.current
         has_image = entry is not None
         for piece in self._tips:
@@ -146,4 +150,5 @@ class OverlaySection(QWidget):
         """Follow the theme."""
         for button in (self.hide_button, self.predict, self.export):
             button.set_palette(palette)
+        self.guide.set_palette(palette)
         self.store.set_palette(palette)

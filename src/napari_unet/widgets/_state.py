@@ -28,6 +28,7 @@ from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._between import Between
 from napari_unet.widgets._brush import Brush
 from napari_unet.widgets._classes import ClassList, LabelClass
+from napari_unet.widgets._guide import Guide
 from napari_unet.widgets._images import ImageBook
 from napari_unet.widgets._keys import bind_keys
 from napari_unet.widgets._live import JobFactory, LiveLoop, live_job
@@ -98,6 +99,7 @@ class ViewerState(QObject):
         self.painting = Painting(self.book, self.classes, self)
         self.between = Between(self.book, self)
         self.live = LiveLoop(make_job, self)
+        self.guide = Guide(self.viewer, self.book, self.live, self)
         self.project = ProjectKeeper(self.book, self.classes, self)
         self.rounds = ProjectRounds(self.project, self.live, self.session, self)
         self.others = OtherImages(
@@ -128,6 +130,8 @@ class ViewerState(QObject):
         self.objects.changed.connect(self.session.forget_objects)
         self.objects.changed.connect(self.session.unsay)
         self.live.received.connect(self.apply)
+        self.guide.said.connect(self._on_told)
+        self.guide.uncertainty.changed.connect(self.changed)
         self.live.drained.connect(self.renewed)
         self.live.failed.connect(self._on_failed)
         self.live.ended.connect(self._on_ended)
@@ -166,6 +170,7 @@ class ViewerState(QObject):
             return
         self.painting.take()
         self.painting.stop()
+        self.guide.stop()
         self.between.stop()
         self.project.flush()  # strokes first: what follows takes longer
         self.rounds.keep()
@@ -256,6 +261,14 @@ class ViewerState(QObject):
             self.session.want_update()
             self.live.send("refresh")
             self.renewed.emit()
+
+    def next_uncertain(self) -> None:
+        """Go to where the model is least sure, of what is not painted."""
+        self.painting.take()
+        if self.can_learn:
+            self.guide.find_next()
+        elif self.book.current is not None:
+            self.warn(self.why_not)
 
     def fill_between(self) -> None:
         """Fill in what lies between the painted planes of the current stack."""
@@ -364,6 +377,8 @@ class ViewerState(QObject):
 
     def apply(self, event: JobEvent) -> None:
         """Take one event of the job into layers and session."""
+        if self.guide.hear(event):
+            return
         if isinstance(event, TilePredicted):
             if not self.overlay.write(event):
                 return  # its layer is gone, or has another shape by now

@@ -90,7 +90,7 @@ def test_when_every_place_was_shown_it_says_so_until_the_model_changed(config, w
     told = [
         i
         for i, event in enumerate(events)
-        if isinstance(event, Notice) and "every place" in event.message
+        if isinstance(event, Notice) and "You have seen" in event.message
     ]
     assert told
     assert isinstance(events[told[0] - 1], Notice)

@@ -1,0 +1,52 @@
+"""Two buttons for where to paint next: go there, and see it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QHBoxLayout, QWidget
+
+from napari_unet.widgets._keys import KEYS
+from napari_unet.widgets._parts import Button, row
+from napari_unet.widgets._state import ViewerState
+from napari_unet.widgets._style import Palette
+
+__all__ = ["GuideRow"]
+
+_NEXT = (
+    "Go to where the model is least sure of what is not painted; again: to the next "
+    f"place ({KEYS['uncertain']}). It may be sure and wrong elsewhere: look there too."
+)
+_SHOW = (
+    "Show how unsure the model is, 0 to 100 %, in an image layer of its own "
+    f"({KEYS['uncertainty']}). Off by default; nothing is computed for it then."
+)
+
+
+class GuideRow(QWidget):
+    """*Next uncertain region*, and a switch for the overlay of uncertainty."""
+
+    def __init__(self, state: ViewerState) -> None:
+        super().__init__()
+        self._state = state
+        self.next = Button("Next uncertain region", key=KEYS["uncertain"])
+        self.show_map = Button("Uncertainty")
+        self.show_map.setCheckable(True)
+        layout: QHBoxLayout = row(self.next, self.show_map)
+        layout.setStretch(0, 1)
+        self.setLayout(layout)
+        self.next.clicked.connect(state.next_uncertain)
+        self.show_map.toggled.connect(state.guide.uncertainty.set_on)
+
+    def refresh(self) -> None:
+        """Show what the state holds."""
+        state = self._state
+        has_image = state.book.current is not None
+        self.next.offer(has_image and state.can_learn, _NEXT, state.why_not)
+        self.show_map.offer(has_image, _SHOW, "Open an image first.")
+        with QSignalBlocker(self.show_map):
+            self.show_map.setChecked(state.guide.uncertainty.is_on)
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        for button in (self.next, self.show_map):
+            button.set_palette(palette)
