@@ -23,8 +23,8 @@ def why_here(score: float) -> str:
     """Return why a place was gone to; ``score`` is its mean uncertainty, 0..1."""
     if score < _SURE:
         return (
-            f"Least sure here, and that is nearly sure: {score:.2f} of 1. Look for what "
-            "is wrong instead."
+            f"Least sure here, and that is nearly sure: {score:.2f} of 1. Look for "
+            "what is wrong instead."
         )
     return f"Least sure here: {score:.2f} of 1. If the overlay is wrong, correct it."
 
