@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 from psygnal import SignalGroupDescriptor
 
+from napari_unet.annotation.corrective import Correction
 from napari_unet.jobs import (
     CANDIDATE_NAMES,
     AnnotationTaken,
@@ -156,6 +157,8 @@ class Session:
     smallest_object_px: int | None = None
     """How small an object may be, from the painted ones; None: they do not tell."""
     curve: Curve = field(default_factory=Curve)
+    corrections: list[Correction] = field(default_factory=list)
+    """What predictions were before a stroke came onto them, oldest first."""
     curve_revision: int = 0
     """Grows whenever ``curve`` got a point."""
     clock: Callable[[], float] = time.monotonic

@@ -7,6 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.config import GuidanceConfig
 from napari_unet.jobs import JobEvent, RegionFound, UncertaintyMapped
 from napari_unet.widgets._images import ImageBook
 from napari_unet.widgets._live import LiveLoop
@@ -50,6 +51,12 @@ class Guide(QObject):
         self._viewer, self._book, self._live = viewer, book, live
         self.uncertainty = UncertaintyOverlay(book, live, self)
         self._mark = PlaceMark(self)
+        self.config = GuidanceConfig()
+
+    def set_config(self, config: GuidanceConfig) -> None:
+        """Measure uncertainty as the settings say."""
+        self.config = config
+        self.uncertainty.measure_by(config.uncertainty)
 
     def find_next(self) -> None:
         """Ask for the least certain place of the current image."""

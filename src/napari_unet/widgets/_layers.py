@@ -24,6 +24,7 @@ __all__ = [
     "MODE",
     "OWNER",
     "ROLE",
+    "SHOWN_OF",
     "OverlayStyle",
     "add_below",
     "follow",
@@ -48,6 +49,8 @@ ROLE = "napari-unet"
 """Key in ``layer.metadata`` under which our layers say what they are."""
 OWNER = f"{ROLE} image"
 """Key under which they say which image they are of: its key and its name."""
+SHOWN_OF = f"{ROLE} of"
+"""Key under which layers that only show something say the key of their image."""
 MODE = f"{ROLE} mode"
 """Key under which our annotations say what is painted in them."""
 

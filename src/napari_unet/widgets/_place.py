@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.widgets._annotated import AnnotatedImage
-from napari_unet.widgets._layers import ROLE, transform_of
+from napari_unet.widgets._layers import ROLE, SHOWN_OF, transform_of
 
 __all__ = ["MARK_MS", "Place", "PlaceMark", "go_to"]
 
@@ -47,11 +47,12 @@ class Place:
         )
 
 
-def go_to(viewer: Any, layer: Labels, place: Place) -> None:
+def go_to(viewer: Any, layer: Labels, place: Place, context: float = _CONTEXT) -> None:
     """Show the plane of a place, its middle in the middle, near enough to paint.
 
     ``layer`` is any label layer of the image. Volumes and other axes give way to the
-    plane: what cannot be painted need not be shown.
+    plane: what cannot be painted need not be shown. So many of its sides fit into the
+    canvas as ``context`` says.
     """
     dims = viewer.dims
     dims.ndisplay = 2
@@ -64,7 +65,7 @@ def go_to(viewer: Any, layer: Labels, place: Place) -> None:
     camera = viewer.scene.camera
     camera.center = (0.0, float(centre[-2]), float(centre[-1]))
     side = float(np.ptp(corners[:, -2:], axis=0).max())
-    wanted = min(viewer.canvas.size) / (_CONTEXT * side)
+    wanted = min(viewer.canvas.size) / (context * side)
     if not wanted / _CLOSE_ENOUGH <= camera.zoom <= wanted * _CLOSE_ENOUGH:
         camera.zoom = wanted
 
@@ -89,7 +90,7 @@ class PlaceMark(QObject):
             layer = Shapes(
                 ndim=len(entry.shape),
                 name=f"{entry.image.name} least sure here",
-                metadata={ROLE: "mark"},
+                metadata={ROLE: "mark", SHOWN_OF: entry.key},
                 **transform_of(entry.image, entry.axes),
             )
             layer.editable = False

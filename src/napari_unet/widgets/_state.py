@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.config import AnnotationMode, LearnerConfig
+from napari_unet.config import AnnotationMode, GuidanceConfig, LearnerConfig
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import (
     JobEvent,
@@ -28,8 +28,11 @@ from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._between import Between
 from napari_unet.widgets._brush import Brush
 from napari_unet.widgets._classes import ClassList, LabelClass
+from napari_unet.widgets._corrections import CorrectionsWatch
+from napari_unet.widgets._guidance_file import read_guidance
 from napari_unet.widgets._guide import Guide
 from napari_unet.widgets._images import ImageBook
+from napari_unet.widgets._interactions import InteractionLog
 from napari_unet.widgets._keys import bind_keys
 from napari_unet.widgets._live import JobFactory, LiveLoop, live_job
 from napari_unet.widgets._notify import notify, notify_error
@@ -101,6 +104,10 @@ class ViewerState(QObject):
         self.live = LiveLoop(make_job, self)
         self.guide = Guide(self.viewer, self.book, self.live, self)
         self.project = ProjectKeeper(self.book, self.classes, self)
+        self.corrections = CorrectionsWatch(
+            self.viewer, self.book, self.session, self.project, self
+        )
+        self.interactions = InteractionLog(self.book, self.project, self)
         self.rounds = ProjectRounds(self.project, self.live, self.session, self)
         self.others = OtherImages(
             self.project, self.book, self.live, self.classes, self
@@ -139,6 +146,8 @@ class ViewerState(QObject):
         self.classes.counted.connect(self.changed)
         self.classes.changed.connect(self._name_classes)
         self.project.changed.connect(self.renewed)
+        self.corrections.changed.connect(self.renewed)
+        self.opener.turned.connect(self.corrections.arrive)
         self.project.leaving.connect(self.rounds.keep)
         self.project.opened.connect(self._on_project)
         for project_part in (self.project, self.others, self.opener):
@@ -158,6 +167,7 @@ class ViewerState(QObject):
         """Follow the viewer: the main dock opened."""
         self._n_open += 1
         if self._n_open == 1:
+            self.set_guidance(read_guidance())
             self._release_keys = bind_keys(self.viewer(), self)
             self.overlay.listen()
             self.book.listen()
@@ -171,6 +181,7 @@ class ViewerState(QObject):
         self.painting.take()
         self.painting.stop()
         self.guide.stop()
+        self.interactions.stop()
         self.between.stop()
         self.project.flush()  # strokes first: what follows takes longer
         self.rounds.keep()
@@ -363,6 +374,12 @@ class ViewerState(QObject):
             self.changed.emit()
             self.renewed.emit()
 
+    def set_guidance(self, config: GuidanceConfig) -> None:
+        """Use other settings of guidance, at once."""
+        self.guide.set_config(config)
+        self.interactions.set_on(config.log_interactions)
+        self.changed.emit()
+
     def warn(self, sentence: str) -> None:
         """Say one sentence in the dock and as a notification."""
         self.session.say(sentence, "warning")
@@ -377,6 +394,7 @@ class ViewerState(QObject):
 
     def apply(self, event: JobEvent) -> None:
         """Take one event of the job into layers and session."""
+        self.interactions.hear(event)
         if self.guide.hear(event):
             return
         if isinstance(event, TilePredicted):
@@ -398,6 +416,7 @@ class ViewerState(QObject):
         self.rounds.hear(event)
 
     def _on_copied(self, entry: AnnotatedImage) -> None:
+        self.corrections.take(entry)  # first: the prediction is that before the stroke
         if entry.copy is not None:
             self.live.annotate(
                 entry.key,

@@ -15,6 +15,7 @@ from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._images import ImageBook
 from napari_unet.widgets._layers import (
     ROLE,
+    SHOWN_OF,
     add_below,
     follow,
     is_rectangle_inside,
@@ -115,7 +116,7 @@ class UncertaintyOverlay(QObject):
             colormap="magma",
             blending="additive",
             contrast_limits=(0, 100),
-            metadata={ROLE: "uncertainty"},
+            metadata={ROLE: "uncertainty", SHOWN_OF: entry.key},
             rgb=False,
             **transform_of(entry.image, entry.axes),
         )
