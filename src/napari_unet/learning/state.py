@@ -43,6 +43,7 @@ from napari_unet.learning.status import LearnedFrom
 from napari_unet.learning.tile_sizes import TileSizes
 from napari_unet.learning.training import Trainer
 from napari_unet.learning.uncertain import UncertaintyWatch
+from napari_unet.learning.variety import advise_variety
 
 if TYPE_CHECKING:
     from napari_unet.learning.resumption import Resumption
@@ -252,8 +253,11 @@ class State:
         first = missing or find_doubt(self.annotations)
         if first or self._samples is None:
             return first
-        return collapse or advise(
-            self._samples, self.verdict.scores.get(self.verdict.chosen), names
+        score = self.verdict.scores.get(self.verdict.chosen)
+        return (
+            collapse
+            or advise(self._samples, score, names)
+            or advise_variety(self.annotations, score, names)
         )
 
     def update(self) -> Generator[JobEvent, None, None]:
