@@ -37,14 +37,20 @@ def _run(args: argparse.Namespace) -> int:
     from napari_unet.project import Project, ProjectLock
 
     with Project.open(args.project, is_read_only=True) as project:
-        painting_s = _painting_seconds(project)
+        painting_s, unsure = _painting_seconds(project), _uncertainty(project)
         facts = {
             "project": project.record.name,
             "folder": project.folder,
             "mode": project.record.mode,
             "classes": {e.value: e.name for e in project.record.classes},
             "open_in": ProjectLock(project.folder).holder(),
-            "images": [_image_facts(project, i, painting_s) for i in project.images],
+            "images": [
+                {
+                    **_image_facts(project, image, painting_s),
+                    "uncertainty": unsure.get(image.number),
+                }
+                for image in project.images
+            ],
             "rounds": [round_facts(round_) for round_ in project.rounds],
         }
         if args.json:
@@ -60,6 +66,14 @@ def _painting_seconds(project: Project) -> dict[int | str, float] | None:
     from napari_unet.project.work_time import painting_seconds
 
     return painting_seconds(read_lines(project.folder / INTERACTIONS)) or None
+
+
+def _uncertainty(project: Project) -> dict[int, float]:
+    """Return how unsure the newest prediction of each image is, as far as known."""
+    from napari_unet.project import PREDICTIONS
+    from napari_unet.project.notes import read_uncertainty
+
+    return read_uncertainty(project.folder / PREDICTIONS)
 
 
 def painted_px(labels: TiledLabels | None) -> dict[int, int]:
@@ -130,6 +144,11 @@ def _print(project: Project, facts: dict[str, Any]) -> None:
             [i["number"], i["name"], i["status"], _painted_text(i), i["file"]]
             for i in facts["images"]
         ]
+        if any(i["uncertainty"] is not None for i in facts["images"]):
+            header.append("unsure")
+            for row, i in zip(table, facts["images"], strict=True):
+                mean = i["uncertainty"]
+                row.append("-" if mean is None else f"{mean:.2f}")
         if any("painting_s" in i for i in facts["images"]):
             header.append("painting")
             for row, i in zip(table, facts["images"], strict=True):

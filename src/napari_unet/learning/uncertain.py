@@ -173,9 +173,9 @@ class UncertaintyWatch:
             return False
         return bool((seen_as[_blocks_of(tile)] >= generation).all())
 
-    def mean(self, key: str) -> float | None:
-        """Return the mean over all that is known of an image; None: nothing is."""
-        parts = [means for place, means in self._means.items() if place[0] == key]
+    def mean(self, key: str | None = None) -> float | None:
+        """Return the mean over all that is known of an image, or of all; or None."""
+        parts = [m for (of, _), m in self._means.items() if key in (None, of)]
         values = np.concatenate([p[np.isfinite(p)] for p in parts] or [np.empty(0)])
         return float(values.mean()) if values.size else None
 

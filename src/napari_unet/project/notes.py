@@ -1,4 +1,4 @@
-"""Plain lines of JSON beside a project: corrections, and when somebody worked.
+"""Plain lines of JSON in a project: corrections, times of work, uncertainty.
 
 A line that cannot be read, as the last one after a crash, is left out. Nothing depends
 on them: a project without them is whole.
@@ -18,14 +18,19 @@ from napari_unet.annotation.corrective import Correction
 __all__ = [
     "CORRECTIONS",
     "INTERACTIONS",
+    "UNCERTAINTY",
     "add_corrections",
     "add_lines",
+    "add_uncertainty",
     "read_corrections",
     "read_lines",
+    "read_uncertainty",
 ]
 
 CORRECTIONS = "corrections.jsonl"
 INTERACTIONS = "interactions.jsonl"
+UNCERTAINTY = "uncertainty.jsonl"
+"""Beside the predictions that it is of."""
 _MAX_BYTES = 2**26
 
 
@@ -73,6 +78,21 @@ def read_corrections(folder: Path) -> list[Correction]:
     for line in read_lines(folder / CORRECTIONS):
         with suppress(KeyError, TypeError, ValueError, AttributeError):
             found.append(_correction(line))
+    return found
+
+
+def add_uncertainty(folder: Path, number: int, mean: float) -> None:
+    """Note in a folder of predictions how unsure an image's is, 0..1."""
+    add_lines(folder / UNCERTAINTY, [{"number": number, "mean": round(mean, 4)}])
+
+
+def read_uncertainty(folder: Path) -> dict[int, float]:
+    """Return the newest mean uncertainty of each image, by its number."""
+    found = {}
+    for line in read_lines(folder / UNCERTAINTY):
+        number, mean = line.get("number"), line.get("mean")
+        if isinstance(number, int) and isinstance(mean, float) and 0 <= mean <= 1:
+            found[number] = mean
     return found
 
 
