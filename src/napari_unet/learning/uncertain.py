@@ -89,13 +89,21 @@ class UncertaintyWatch:
         source: ImageSource,
         predictor: Predictor,
         of_objects: bool,
+        *,
+        is_asked: bool = False,
     ) -> Store:
-        """Return a store that passes tiles on to another one, and looks at them."""
+        """Return a store that passes tiles on to another one, and looks at them.
+
+        Not at those whose uncertainty has its price, unless maps are wanted or it
+        ``is_asked`` for.
+        """
+        is_free = self.measure == "entropy"
 
         def look(plane: int, tile: Tile, found: Prediction) -> None:
             if store is not None:
                 store(plane, tile, found)
-            self._look(source, predictor, of_objects, plane, tile, found)
+            if is_free or is_asked or self.wants_maps:
+                self._look(source, predictor, of_objects, plane, tile, found)
 
         return look
 
@@ -115,16 +123,15 @@ class UncertaintyWatch:
         is_known = self.is_known(source.key, plane, tile, generation)
         if is_known and not self.wants_maps:
             return
-        classes = all_classes(found)
         if self.measure == "flips":
             others = mirrored_views(
                 predictor, self._mirrors(source), plane, tile, of_objects
             )
-            values = disagreement([classes, *others])
+            values = disagreement([all_classes(found), *others])
         elif self.wants_maps:
-            values = entropy(classes)
+            values = entropy(all_classes(found))
         else:
-            values = _sparse_entropy(classes)
+            values = _sparse_entropy(found)
         self._keep(source, plane, tile, block_means(values), generation)
         if self.wants_maps:
             percent = np.round(values * 100).astype(np.uint8)
@@ -235,7 +242,7 @@ def survey(
             [plane],
             state.tiles.full_px,
             region=tile,
-            store=watch.storing(None, source, predictor, of_objects),
+            store=watch.storing(None, source, predictor, of_objects, is_asked=True),
             token=token,
             of_objects=of_objects,
         )
@@ -260,10 +267,13 @@ def _spread(items: list[Any], n: int) -> list[Any]:
     return [items[place] for place in sorted(places)]
 
 
-def _sparse_entropy(classes: NDArray[np.float32]) -> NDArray[np.float32]:
+def _sparse_entropy(found: Prediction) -> NDArray[np.float32]:
     """Return the entropy of some pixels, each in the place of those around it."""
-    height, width = classes.shape[1:]
-    values = entropy(classes[:, ::_STRIDE_PX, ::_STRIDE_PX])
+    height, width = found.probabilities.shape[1:]
+    some = slice(None, None, _STRIDE_PX), slice(None, None, _STRIDE_PX)
+    border = None if found.border is None else found.border[some]
+    thin = Prediction(found.values, found.probabilities[:, *some], border)
+    values = entropy(all_classes(thin))
     full = values.repeat(_STRIDE_PX, axis=0).repeat(_STRIDE_PX, axis=1)
     return full[:height, :width]
 

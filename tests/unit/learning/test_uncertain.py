@@ -141,6 +141,8 @@ def test_maps_are_the_entropy_of_the_probabilities(learner, wide):
 def test_flips_measure_how_mirrored_images_differ(learner, wide, choose):
     image, _ = wide
     watch = _watched(learner, wide, "flips")
+    assert watch.mean("image") is None  # has its price, and nobody asked
+    watch.wants_maps = True
     choose(learner, "forest")  # whose filters do not see a flip
     finish(learner.predict_tiles(image, key="image"))
     assert watch.mean("image") == pytest.approx(0, abs=0.01)
