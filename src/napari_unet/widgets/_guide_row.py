@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_unet.widgets._keys import KEYS
-from napari_unet.widgets._parts import Button, row
+from napari_unet.widgets._parts import Button
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
 
-__all__ = ["GuideRow"]
+__all__ = ["GuideButtons"]
 
 _NEXT = (
-    "Go to where the model is least sure of what is not painted; again: to the next "
-    f"place ({KEYS['uncertain']}). It may be sure and wrong elsewhere: look there too."
+    "Next uncertain region: go to where the model is least sure of what is not "
+    f"painted; again: to the next ({KEYS['uncertain']}). It may be sure and wrong "
+    "elsewhere: look there too."
 )
 _SHOW = (
     "Show how unsure the model is, 0 to 100 %, in an image layer of its own "
@@ -22,18 +22,17 @@ _SHOW = (
 )
 
 
-class GuideRow(QWidget):
-    """*Next uncertain region*, and a switch for the overlay of uncertainty."""
+class GuideButtons:
+    """*Next uncertain*, and a switch for the overlay of uncertainty.
+
+    The section of the overlay has room for them in rows that are there anyway.
+    """
 
     def __init__(self, state: ViewerState) -> None:
-        super().__init__()
         self._state = state
-        self.next = Button("Next uncertain region", key=KEYS["uncertain"])
+        self.next = Button("Next uncertain", key=KEYS["uncertain"])
         self.show_map = Button("Uncertainty")
         self.show_map.setCheckable(True)
-        layout: QHBoxLayout = row(self.next, self.show_map)
-        layout.setStretch(0, 1)
-        self.setLayout(layout)
         self.next.clicked.connect(state.next_uncertain)
         self.show_map.toggled.connect(state.guide.uncertainty.set_on)
 

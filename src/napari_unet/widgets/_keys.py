@@ -22,7 +22,7 @@ KEYS = {
     "export": "Shift+E",
     "new": "N",
     "between": "I",  # as in interpolate
-    "uncertain": "Shift+U",  # N has always made a new layer here
+    "uncertain": ".",  # as players go on with it; N has always made a new layer here
     "uncertainty": "Shift+H",  # as in heat
     "next_image": "Shift+N",
     "done": "Shift+D",

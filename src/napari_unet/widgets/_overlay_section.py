@@ -12,7 +12,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.widgets._guide_row import GuideRow
+from napari_unet.widgets._guide_row import GuideButtons
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._objects_row import ObjectsRow
 from napari_unet.widgets._parts import Button, label, row
@@ -61,7 +61,7 @@ class OverlaySection(QWidget):
         for button in (self.filled, self.outline):
             button.setCheckable(True)
             group.addButton(button)
-        self.guide = GuideRow(state)
+        self.guide = GuideButtons(state)
         self.store = StoreRow(state)
         self.predict = Button("Predict whole image", key=KEYS["predict"])
         self.export = Button("Export", key=KEYS["export"])
@@ -99,13 +99,13 @@ class OverlaySection(QWidget):
         grid.addLayout(second, 1, 1)
         self.objects = ObjectsRow(self._state, grid, 2)
         grid.setColumnStretch(1, 1)
-        last = row(self.predict, self.export)
+        self.objects.choice.addWidget(self.guide.show_map)
+        last = row(self.predict, self.guide.next)
         last.setStretch(0, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addLayout(grid)
-        layout.addWidget(self.guide)
         layout.addLayout(last)
         layout.addWidget(self.store)
 
