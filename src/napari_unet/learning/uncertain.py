@@ -183,8 +183,9 @@ class UncertaintyWatch:
     def mean(self, key: str | None = None) -> float | None:
         """Return the mean over all that is known of an image, or of all; or None."""
         parts = [m for (of, _), m in self._means.items() if key in (None, of)]
-        values = np.concatenate([p[np.isfinite(p)] for p in parts] or [np.empty(0)])
-        return float(values.mean()) if values.size else None
+        known = [part[np.isfinite(part)] for part in parts]
+        n = sum(part.size for part in known)
+        return sum(float(part.sum(dtype=float)) for part in known) / n if n else None
 
     def next_region(
         self, key: str, painted: TiledLabels, complete: TiledLabels | None = None
@@ -204,7 +205,8 @@ class UncertaintyWatch:
                 for k, p, tile in self._taken
                 if k == key and abs(p - plane) <= _PLANES_APART
             ]
-            found = highest_region(means, blocks, taken, painted.shape[-2:])
+            height, width = painted.shape[-2:]
+            found = highest_region(means, blocks, taken, (height, width))
             if found is not None and (best is None or found[1] > best.score):
                 best = Region(plane, *found)
         if best is not None:
