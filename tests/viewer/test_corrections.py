@@ -104,6 +104,7 @@ def test_interactions_are_noted_only_where_that_is_switched_on(
     assert not (folder / INTERACTIONS).exists()
     settings.guidance.log.click()
     paint_both(layer)
+    qtbot.waitUntil(lambda: case.state.can_learn)
     case.state.learn(True)
     notes = folder / INTERACTIONS
 
