@@ -1,8 +1,9 @@
-"""Two buttons for where to paint next: go there, and see it."""
+"""Two controls for where to paint next: go there, and see it."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox
 
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._parts import Button
@@ -31,8 +32,8 @@ class GuideButtons:
     def __init__(self, state: ViewerState) -> None:
         self._state = state
         self.next = Button("Next uncertain", key=KEYS["uncertain"])
-        self.show_map = Button("Uncertainty")
-        self.show_map.setCheckable(True)
+        self.show_map = QCheckBox("unsure")
+        self.show_map.setToolTip(_SHOW)
         self.next.clicked.connect(state.next_uncertain)
         self.show_map.toggled.connect(state.guide.uncertainty.set_on)
 
@@ -41,11 +42,9 @@ class GuideButtons:
         state = self._state
         has_image = state.book.current is not None
         self.next.offer(has_image and state.can_learn, _NEXT, state.why_not)
-        self.show_map.offer(has_image, _SHOW, "Open an image first.")
         with QSignalBlocker(self.show_map):
             self.show_map.setChecked(state.guide.uncertainty.is_on)
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
-        for button in (self.next, self.show_map):
-            button.set_palette(palette)
+        self.next.set_palette(palette)

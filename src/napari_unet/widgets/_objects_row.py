@@ -79,7 +79,7 @@ class ObjectsRow:
         self.automatic.toggled.connect(self._set_automatic)
 
     def _fill(self, grid: QGridLayout, at: int) -> None:
-        self.choice = choice = QHBoxLayout()
+        choice = QHBoxLayout()
         choice.addLayout(row(self.classes, self.objects, spacing=0))
         choice.addWidget(self.count, 1)
         choice.setSpacing(10)

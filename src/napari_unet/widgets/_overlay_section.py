@@ -72,6 +72,7 @@ class OverlaySection(QWidget):
             self.filled,
             self.outline,
             self.hide_button,
+            self.guide.show_map,
         ]
         pieces += self.objects.pieces
         self._tips: dict[QWidget, str] = {piece: piece.toolTip() for piece in pieces}
@@ -89,7 +90,7 @@ class OverlaySection(QWidget):
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(4)
         grid.addWidget(label("Overlay", "caption"), 0, 0)
-        grid.addLayout(row(self.live, 1, self.hide_button), 0, 1)
+        grid.addLayout(row(self.live, self.guide.show_map, 1, self.hide_button), 0, 1)
         grid.addWidget(label("Opacity", "muted"), 1, 0)
         style = row(self.filled, self.outline, spacing=0)
         second = row(self.opacity)
@@ -99,7 +100,6 @@ class OverlaySection(QWidget):
         grid.addLayout(second, 1, 1)
         self.objects = ObjectsRow(self._state, grid, 2)
         grid.setColumnStretch(1, 1)
-        self.objects.choice.addWidget(self.guide.show_map)
         last = row(self.predict, self.guide.next)
         last.setStretch(0, 1)
         layout = QVBoxLayout(self)
