@@ -10,10 +10,10 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Labels
 from qtpy.QtCore import QObject
 
 from napari_unet.jobs import JobEvent, LearningChanged, WholeEnded
-from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._images import ImageBook
 from napari_unet.widgets._project import ProjectKeeper
 
@@ -35,7 +35,7 @@ class InteractionLog(QObject):
         self._book, self._keeper = book, keeper
         self.is_on = False
         self._release: Callable[[], None] | None = None
-        self._followed: AnnotatedImage | None = None
+        self._followed: Labels | None = None
         self._started_s: float | None = None
         self._done: set[int] | None = None
         self._unsaved: list[Line] = []
@@ -68,16 +68,16 @@ class InteractionLog(QObject):
         """Listen to the strokes of the current image."""
         entry = self._book.current
         layer = None if entry is None else entry.annotation
-        if not self.is_on or entry is None or layer is None:
+        if not self.is_on or layer is None:
             self.stop()
             return
-        if self._release is not None and self._followed is entry:
+        if self._followed is layer:
             return
         self.stop()
         begins, ends = layer.events.labels_update, layer.events.paint
         begins.connect(self._begin)
         ends.connect(self._end)
-        self._followed = entry
+        self._followed = layer
 
         def release() -> None:
             begins.disconnect(self._begin)
