@@ -25,6 +25,7 @@ __all__ = [
     "Notice",
     "ObjectsFound",
     "Progress",
+    "RegionFound",
     "ScalesChanged",
     "Score",
     "Scored",
@@ -34,6 +35,7 @@ __all__ = [
     "StoreTaken",
     "TilePredicted",
     "TileStored",
+    "UncertaintyMapped",
     "Waited",
     "WholeEnded",
     "finish",
@@ -274,6 +276,36 @@ class ObjectsFound(JobEvent):
     smallest_px: int | None = None
     """How small an object may be, from the painted ones; None: they do not tell."""
     is_whole: bool = False
+
+
+@dataclass(frozen=True)
+class UncertaintyMapped(JobEvent):
+    """How unsure the model is in a rectangle of one plane.
+
+    ``percent`` has shape (height, width) in px and dtype uint8, 0 (sure) to 100.
+    """
+
+    key: str
+    index: tuple[int, ...]
+    y: int
+    x: int
+    percent: Any
+
+
+@dataclass(frozen=True)
+class RegionFound(JobEvent):
+    """The least certain region of an image that is not annotated, nor was found before.
+
+    A rectangle (px) of the plane at ``index``; ``score`` is its mean uncertainty, 0..1.
+    """
+
+    key: str
+    index: tuple[int, ...]
+    y: int
+    x: int
+    height: int
+    width: int
+    score: float
 
 
 @dataclass(frozen=True)

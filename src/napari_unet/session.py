@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from psygnal import SignalGroupDescriptor
 
@@ -156,6 +156,8 @@ class Session:
     smallest_object_px: int | None = None
     """How small an object may be, from the painted ones; None: they do not tell."""
     curve: Curve = field(default_factory=Curve)
+    corrections: list[Any] = field(default_factory=list)
+    """`annotation.corrective.Correction`s: predictions before strokes came on them."""
     curve_revision: int = 0
     """Grows whenever ``curve`` got a point."""
     clock: Callable[[], float] = time.monotonic

@@ -35,6 +35,16 @@ def unsaved_place(tmp_path_factory, monkeypatch):
     return place
 
 
+@pytest.fixture(autouse=True)
+def guidance_file(tmp_path, monkeypatch):
+    """The file of the settings of guidance: one for each test."""
+    path = tmp_path / "config" / "guidance.json"
+    monkeypatch.setattr(
+        "napari_unet.widgets._guidance_file.guidance_file", lambda: path
+    )
+    return path
+
+
 @pytest.fixture
 def blobs():
     """An image of two bright squares on a dark ground, 96 x 128 px."""

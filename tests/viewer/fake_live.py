@@ -19,10 +19,12 @@ from napari_unet.jobs import (
     ModeChanged,
     Notice,
     Progress,
+    RegionFound,
     Score,
     Scored,
     StepDone,
     TilePredicted,
+    UncertaintyMapped,
     WholeEnded,
 )
 
@@ -65,6 +67,12 @@ class FakeInbox:
     def find_objects(self, settings):
         self._put("find_objects", settings)
 
+    def map_uncertainty(self, on, measure):
+        self._put("map_uncertainty", on, measure)
+
+    def find_uncertain(self, keys):
+        self._put("find_uncertain", keys)
+
     def predict_all(self, key, scale, open_store=None, cluster=None):
         self._put("predict_all", key, scale, open_store, cluster)
 
@@ -101,9 +109,15 @@ class FakeInbox:
 
 
 class FakeLive:
-    """Makes inboxes and jobs; ``inboxes`` has one per job that was started."""
+    """Makes inboxes and jobs; ``inboxes`` has one per job that was started.
 
-    def __init__(self, error=None, tile_delay_s=0.0):
+    ``regions`` are the places (index, y, x, height, width, score) that are uncertain,
+    in order; uncertainty itself is the grey value, up to 100 %.
+    """
+
+    def __init__(self, error=None, tile_delay_s=0.0, regions=()):
+        self.regions = list(regions)
+        self.maps_uncertainty = False
         self.inboxes = []
         self.error = error
         self.tile_delay_s = tile_delay_s
@@ -150,9 +164,16 @@ class FakeLive:
                 yield LearningChanged(is_learning)
             elif name == "predict_all":
                 yield from self._predict_all(images, args[0], version, token)
+            elif name == "map_uncertainty":
+                self.maps_uncertainty = args[0]
+            elif name == "find_uncertain":
+                for region in self.regions[:1]:
+                    yield RegionFound(args[0][0], *region)
+                self.regions = self.regions[1:]
             elif name == "save":
                 yield Notice(f"Saved {args[0]}")
-            if view is not None and name in ("annotate", "show", "refresh"):
+            asks = "annotate", "show", "refresh", "map_uncertainty"
+            if view is not None and name in asks:
                 yield from self._predict(images, view, version, token)
 
     def _predict(self, images, view, version, token):
@@ -171,6 +192,8 @@ class FakeLive:
             time.sleep(self.tile_delay_s)
             is_last = number == len(boxes)
             yield _tile(images, view.key, view.index, box, version, is_last)
+            if self.maps_uncertainty:
+                yield _map(images, view.key, view.index, box)
 
     def _predict_all(self, images, key, version, token):
         shape = images[key][1].shape
@@ -218,6 +241,14 @@ def _grid(shape):
 def _gray(image, axes):
     array = np.asarray(image[...], float)
     return array.mean(axis=axes.index("C")) if "C" in axes else array
+
+
+def _map(images, key, index, box):
+    image, _, axes = images[key]
+    y0, y1, x0, x1 = box
+    part = _gray(image, axes)[(*index, slice(y0, y1), slice(x0, x1))]
+    percent = np.minimum(part, 100).astype(np.uint8)
+    return UncertaintyMapped(key, tuple(index), y0, x0, percent)
 
 
 def _tile(images, key, index, box, version, is_last):

@@ -94,6 +94,7 @@ def test_buttons_show_their_keys(open_dock, blobs):
         "update": learning.update_now,
         "stop": learning.stop,
         "predict": overlay.predict,
+        "uncertain": overlay.guide.next,
         "export": overlay.export,
         "outline": overlay.outline,
         "hide": overlay.hide_button,
@@ -102,7 +103,8 @@ def test_buttons_show_their_keys(open_dock, blobs):
     for name, button in buttons.items():
         assert button.text().endswith(f"  {KEYS[name]}")
     of_project = {"next_image", "done"}  # on the buttons of another dock
-    assert set(KEYS) - set(buttons) == {"next_class", "annotation", *of_project}
+    in_tips = {"next_class", "annotation", "uncertainty"}
+    assert set(KEYS) - set(buttons) == {*in_tips, *of_project}
     case.state.book.new_annotation()
     case.dock.refresh()
     assert case.dock.layers.new.text() == ""  # the name of the layer needs the room

@@ -89,11 +89,12 @@ def _run(args: argparse.Namespace) -> int:
             stems=[file_stem(image) for image in images],
         )
         check_scheduler(args, outputs)
+        ranking = _Ranking(folder)
         tasks = [
             Task(
                 path,
                 outs,
-                partial(read_and_compare, project, image),
+                partial(ranking.read, project, image, read_and_compare),
                 None if args.out else _stale_objects(outs),
             )
             for path, outs, image in zip(paths, outputs, images, strict=True)
@@ -104,7 +105,38 @@ def _run(args: argparse.Namespace) -> int:
         keep_freed_memory()
         with naming(model):
             learner = load(model, device=args.device or "auto")
-        return predict_all(args, learner, tasks, settings)
+        learner.watch_uncertainty(ranking.watch)
+        try:
+            return predict_all(args, learner, tasks, settings)
+        finally:
+            ranking.note()
+
+
+class _Ranking:
+    """Notes how unsure each image's prediction is, beside the predictions."""
+
+    def __init__(self, folder: Path) -> None:
+        from napari_unet.learning.uncertain import UncertaintyWatch
+
+        self.watch = UncertaintyWatch()
+        self._folder = folder
+        self._number: int | None = None
+
+    def read(self, project: Project, image: ProjectImage, read: Any) -> Any:
+        """Read an image, which is predicted next."""
+        self.note()
+        self._number = image.number
+        return read(project, image)
+
+    def note(self) -> None:
+        """Note what was seen of the image before."""
+        from napari_unet.project.notes import add_uncertainty
+
+        mean, number = self.watch.mean(), self._number
+        if number is not None and mean is not None:
+            add_uncertainty(self._folder, number, mean)
+        self.watch.reset()
+        self._number = None
 
 
 def _stale_objects(outs: Outputs) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +37,20 @@ def _run(args: argparse.Namespace) -> int:
     from napari_unet.project import Project, ProjectLock
 
     with Project.open(args.project, is_read_only=True) as project:
+        painting_s, unsure = _painting_seconds(project), _uncertainty(project)
         facts = {
             "project": project.record.name,
             "folder": project.folder,
             "mode": project.record.mode,
             "classes": {e.value: e.name for e in project.record.classes},
             "open_in": ProjectLock(project.folder).holder(),
-            "images": [_image_facts(project, image) for image in project.images],
+            "images": [
+                {
+                    **_image_facts(project, image, painting_s),
+                    "uncertainty": unsure.get(image.number),
+                }
+                for image in project.images
+            ],
             "rounds": [round_facts(round_) for round_ in project.rounds],
         }
         if args.json:
@@ -50,6 +58,22 @@ def _run(args: argparse.Namespace) -> int:
         else:
             _print(project, facts)
     return 0
+
+
+def _painting_seconds(project: Project) -> dict[int | str, float] | None:
+    """Return seconds of painting for each image; None where nobody noted them."""
+    from napari_unet.project.notes import INTERACTIONS, read_lines
+    from napari_unet.project.work_time import painting_seconds
+
+    return painting_seconds(read_lines(project.folder / INTERACTIONS)) or None
+
+
+def _uncertainty(project: Project) -> dict[int, float]:
+    """Return how unsure the newest prediction of each image is, as far as known."""
+    from napari_unet.project import PREDICTIONS
+    from napari_unet.project.notes import read_uncertainty
+
+    return read_uncertainty(project.folder / PREDICTIONS)
 
 
 def painted_px(labels: TiledLabels | None) -> dict[int, int]:
@@ -63,7 +87,11 @@ def painted_px(labels: TiledLabels | None) -> dict[int, int]:
     return dict(sorted(counts.items()))
 
 
-def _image_facts(project: Project, image: ProjectImage) -> dict[str, Any]:
+def _image_facts(
+    project: Project,
+    image: ProjectImage,
+    painting_s: Mapping[int | str, float] | None,
+) -> dict[str, Any]:
     from napari_unet.cli._project_images import file_state
 
     mode = project.record.mode
@@ -74,6 +102,8 @@ def _image_facts(project: Project, image: ProjectImage) -> dict[str, Any]:
         n_px = sum(n for value, n in painted.items() if value > 1)
         painted = {v: n for v, n in ((1, painted.get(1, 0)), (2, n_px)) if n}
     complete = painted_px(project.complete(image.number, mode))
+    if painting_s is not None:
+        facts["painting_s"] = round(painting_s.get(image.number, 0.0), 1)
     return {
         "number": image.number,
         "name": image.name,
@@ -109,11 +139,20 @@ def _print(project: Project, facts: dict[str, Any]) -> None:
             print(f"{name:10} {text}")
     if facts["images"]:
         print()
-        header = ("image", "name", "status", "painted px", "file")
+        header = ["image", "name", "status", "painted px", "file"]
         table = [
-            (i["number"], i["name"], i["status"], _painted_text(i), i["file"])
+            [i["number"], i["name"], i["status"], _painted_text(i), i["file"]]
             for i in facts["images"]
         ]
+        if any(i["uncertainty"] is not None for i in facts["images"]):
+            header.append("unsure")
+            for row, i in zip(table, facts["images"], strict=True):
+                mean = i["uncertainty"]
+                row.append("-" if mean is None else f"{mean:.2f}")
+        if any("painting_s" in i for i in facts["images"]):
+            header.append("painting")
+            for row, i in zip(table, facts["images"], strict=True):
+                row.append(f"{i['painting_s'] / 60:.1f} min")
         print_table(header, table)
     if facts["rounds"]:
         print()

@@ -5,6 +5,7 @@ One model serves the form in the dock (title, tooltip, range), the command line'
 """
 
 from napari_unet.config.cluster import ClusterConfig
+from napari_unet.config.guidance import GuidanceConfig, UncertaintyMeasure
 from napari_unet.config.instant import HoldOut, InstantConfig
 from napari_unet.config.learner import (
     SCHEMA_VERSION,
@@ -23,11 +24,13 @@ __all__ = [
     "AugmentationConfig",
     "ClusterConfig",
     "FineTuneConfig",
+    "GuidanceConfig",
     "HoldOut",
     "InstanceConfig",
     "InstantConfig",
     "LearnerConfig",
     "TilingConfig",
     "UNetConfig",
+    "UncertaintyMeasure",
     "parse_config",
 ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.device import out_of_memory_errors
 from napari_unet.core.source import ImageSource
-from napari_unet.inference.predict import as_shown, slabs_of, tile_event
+from napari_unet.inference.predict import Store, as_shown, slabs_of, tile_event
 from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.predictor import Frugal, Predictor
 from napari_unet.inference.tiles import Tile, plan_tiles
@@ -142,6 +142,7 @@ def stream_planes(
     *,
     token: CancelToken | None = None,
     of_objects: bool = False,
+    look: Store | None = None,
 ) -> Generator[JobEvent, None, bool]:
     """Predict a whole image into a store; memory is bounded by the tile.
 
@@ -163,6 +164,8 @@ def stream_planes(
         Asked before each tile.
     of_objects
         As in `predict_planes`.
+    look
+        Called with each tile, on the job's own thread.
 
     Yields
     ------
@@ -198,6 +201,8 @@ def stream_planes(
             yield from frugal.take_notices()
             found = as_shown(predictor, probabilities, of_objects)
             labels = found.labels  # here, or the writer would find them as well
+            if look is not None:
+                look(plane, tile, found)
             threads.write(stack.index(plane), tile, found)
             done += 1
             yield tile_event(predictor, source, plane, tile, labels, done == total)

@@ -15,6 +15,7 @@ from napari_unet.config import (
     ClusterConfig,
     InstanceConfig,
     LearnerConfig,
+    UncertaintyMeasure,
 )
 from napari_unet.jobs import CancelToken
 
@@ -92,6 +93,9 @@ class Inbox:
         self._view_number = 0
         self._objects: InstanceConfig | None = None
         self._objects_number = 0
+        self._measure: UncertaintyMeasure = "entropy"
+        self._wants_maps = False
+        self._to_search: tuple[str, ...] = ()
         self._whole: Whole | None = None
         self._whole_token: CancelToken | None = None
         self._is_learning = False
@@ -146,6 +150,19 @@ class Inbox:
         with self._condition:
             self._objects = settings
             self._objects_number += 1
+            self._wake()
+
+    def map_uncertainty(self, on: bool, measure: UncertaintyMeasure) -> None:
+        """Measure uncertainty so, and if on, map it wherever something is predicted."""
+        with self._condition:
+            self._wants_maps, self._measure = on, measure
+            self._view_number += 1  # what is seen is predicted again, with its map
+            self._wake()
+
+    def find_uncertain(self, keys: Sequence[str]) -> None:
+        """Find the least certain region of these images that is not annotated."""
+        with self._condition:
+            self._to_search = tuple(keys)
             self._wake()
 
     def predict_all(
@@ -281,6 +298,18 @@ class Inbox:
         """How to cut out objects, and a number that grows with each change of it."""
         with self._condition:
             return self._objects, self._objects_number
+
+    @property
+    def uncertainty(self) -> tuple[bool, UncertaintyMeasure]:
+        """Whether maps of it are wanted, and how it is measured."""
+        with self._condition:
+            return self._wants_maps, self._measure
+
+    def take_search(self) -> tuple[str, ...]:
+        """Take the wish for an uncertain region: keys of images, or none."""
+        with self._condition:
+            keys, self._to_search = self._to_search, ()
+            return keys
 
     def take_whole(self) -> Whole | None:
         """Take the wish for a whole image, if there is a new one."""

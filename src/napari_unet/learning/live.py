@@ -71,6 +71,7 @@ class _Loop:
     """
 
     def __init__(self, learner: Learner, inbox: Inbox, token: CancelToken) -> None:
+        from napari_unet.learning.live_guide import Guide
         from napari_unet.learning.live_objects import FieldObjects
 
         self.learner, self.inbox, self.token = learner, inbox, token
@@ -78,6 +79,7 @@ class _Loop:
         self.refused: dict[str, str] = {}  # why an image's strokes do not count
         self.unreadable: set[str] = set()  # of these, what is to be tried again
         self.objects = FieldObjects()
+        self.guide = Guide(inbox, token)
         self.shown = _NOTHING  # view number, generation, number of the objects' wish
         self.failed_version = -1
         self.told = ""  # the newest advice
@@ -89,8 +91,10 @@ class _Loop:
         while not self._is_over:
             number = self.inbox.number
             yield from self._read_mail()
+            self.guide.follow(self.learner)
             yield from self._update()
             yield from self._show()
+            yield from self.guide.search(self.learner, self.images, self._why_not)
             yield from self._predict_whole()
             is_whole = self.whole.is_running
             if not is_whole:  # who waits for an image does not wait for training
@@ -126,6 +130,7 @@ class _Loop:
             self.refused.pop(key, None)
             self.unreadable.discard(key)
             self.learner.forget(key)
+            self.guide.watch.forget(key)
         self.images.update(mail.annotated)
         is_new = yield from self._renew(mail)
         if mail.load_path is not None:
@@ -253,17 +258,19 @@ class _Loop:
     @property
     def _advice_text(self) -> str:
         """What to paint; where painting does not help, why."""
-        refused = "" if self._can_learn else next(iter(self.refused.values()), "")
+        refused = (
+            "" if self.learner.can_learn else next(iter(self.refused.values()), "")
+        )
         return refused or self.learner.status.advice
 
-    @property
-    def _can_learn(self) -> bool:
-        return self.learner.can_learn
+    def _why_not(self) -> str:
+        """Say what to paint where nothing can be predicted yet."""
+        return self._advice_text or "Paint on this image first."
 
     def _update(self) -> Generator[JobEvent, None, None]:
         """Fit to new strokes and show the result before the gate has judged."""
         version = self.learner.annotation_version
-        if not self._can_learn or version == self.failed_version:
+        if not self.learner.can_learn or version == self.failed_version:
             return
         try:
             for event in self.learner.update():
@@ -291,6 +298,7 @@ class _Loop:
             for event in self._predict(view, store):
                 if not isinstance(event, Progress):  # which is for whole images
                     yield event
+                yield from self.guide.maps()
                 is_stale = self.inbox.view[1] != view_number
                 if is_stale or self.inbox.has_annotations or self._is_over:
                     return  # she looks elsewhere, or has painted: begin anew
@@ -326,11 +334,12 @@ class _Loop:
         wish = self.inbox.take_whole()
         if wish is None and not self.whole.is_running:
             return
-        why_not = self._advice_text or "Paint on this image first."
+        why_not = self._why_not()
         settings, _ = self.inbox.objects
         yield from self.whole.advance(
             self.learner, self.images, wish, settings, why_not
         )
+        yield from self.guide.maps()
         if not self.whole.is_running:
             yield from self._new_advice()
 
@@ -342,7 +351,7 @@ class _Loop:
         if self.training is None:
             for key in list(self.unreadable):  # maybe its drive is there again
                 yield from self._annotate(key, self.images[key])
-            if not self._can_learn:
+            if not self.learner.can_learn:
                 if self.inbox.has_annotations:  # painted while this turn took its time
                     return
                 self.inbox.learn(False)

@@ -30,6 +30,7 @@ from napari_unet.learning.prediction import (
 from napari_unet.learning.state import State
 from napari_unet.learning.streaming import stream_image
 from napari_unet.learning.three_axes import check_three_axes
+from napari_unet.learning.uncertain import UncertaintyWatch, survey
 
 if TYPE_CHECKING:
     from napari_unet.inference.cluster import Cluster
@@ -272,6 +273,29 @@ class PredictMethods:
             self._state, self._collapse, source, index, region, token, store
         )
         return done
+
+    def watch_uncertainty(self, watch: UncertaintyWatch | None) -> None:
+        """Let a watch look at all that is predicted from now on; None: nobody."""
+        self._state.uncertainty = watch
+
+    def survey_job(
+        self,
+        image: Any,
+        *,
+        key: str | None = None,
+        axes: str | None = None,
+        max_tiles: int = 16,
+        token: CancelToken | None = None,
+    ) -> Generator[JobEvent, None, None]:
+        """Predict tiles that the watch has not seen, spread over the image, as it is.
+
+        Nothing without a watch or a model. Yields `Progress` and `Notice`.
+        """
+        model, watch = self._state.model, self._state.uncertainty
+        if model is not None and watch is not None:
+            source = self._images.find(image, key, axes, model.n_channels)
+            check_sight(source.stack, self.config.dimensions)
+            yield from survey(self._state, source, watch, max_tiles, token)
 
     def stream_job(
         self,

@@ -185,6 +185,10 @@ def _predict(
 ) -> Generator[JobEvent, None, bool]:
     """Predict tiles; the watch sees those of the chosen candidate."""
     assert state.model is not None
+    is_shown = predictor.name == state.model.chosen
+    if is_shown and state.uncertainty is not None:
+        of_objects = state.annotations.of_objects
+        store = state.uncertainty.storing(store, source, predictor, of_objects)
     job = predict_planes(
         predictor,
         source,
@@ -195,7 +199,7 @@ def _predict(
         token=token,
         of_objects=state.annotations.of_objects,
     )
-    if predictor.name == state.model.chosen:
+    if is_shown:
         values = state.annotations.shown(predictor.values)
         job = watch.follow(job, state.annotations, values)
     done = yield from job

@@ -38,6 +38,7 @@ from napari_unet.learning.scoring import Tuned, Verdict, judge
 from napari_unet.learning.status import LearnedFrom
 from napari_unet.learning.tile_sizes import TileSizes
 from napari_unet.learning.training import Trainer
+from napari_unet.learning.uncertain import UncertaintyWatch
 
 if TYPE_CHECKING:
     from napari_unet.learning.resumption import Resumption
@@ -91,6 +92,7 @@ class State:
         self.start: Network | None = None
         self.is_pretrained = False
         self.tiles = TileSizes(config)
+        self.uncertainty: UncertaintyWatch | None = None  # of who shall look
         self._notices: list[Notice] = []
         self._doubts = Doubts()
         self.reset()

@@ -10,6 +10,7 @@ from napari_unet.core.device import describe_device
 from napari_unet.jobs import Score
 from napari_unet.learning.doubts import find_doubt
 from napari_unet.learning.scoring import advise
+from napari_unet.learning.variety import advise_variety
 
 if TYPE_CHECKING:
     from napari_unet.annotation.annotations import AnnotationSet
@@ -101,6 +102,9 @@ def _advice(state: State, watch: CollapseWatch, names: Mapping[int, str]) -> str
     first = annotations.advise_missing(names) or find_doubt(annotations)
     if first or state.samples is None:
         return first
-    return watch.advice(annotations.shown_values, names) or advise(
-        state.samples, verdict.scores.get(verdict.chosen), names
+    score = verdict.scores.get(verdict.chosen)
+    return (
+        watch.advice(annotations.shown_values, names)
+        or advise(state.samples, score, names)
+        or advise_variety(annotations, score, names)
     )

@@ -73,7 +73,12 @@ def stream_image(
             of_objects=of_objects,
         )
         return done
-    job = stream_planes(predictor, source, store, token=token, of_objects=of_objects)
+    look = None
+    if state.uncertainty is not None:
+        look = state.uncertainty.storing(None, source, predictor, of_objects)
+    job = stream_planes(
+        predictor, source, store, token=token, of_objects=of_objects, look=look
+    )
     done = yield from watch.follow(job, state.annotations, plan.values)
     return done
 

@@ -57,6 +57,8 @@ annotations.sqlite  what was painted: compressed blocks of 256 x 256 px
 training.safetensors  from which training goes on where it ended
 rounds/             the model of each round (.safetensors), and rounds.json
 log.txt             what was done when
+corrections.jsonl   what predictions were before strokes corrected them, a line each
+interactions.jsonl  when somebody painted, learned and predicted, where that is wanted
 images/             copies of images, where they were asked for
 predictions/        labels of images, where they were asked for
 thumbnails/         small pictures of the images, made anew where they are missing

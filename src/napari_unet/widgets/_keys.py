@@ -22,6 +22,8 @@ KEYS = {
     "export": "Shift+E",
     "new": "N",
     "between": "I",  # as in interpolate
+    "uncertain": ".",  # as players go on with it; N has always made a new layer here
+    "uncertainty": "Shift+H",  # as in heat
     "next_image": "Shift+N",
     "done": "Shift+D",
     "hide": "H",
@@ -45,6 +47,8 @@ def key_help() -> list[tuple[str, str]]:
         (f"Ctrl+1 … {N_CLASS_KEYS}", "paint this class"),
         (KEYS["complete"], "draw a complete region, of objects"),
         (KEYS["between"], "fill in between painted planes of a stack"),
+        (KEYS["uncertain"], "go to where the model is least sure"),
+        (KEYS["uncertainty"], "show where it is unsure, or not"),
         (KEYS["learn"], "learn / pause"),
         (KEYS["update"], "update the overlay now"),
         (KEYS["stop"], "stop learning and predicting"),
@@ -88,6 +92,8 @@ def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
         KEYS["next_class"]: lambda _viewer: state.brush.select_next(),
         KEYS["complete"]: lambda _viewer: state.book.complete_region(),
         KEYS["between"]: lambda _viewer: state.fill_between(),
+        KEYS["uncertain"]: lambda _viewer: state.next_uncertain(),
+        KEYS["uncertainty"]: lambda _viewer: state.guide.toggle_uncertainty(),
         KEYS["learn"]: lambda _viewer: state.toggle_learning(),
         KEYS["update"]: lambda _viewer: state.update_now(),
         KEYS["stop"]: lambda _viewer: state.stop(),

@@ -24,6 +24,7 @@ __all__ = [
     "MODE",
     "OWNER",
     "ROLE",
+    "SHOWN_OF",
     "OverlayStyle",
     "add_below",
     "follow",
@@ -32,6 +33,7 @@ __all__ = [
     "image_axes_choices",
     "is_grey",
     "is_inside",
+    "is_rectangle_inside",
     "label_shape",
     "make_labels",
     "misfit",
@@ -47,6 +49,8 @@ ROLE = "napari-unet"
 """Key in ``layer.metadata`` under which our layers say what they are."""
 OWNER = f"{ROLE} image"
 """Key under which they say which image they are of: its key and its name."""
+SHOWN_OF = f"{ROLE} of"
+"""Key under which layers that only show something say the key of their image."""
 MODE = f"{ROLE} mode"
 """Key under which our annotations say what is painted in them."""
 
@@ -212,6 +216,20 @@ def is_inside(part: ObjectsFound | TilePredicted, shape: tuple[int, ...]) -> boo
         and labels[:-2] == shape[len(index) : -2]
         and part.y + labels[-2] <= shape[-2]
         and part.x + labels[-1] <= shape[-1]
+    )
+
+
+def is_rectangle_inside(
+    index: tuple[int, ...], y: int, x: int, part: Any, whole: Any
+) -> bool:
+    """Whether a part (h, w) of the plane at ``index`` lies within an array."""
+    height, width = np.shape(part)
+    *leading, n_rows, n_columns = np.shape(whole)
+    return (
+        len(index) == len(leading)
+        and all(0 <= i < n for i, n in zip(index, leading, strict=True))
+        and y + height <= n_rows
+        and x + width <= n_columns
     )
 
 

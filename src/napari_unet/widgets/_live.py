@@ -12,7 +12,12 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.annotation.tiled import TiledLabels
-from napari_unet.config import AnnotationMode, InstanceConfig, LearnerConfig
+from napari_unet.config import (
+    AnnotationMode,
+    InstanceConfig,
+    LearnerConfig,
+    UncertaintyMeasure,
+)
 from napari_unet.jobs import (
     AnnotationTaken,
     CancelToken,
@@ -21,6 +26,7 @@ from napari_unet.jobs import (
     ModeChanged,
     ObjectsFound,
     Progress,
+    RegionFound,
     ScalesChanged,
     Scored,
     SettingsRefused,
@@ -29,6 +35,7 @@ from napari_unet.jobs import (
     StoreTaken,
     TilePredicted,
     TileStored,
+    UncertaintyMapped,
 )
 from napari_unet.widgets._bridge import Bridge, Job
 from napari_unet.widgets._view import VisibleField
@@ -43,12 +50,14 @@ _OF_A_LEARNER = (
     HeadFitted,
     ObjectsFound,
     Progress,
+    RegionFound,
     Scored,
     StepDone,
     StoreOpened,
     StoreTaken,
     TilePredicted,
     TileStored,
+    UncertaintyMapped,
 )
 
 
@@ -108,6 +117,7 @@ class LiveLoop(QObject):
         self._mode: AnnotationMode = "strokes"
         self._is_of_old_learner = False
         self._objects: InstanceConfig | None = None
+        self._uncertainty: tuple[bool, UncertaintyMeasure] = (False, "entropy")
         self._config = self._config_before = LearnerConfig()
         self._bridge = Bridge(self)
         self._bridge.received.connect(self._on_received)
@@ -212,6 +222,12 @@ class LiveLoop(QObject):
             self._objects = settings
             self.send_if_running("find_objects", settings)
 
+    def map_uncertainty(self, is_on: bool, measure: UncertaintyMeasure) -> None:
+        """Tell how to measure uncertainty, and whether to map it."""
+        if (is_on, measure) != self._uncertainty:
+            self._uncertainty = is_on, measure
+            self.send_if_running("map_uncertainty", is_on, measure)
+
     def show(self, key: str | None, field: VisibleField | None) -> None:
         """Name the visible field to keep up to date; None: nothing."""
         view = None if key is None or field is None else (key, field)
@@ -245,6 +261,7 @@ class LiveLoop(QObject):
         self._inbox.set_config(self._config)
         self._inbox.set_scales(self._n_scales)
         self._inbox.find_objects(self._objects)
+        self._inbox.map_uncertainty(*self._uncertainty)
         for key, told in self._images.items():
             self._inbox.annotate(key, *told)
         self._inbox.name_classes(self._class_names)

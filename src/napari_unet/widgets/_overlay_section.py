@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.widgets._guide_row import GuideButtons
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._objects_row import ObjectsRow
 from napari_unet.widgets._parts import Button, label, row
@@ -60,6 +61,7 @@ class OverlaySection(QWidget):
         for button in (self.filled, self.outline):
             button.setCheckable(True)
             group.addButton(button)
+        self.guide = GuideButtons(state)
         self.store = StoreRow(state)
         self.predict = Button("Predict whole image", key=KEYS["predict"])
         self.export = Button("Export", key=KEYS["export"])
@@ -70,6 +72,7 @@ class OverlaySection(QWidget):
             self.filled,
             self.outline,
             self.hide_button,
+            self.guide.show_map,
         ]
         pieces += self.objects.pieces
         self._tips: dict[QWidget, str] = {piece: piece.toolTip() for piece in pieces}
@@ -87,7 +90,7 @@ class OverlaySection(QWidget):
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(4)
         grid.addWidget(label("Overlay", "caption"), 0, 0)
-        grid.addLayout(row(self.live, 1, self.hide_button), 0, 1)
+        grid.addLayout(row(self.live, self.guide.show_map, 1, self.hide_button), 0, 1)
         grid.addWidget(label("Opacity", "muted"), 1, 0)
         style = row(self.filled, self.outline, spacing=0)
         second = row(self.opacity)
@@ -97,7 +100,7 @@ class OverlaySection(QWidget):
         grid.addLayout(second, 1, 1)
         self.objects = ObjectsRow(self._state, grid, 2)
         grid.setColumnStretch(1, 1)
-        last = row(self.predict, self.export)
+        last = row(self.predict, self.guide.next)
         last.setStretch(0, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -119,6 +122,7 @@ class OverlaySection(QWidget):
         with QSignalBlocker(self.opacity):
             self.opacity.setValue(round(style.opacity * 100))
         self.objects.refresh()
+        self.guide.refresh()
         entry = self._state.book.current
         has_image = entry is not None
         for piece in self._tips:
@@ -146,4 +150,5 @@ class OverlaySection(QWidget):
         """Follow the theme."""
         for button in (self.hide_button, self.predict, self.export):
             button.set_palette(palette)
+        self.guide.set_palette(palette)
         self.store.set_palette(palette)

@@ -57,23 +57,23 @@ class Chart:
         finite = [y for y in values if math.isfinite(y)]
         return 0.0, max(finite, default=0.8) * 1.25 or 1.0
 
+    def place(self, point: Point, box: QRectF, end_s: float) -> QPointF:
+        """Return where a point lies when the chart is drawn into a rectangle."""
+        area, (low, high) = _area(box), self.limits()
+        x = area.left() + area.width() * point[0] / end_s
+        y = area.bottom() - area.height() * (point[1] - low) / (high - low)
+        return QPointF(x, min(max(y, area.top()), area.bottom()))
+
     def draw(
         self, painter: QPainter, box: QRectF, end_s: float, hover_s: float | None
     ) -> None:
         """Draw into a rectangle; the time axis runs from 0 to ``end_s``."""
         assert self.palette is not None
-        area = QRectF(
-            box.left() + _LEFT_PX,
-            box.top() + _TOP_PX,
-            box.width() - _LEFT_PX - _RIGHT_PX,
-            box.height() - _TOP_PX - _BOTTOM_PX,
-        )
+        area = _area(box)
         low, high = self.limits()
 
         def place(point: Point) -> QPointF:
-            x = area.left() + area.width() * point[0] / end_s
-            y = area.bottom() - area.height() * (point[1] - low) / (high - low)
-            return QPointF(x, min(max(y, area.top()), area.bottom()))
+            return self.place(point, box, end_s)
 
         self._draw_axes(painter, area, end_s, (low, high))
         for mark in self.marks:
@@ -146,6 +146,11 @@ class Chart:
             x += 14 + metrics.horizontalAdvance(text) + 14
             if x + 30 > area.right():
                 return
+
+
+def _area(box: QRectF) -> QRectF:
+    """Return where the lines are in a chart's rectangle."""
+    return box.adjusted(_LEFT_PX, _TOP_PX, -_RIGHT_PX, -_BOTTOM_PX)
 
 
 def smooth(points: Sequence[Point], half_life: int = 12) -> list[Point]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QLineEdit,
@@ -23,6 +24,7 @@ from napari_unet.widgets._project_rows import (
     is_passed,
     painted_text,
     summary_text,
+    unsure_text,
 )
 from napari_unet.widgets._row_delegate import Look
 from napari_unet.widgets._row_list import RowList
@@ -77,6 +79,7 @@ class ImageSection(QWidget):
         self.next = Button("Next", "next", "primary", KEYS["next_image"])
         self.filter = QComboBox()
         self.search = QLineEdit()
+        self.by_uncertainty = QCheckBox("least sure first")
         self.list = RowList(self._look, picture_px=_PICTURE_PX, is_multiple=True)
         self.open = Button("Open")
         self.done = Button("Done", "check")
@@ -99,6 +102,11 @@ class ImageSection(QWidget):
         narrowing = row(self.filter, self.search)
         narrowing.setStretch(1, 1)
         layout.addLayout(narrowing)
+        self.by_uncertainty.setToolTip(
+            "List those first whose prediction is least sure; Next then opens them in "
+            "this order. Known from 'napari-unet project predict'."
+        )
+        fill(layout, self.by_uncertainty)
         layout.addWidget(self.list, 1)
         fill(layout, self.summary)
         layout.addLayout(row(self.open, self.done, self.locate, self.remove, spacing=4))
@@ -109,7 +117,8 @@ class ImageSection(QWidget):
         self.list.wanted.connect(self.open_wanted)
         self.list.changed.connect(self.refresh)
         self.add.clicked.connect(self._ask_add)
-        self.next.clicked.connect(self.next_wanted)
+        self.by_uncertainty.toggled.connect(self._show)
+        self.next.clicked.connect(self._on_next)
         self.open.clicked.connect(self._on_open)
         self.done.clicked.connect(self._on_done)
         self.remove.clicked.connect(
@@ -171,11 +180,18 @@ class ImageSection(QWidget):
                 self.filter.setItemText(place, f"{name} ({counts[name]:,})")
         chosen = FILTERS[self.filter.currentIndex()]
         text = self.search.text().strip()
+        self.by_uncertainty.setVisible(any(r.unsure is not None for r in self.rows))
         self.list.show_rows(
-            [row for row in self._rows.values() if is_passed(row, chosen, text)]
+            [row for row in self._in_order() if is_passed(row, chosen, text)]
         )
         self.summary.setText(summary_text(self.rows))
         self.refresh()
+
+    def _in_order(self) -> list[ImageRow]:
+        """Return the rows as they came, or the least certain ones first."""
+        if not self.by_uncertainty.isChecked():
+            return self.rows
+        return sorted(self.rows, key=lambda r: 1 if r.unsure is None else -r.unsure)
 
     def refresh(self) -> None:
         """Enable what can be done with the chosen images; else say why not."""
@@ -216,7 +232,7 @@ class ImageSection(QWidget):
             title=image.name,
             badge=image.badge,
             colour=STATUS_COLOURS[image.badge],
-            details_end=painted_text(image.n_px),
+            details_end=unsure_text(image.unsure) + painted_text(image.n_px),
             is_current=image.number == self._current,
             tip=f"{image.name}: {image.badge}\n{image.place}",
         )
@@ -226,6 +242,19 @@ class ImageSection(QWidget):
     def _on_open(self) -> None:
         for image in self.list.chosen:
             self.open_wanted.emit(image.number)
+
+    def _on_next(self) -> None:
+        """Open the next unfinished image, or the least certain one."""
+        known = [r for r in self._in_order() if r.unsure is not None]
+        left = [
+            r
+            for r in known
+            if not (r.is_done or r.is_missing or r.number == self._current)
+        ]
+        if self.by_uncertainty.isChecked() and left:
+            self.open_wanted.emit(left[0].number)
+        else:
+            self.next_wanted.emit()
 
     def _on_done(self) -> None:
         chosen = self.list.chosen

@@ -18,7 +18,7 @@ from napari_unet.jobs import JobEvent
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._brush import Brush
 from napari_unet.widgets._canvas import keep_shaders
-from napari_unet.widgets._layers import image_array, role_of
+from napari_unet.widgets._layers import SHOWN_OF, image_array, role_of
 from napari_unet.widgets._painting import Painting
 from napari_unet.widgets._project_others import OtherImages
 from napari_unet.widgets._snapshot import snapshot
@@ -218,6 +218,7 @@ class ImageOpener(QObject):
         kept = [entry.kept("strokes"), entry.kept("objects")]
         weights = f"{entry.image.name} border weights"
         shown = [i for i in layers if role_of(i) == "weights" and i.name == weights]
+        shown += [i for i in layers if i.metadata.get(SHOWN_OF) == entry.key]
         ours = [*entry.layers, *entry.channels.layers, *kept, *of_file, *shown]
         once = {id(layer): layer for layer in ours if layer is not None}
         return [layer for layer in once.values() if layer in layers]

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import CANDIDATE_NAMES, JobEvent, Score
-from napari_unet.project import Project, ProjectImage
+from napari_unet.project import PREDICTIONS, Project, ProjectImage
+from napari_unet.project.notes import read_uncertainty
 from napari_unet.project.references import find_file, is_remote
 from napari_unet.project.rounds import Round
 from napari_unet.widgets._project_files import thumbnail
@@ -26,6 +27,7 @@ __all__ = [
     "list_rounds",
     "painted_text",
     "summary_text",
+    "unsure_text",
 ]
 
 FILTERS = ("all", "todo", "annotated", "corrected", "done", "missing")
@@ -45,6 +47,8 @@ class ImageRow:
     """Its file, in words."""
     n_px: int | None = None
     """Painted pixels; None: not counted yet."""
+    unsure: float | None = None
+    """How unsure its prediction is, 0..1; None: `project predict` has seen none."""
 
     @property
     def badge(self) -> str:
@@ -118,7 +122,9 @@ class RoundsListed(JobEvent):
 
 def list_images(project: Project) -> Generator[JobEvent, None, None]:
     """Say which images there are, and which of them are missing."""
-    yield ImagesListed(tuple(_row(project, image) for image in project.images))
+    unsure = read_uncertainty(project.folder / PREDICTIONS)
+    rows = (_row(project, i, unsure=unsure.get(i.number)) for i in project.images)
+    yield ImagesListed(tuple(rows))
 
 
 def detail_image(project: Project, number: int) -> Generator[JobEvent, None, None]:
@@ -133,7 +139,8 @@ def detail_image(project: Project, number: int) -> Generator[JobEvent, None, Non
         picture = thumbnail(project, number)
     except NapariUnetError:
         picture = b""  # the list does without; opening it says why
-    yield ImageDetailed(_row(project, image, n_px), picture)
+    unsure = read_uncertainty(project.folder / PREDICTIONS).get(number)
+    yield ImageDetailed(_row(project, image, n_px, unsure), picture)
 
 
 def list_rounds(project: Project) -> Generator[JobEvent, None, None]:
@@ -158,6 +165,11 @@ def painted_text(n_px: int | None) -> str:
     return f"{n_px:,} px" if n_px else "not painted"
 
 
+def unsure_text(unsure: float | None) -> str:
+    """Return how unsure a prediction is, such as ``"unsure 0.23 · "``."""
+    return "" if unsure is None else f"unsure {unsure:.2f} · "
+
+
 def summary_text(rows: Sequence[ImageRow]) -> str:
     """Return how far the work is, such as ``"3 of 12 images done, 4 painted"``."""
     n_done = sum(row.is_done for row in rows)
@@ -167,7 +179,12 @@ def summary_text(rows: Sequence[ImageRow]) -> str:
     return f"{text}, {n_missing:,} missing" if n_missing else text
 
 
-def _row(project: Project, image: ProjectImage, n_px: int | None = None) -> ImageRow:
+def _row(
+    project: Project,
+    image: ProjectImage,
+    n_px: int | None = None,
+    unsure: float | None = None,
+) -> ImageRow:
     is_missing = not (
         image.path is None
         or is_remote(image.path)
@@ -176,7 +193,8 @@ def _row(project: Project, image: ProjectImage, n_px: int | None = None) -> Imag
     place = image.absolute_path or image.path or "in no file; known by its pixels"
     if not image.annotation:
         n_px = 0
-    return ImageRow(image.number, image.name, image.status, is_missing, place, n_px)
+    status = image.status
+    return ImageRow(image.number, image.name, status, is_missing, place, n_px, unsure)
 
 
 def _round_row(kept: Round, is_best: bool) -> RoundRow:

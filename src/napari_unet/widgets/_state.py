@@ -13,7 +13,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.config import AnnotationMode, LearnerConfig
+from napari_unet.config import AnnotationMode, GuidanceConfig, LearnerConfig
 from napari_unet.jobs import (
     JobEvent,
     ModelSaved,
@@ -27,8 +27,12 @@ from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._between import Between
 from napari_unet.widgets._brush import Brush
 from napari_unet.widgets._classes import ClassList
+from napari_unet.widgets._corrections import CorrectionsWatch
 from napari_unet.widgets._ends import Ends
+from napari_unet.widgets._guidance_file import read_guidance
+from napari_unet.widgets._guide import Guide
 from napari_unet.widgets._images import ImageBook
+from napari_unet.widgets._interactions import InteractionLog
 from napari_unet.widgets._keys import bind_keys
 from napari_unet.widgets._live import JobFactory, LiveLoop, live_job
 from napari_unet.widgets._notify import notify
@@ -94,9 +98,14 @@ class ViewerState(QObject):
         self.painting = Painting(self.book, self.classes, self)
         self.between = Between(self.book, self)
         self.live = LiveLoop(make_job, self)
+        self.guide = Guide(self.viewer, self.book, self.live, self)
         self.project = ProjectKeeper(self.book, self.classes, self)
         self.settings = ProjectSettings(self)
         self.ends = Ends(self)
+        self.corrections = CorrectionsWatch(
+            self.viewer, self.book, self.session, self.project, self
+        )
+        self.interactions = InteractionLog(self.book, self.project, self)
         self.rounds = ProjectRounds(self.project, self.live, self.session, self)
         self.others = OtherImages(
             self.project, self.book, self.live, self.classes, self
@@ -127,6 +136,8 @@ class ViewerState(QObject):
         self.objects.changed.connect(self.session.unsay)
         self.live.received.connect(self.apply)
         self.live.rescaled.connect(self.settings.describe)
+        self.guide.said.connect(self._on_told)
+        self.guide.uncertainty.changed.connect(self.changed)
         self.live.drained.connect(self.renewed)
         self.live.failed.connect(self.ends.tell_failed)
         self.live.ended.connect(self.ends.tell_ended)
@@ -134,6 +145,8 @@ class ViewerState(QObject):
         self.classes.counted.connect(self.changed)
         self.classes.changed.connect(self._name_classes)
         self.project.changed.connect(self.renewed)
+        self.corrections.changed.connect(self.renewed)
+        self.opener.turned.connect(self.corrections.arrive)
         self.project.leaving.connect(self.rounds.keep)
         self.project.opened.connect(self.settings.take_up)
         for project_part in (self.project, self.others, self.opener):
@@ -153,6 +166,7 @@ class ViewerState(QObject):
         """Follow the viewer: the main dock opened."""
         self._n_open += 1
         if self._n_open == 1:
+            self.set_guidance(read_guidance())
             self._release_keys = bind_keys(self.viewer(), self)
             self.overlay.listen()
             self.book.listen()
@@ -165,6 +179,8 @@ class ViewerState(QObject):
             return
         self.painting.take()
         self.painting.stop()
+        self.guide.stop()
+        self.interactions.stop()
         self.between.stop()
         self.project.flush()  # strokes first: what follows takes longer
         self.rounds.keep()
@@ -256,6 +272,14 @@ class ViewerState(QObject):
             self.live.send("refresh")
             self.renewed.emit()
 
+    def next_uncertain(self) -> None:
+        """Go to where the model is least sure, of what is not painted."""
+        self.painting.take()
+        if self.can_learn:
+            self.guide.find_next()
+        elif self.book.current is not None:
+            self.warn(self.why_not)
+
     def fill_between(self) -> None:
         """Fill in what lies between the painted planes of the current stack."""
         self.painting.take()
@@ -311,6 +335,12 @@ class ViewerState(QObject):
             self.changed.emit()
             self.renewed.emit()
 
+    def set_guidance(self, config: GuidanceConfig) -> None:
+        """Use other settings of guidance, at once."""
+        self.guide.set_config(config)
+        self.interactions.set_on(config.log_interactions)
+        self.changed.emit()
+
     def warn(self, sentence: str) -> None:
         """Say one sentence in the dock and as a notification."""
         self.session.say(sentence, "warning")
@@ -325,6 +355,9 @@ class ViewerState(QObject):
 
     def apply(self, event: JobEvent) -> None:
         """Take one event of the job into layers and session."""
+        self.interactions.hear(event)
+        if self.guide.hear(event):
+            return
         if isinstance(event, TilePredicted):
             if not self.overlay.write(event):
                 return  # its layer is gone, or has another shape by now
@@ -344,6 +377,7 @@ class ViewerState(QObject):
         self.rounds.hear(event)
 
     def _on_copied(self, entry: AnnotatedImage) -> None:
+        self.corrections.take(entry)  # first: the prediction is that before the stroke
         if entry.copy is not None:
             self.live.annotate(
                 entry.key,

@@ -6,12 +6,20 @@ from typing import Any
 
 from qtpy.QtCore import QEvent, QRectF, QSize, QTimer
 from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent
-from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QFileDialog,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_unet.errors import FileError
 from napari_unet.export import replace_file
 from napari_unet.session import CANDIDATE_NAMES
-from napari_unet.widgets._parts import ToolButton, label, row
+from napari_unet.widgets._corrections_plot import CorrectionsPlot, csv_of
+from napari_unet.widgets._parts import Button, ToolButton, row, wrapping
 from napari_unet.widgets._plot import Chart, Point, Series, smooth
 from napari_unet.widgets._state import ViewerState, state_of
 from napari_unet.widgets._style import Palette, palette_of, style_sheet
@@ -128,6 +136,8 @@ class CurvePlot(QWidget):
 class CurvesDock(QWidget):
     """Shows the curves of the viewer's session; dotted lines mark new strokes.
 
+    A second page, *Corrections*, compares predictions with what a person left of them.
+
     Parameters
     ----------
     napari_viewer
@@ -138,8 +148,24 @@ class CurvesDock(QWidget):
         super().__init__(parent)
         self.state = state_of(napari_viewer)
         self.plot = CurvePlot(self.state)
-        self.note = label(part="muted")
-        self.save = ToolButton("export", "Save the curves as a table (CSV).")
+        self.corrections = CorrectionsPlot(self.state)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.plot)
+        self.pages.addWidget(self.corrections)
+        self.learning_page = Button("Learning", "", "left")
+        self.corrections_page = Button("Corrections", "", "right")
+        self.learning_page.setToolTip("Loss and held-out score while it learns.")
+        self.corrections_page.setToolTip(
+            "Dice of each prediction with what you left of it: is it good enough? A "
+            "click on a point shows its place."
+        )
+        group = QButtonGroup(self)
+        for button in (self.learning_page, self.corrections_page):
+            button.setCheckable(True)
+            group.addButton(button)
+        self.learning_page.setChecked(True)
+        self.note = wrapping(part="muted")
+        self.save = ToolButton("export", "Save what is drawn as a table (CSV).")
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REPAINT_MS)
@@ -147,8 +173,12 @@ class CurvesDock(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 4)
         layout.setSpacing(2)
-        layout.addWidget(self.plot, 1)
-        layout.addLayout(row(self.note, 1, self.save))
+        layout.addLayout(row(self.learning_page, self.corrections_page, 1, spacing=0))
+        layout.addWidget(self.pages, 1)
+        last = row(self.note, self.save)
+        last.setStretch(0, 1)
+        layout.addLayout(last)
+        self.corrections_page.toggled.connect(self._turn)
         self.save.clicked.connect(self._save)
         self.state.renewed.connect(self._on_news)
         self.state.changed.connect(self._on_news)
@@ -161,10 +191,15 @@ class CurvesDock(QWidget):
         palette = palette_of(self.state.viewer())
         self.setStyleSheet(style_sheet(palette))
         self.plot.set_palette(palette)
+        self.corrections.set_palette(palette)
         self.save.set_palette(palette)
 
     def refresh(self) -> None:
         """Draw what the session holds."""
+        if self.pages.currentWidget() is self.corrections:
+            self.corrections.refresh()
+            self.note.setText(self.corrections.verdict)
+            return
         self.plot.update()
         has_rounds = bool(self.state.session.curve.rounds)
         self.note.setText(
@@ -172,19 +207,27 @@ class CurvesDock(QWidget):
             + ("  ·  dotted: new strokes" if has_rounds else "")
         )
 
+    def _turn(self, to_corrections: bool) -> None:
+        self.pages.setCurrentWidget(self.corrections if to_corrections else self.plot)
+        self.refresh()
+
     def _on_news(self) -> None:
         if not self._timer.isActive():
             self._timer.start()
 
     def _save(self) -> None:
+        is_of_learning = self.pages.currentWidget() is self.plot
+        name = "learning-curves.csv" if is_of_learning else "corrections.csv"
         path, _ = QFileDialog.getSaveFileName(
-            self, "Save curves", "learning-curves.csv", "Table (*.csv)"
+            self, "Save curves", name, "Table (*.csv)"
         )
+        session = self.state.session
         if path:
             try:
                 with replace_file(path) as temporary:
-                    temporary.write_text(
-                        self.state.session.curve.csv(), encoding="utf-8"
-                    )
+                    table = session.curve.csv()
+                    if not is_of_learning:
+                        table = csv_of(session.corrections)
+                    temporary.write_text(table, encoding="utf-8")
             except FileError as error:
                 self.state.warn(str(error))

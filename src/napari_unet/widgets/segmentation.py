@@ -88,7 +88,7 @@ class SegmentationDock(Docked):
         fill(layout, self.offer, self.empty, self.layers, self.paint, self.tip, line())
         fill(layout, self.learning, line(), self.overlay, line(), self.message, 1)
         fill(layout, self.project)
-        foot = row(self.device, self.help, self.more, spacing=2)
+        foot = row(self.device, self.overlay.export, self.help, self.more, spacing=2)
         foot.setStretch(0, 1)
         layout.addLayout(foot)
 

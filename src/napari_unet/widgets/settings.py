@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.config import ClusterConfig, LearnerConfig
 from napari_unet.errors import ConfigError
+from napari_unet.widgets._guidance_settings import GuidanceSettings
 from napari_unet.widgets._parts import (
     Button,
     fill,
@@ -65,6 +66,7 @@ class SettingsDock(QWidget):
         self.scheduler.setPlaceholderText("this computer")
         self.scheduler.setToolTip(_SCHEDULER)
         self.scheduler.editingFinished.connect(self._compute_on)
+        self.guidance = GuidanceSettings(self.state)
         self._fill()
         for widget in self.form.widgets.values():
             widget.changed.connect(self.refresh)
@@ -91,6 +93,7 @@ class SettingsDock(QWidget):
         where = row(label(_ADDRESS.title or ""), self.scheduler)
         where.setStretch(1, 1)
         layout.addLayout(where)
+        fill(layout, self.guidance)
         fill(layout, self.note)
         last = row(self.apply, self.defaults)
         last.setStretch(0, 1)

@@ -1,0 +1,96 @@
+"""Whether it helps to paint where the model is least sure.
+
+A simulated annotator starts with one stroke per class and adds a few in each round: at
+random places, in the regions to which *Next uncertain region* leads, or in the largest
+errors, as many each time. What ``predict`` shows is scored after each round. Cases are
+appended to ``--out`` as they are done; run it again, or several shards at once, and it
+goes on from there.
+
+    python benchmarks/guided.py --data FOLDER --out benchmarks/results/guided.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from typing import Any
+
+from _runs import (
+    add_arguments,
+    add_stroke_arguments,
+    limit_threads,
+    put_between_marks,
+    read_records,
+    read_sets,
+    run_tasks,
+    stroke_settings,
+)
+
+
+def main() -> int:
+    """Run what is not done yet, then print the tables."""
+    args = parse_arguments()
+    limit_threads(args.threads)
+    settings = {
+        **stroke_settings(args),
+        "n_rounds": args.rounds,
+        "n_strokes": args.strokes,
+        "measure": args.measure,
+    }
+    n_failed = 0 if args.report else run(args, settings)
+    records = [r for r in read_records(args, settings, "random") if "guided" in r]
+    if not records:
+        print(f"{args.out} holds no case with these settings.", file=sys.stderr)
+        return 1
+    from _guided_report import report
+
+    text = report(records)
+    print(text)
+    if args.markdown:
+        put_between_marks(args.markdown, "guided", text)
+    return 1 if n_failed else 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser, "guided")
+    add_stroke_arguments(parser)
+    parser.add_argument("--rounds", type=int, default=4, help="after the start")
+    parser.add_argument(
+        "--strokes", type=int, default=3, help="strokes that a round adds, in all"
+    )
+    parser.add_argument(
+        "--measure",
+        choices=["entropy", "flips"],
+        default="entropy",
+        help="how uncertainty is measured",
+    )
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace, settings: dict[str, Any]) -> int:
+    """Run the cases of this shard that are not in the file; count failures."""
+    from _cases import plan_cases, plan_tasks, warm_up
+    from _guided import ARMS, run_arm
+
+    from napari_unet import LearnerConfig
+
+    cases = plan_cases(read_sets(args), [1], args.seeds)
+    config = LearnerConfig(device=args.device, n_threads=args.threads, start=args.start)
+    warm_up(config)
+    work = partial(
+        run_arm,
+        n_rounds=args.rounds,
+        n_strokes=args.strokes,
+        measure=args.measure,
+        config=config,
+    )
+    return run_tasks(args, settings, plan_tasks(args, cases, ARMS, work))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
