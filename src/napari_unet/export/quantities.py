@@ -185,7 +185,7 @@ def _equivalent_diameter(region: Region) -> list[float]:
 def _axis_lengths(region: Region) -> list[float]:
     """Axes of the ellipse or ellipsoid that has the same variances."""
     n_axes = region.mask.ndim
-    return (2 * np.sqrt((n_axes + 2) * region.variances[0])).tolist()
+    return [2 * math.sqrt((n_axes + 2) * v) for v in region.variances[0]]
 
 
 def _eccentricity(region: Region) -> list[float]:
@@ -202,7 +202,7 @@ def _orientation(region: Region) -> list[float]:
         # rows count downwards
         return [math.degrees(math.atan2(-axis[0], axis[1])) % 180]
     sign = np.sign(axis[np.argmax(np.abs(axis))])
-    return (axis * sign).tolist()
+    return [float(part) for part in axis * sign]
 
 
 def _solidity(region: Region) -> list[float]:
