@@ -20,8 +20,8 @@ def border_size(mask: NDArray[np.bool_], scale: Sequence[float]) -> float:
     It counts how often lines in 4 directions (13 in a volume) go in or out. That is
     right on average for every shape and for pixels of any proportions, where counting
     sides of pixels is a quarter too much for a disc and half too much for a ball. What
-    runs along the axes, as the sides of an upright box, comes out 6 % too small in a
-    plane and 10 % in a volume. Along the edge of the image there is a border too.
+    runs along the axes, as the sides of an upright box, comes out 6 to 9 % too small
+    in a plane and 10 % in a volume. Along the edge of the image there is a border too.
 
     Parameters
     ----------

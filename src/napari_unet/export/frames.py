@@ -132,11 +132,12 @@ class _Image:
         return np.moveaxis(block, kept.index("C"), 0)
 
 
-def blocks_of(shape: Sequence[int], most_px: int = BLOCK_PX) -> Iterator[Part]:
-    """Yield the parts of a frame, of about ``most_px`` pixels or fewer.
+def blocks_of(shape: Sequence[int], most_px: int | None = None) -> Iterator[Part]:
+    """Yield the parts of a frame, of ``most_px`` pixels or fewer (`BLOCK_PX`).
 
     They are slabs of whole planes where a plane is not larger, else tiles of one.
     """
+    most_px = most_px or BLOCK_PX
     side = max(1, math.isqrt(most_px))
     sizes = [min(int(n), side) for n in shape[-2:]]
     if math.prod(shape[-2:]) <= most_px:
