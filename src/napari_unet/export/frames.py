@@ -186,6 +186,8 @@ def _read(array: Any, place: tuple[int | slice, ...], what: str) -> NDArray[Any]
     except (NapariUnetError, MemoryError):
         raise
     except Exception as error:  # of whatever library reads it
+        if type(error).__module__.startswith("napari_unet"):
+            raise  # ours, such as the wish to stop
         reason = str(error) or type(error).__name__
         raise FileError(
             f"{what} of shape {tuple(array.shape)} could not be read ({reason}): see "

@@ -1,6 +1,7 @@
 """Tables: joined, and written to CSV without a loss."""
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from napari_unet.errors import ConfigError, FileError
 from napari_unet.export import Table, join_tables, write_measurements, write_table
 from napari_unet.export.table import Column
+from napari_unet.export.table_format import write_label_table
 
 
 def table(**columns):
@@ -67,3 +69,28 @@ def test_parquet_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(FileError, match=r'pip install "napari-unet\[parquet\]"'):
         write_measurements(tmp_path / "t.parquet", np.ones((4, 4), int))
+
+
+@pytest.mark.parametrize("are_objects", [True, False])
+def test_labels_leave_as_a_table(tmp_path, are_objects):
+    labels = np.array([[1, 1, 3, 3], [1, 1, 0, 3]])
+    image = SimpleNamespace(
+        labels=labels,
+        class_labels=np.where(labels == 3, 2, 1),
+        axes="YX",
+        scale=(0.5, 0.5),
+        unit="um",
+        class_names={2: "cell", 3: "three"},
+        are_objects=are_objects,
+        background=1,
+        name="a.tif",
+    )
+    events = list(write_label_table(tmp_path / "t.csv", image))
+    assert events[-1].done == events[-1].total
+    with open(tmp_path / "t.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    last = rows[-1]
+    assert last["area_um2"] == "0.75"
+    assert last["image"] == "a.tif"
+    assert len(rows) == (1 if are_objects else 2)
+    assert last["class"] == ("cell" if are_objects else "three")
