@@ -65,6 +65,12 @@ def save_job(
     return write_table(path, table)
 
 
+def _release(links: list[MeasuredLayer]) -> None:
+    """Listen no more to layers that were measured."""
+    while links:
+        links.pop().release()
+
+
 class MeasurementsDock(QWidget):
     """Choose labels and an image; shows what is measured, and saves it.
 
@@ -82,7 +88,7 @@ class MeasurementsDock(QWidget):
         )
         self.image = LayerCombo(
             self._image_choices,
-            lambda _layer: self.refresh(),
+            self._on_image,
             "The image that intensities are measured of; none: sizes and shapes only.",
         )
         self.objects = Button("Objects", "", "left")
@@ -94,7 +100,9 @@ class MeasurementsDock(QWidget):
         self.view = MeasureView(palette_of(self.state.viewer()))
         self.save = Button("Save table…", "export")
         self.result = wrapping()
-        self._measured: MeasuredLayer | None = None
+        # one at most; a list, because what ends it must not hold the dock
+        self._links: list[MeasuredLayer] = []
+        self._wants_image = True
         self._pending: Callable[[], MeasuredLayer] | None = None
         self._bridge = Bridge(self)
         self._fill()
@@ -148,8 +156,9 @@ class MeasurementsDock(QWidget):
         self.state.renewed.connect(self.refresh)
         self.state.viewer().events.theme.connect(self.follow_theme)
         # napari deletes the widget with the window and tells it nothing else
-        stop_worker = self._bridge.stop
+        stop_worker, links = self._bridge.stop, self._links
         self.destroyed.connect(lambda: stop_worker())
+        self.destroyed.connect(lambda: _release(links))
 
     def follow_theme(self, _event: Any = None) -> None:
         """Take the colours of napari's theme."""
@@ -180,6 +189,8 @@ class MeasurementsDock(QWidget):
         choices = self._label_choices()
         if chosen in choices:
             self.labels.show_layer(chosen)
+            if image is None and self._wants_image:
+                image = self._usual_image(chosen)
             self.image.show_layer(image)
             self.refresh()
             return
@@ -193,12 +204,21 @@ class MeasurementsDock(QWidget):
     def _on_labels(self, layer: Labels | None) -> None:
         """Take the image that belongs to the labels, and say what a row may be."""
         entry = self._entry_of(layer)
-        images = self._image_choices()
-        own = None if entry is None else entry.image
-        first = images[-1] if images else None
-        self.image.show_layer(own if own in images else first)
+        self._wants_image = True
+        self.image.show_layer(self._usual_image(layer))
         is_of_ours = layer is not None and is_of_classes(layer, entry)
         (self.classes if is_of_ours else self.objects).setChecked(True)
+        self.refresh()
+
+    def _usual_image(self, layer: Labels | None) -> Image | None:
+        """Return the image that labels are of, else one that they lie on."""
+        entry, images = self._entry_of(layer), self._image_choices()
+        if entry is not None and entry.image in images:
+            return entry.image
+        return images[-1] if images else None
+
+    def _on_image(self, image: Image | None) -> None:
+        self._wants_image = image is not None
         self.refresh()
 
     def toggle(self) -> None:
@@ -240,7 +260,7 @@ class MeasurementsDock(QWidget):
     def _show(self, table: Table) -> None:
         assert self._pending is not None
         self.forget()
-        self._measured = self._pending()
+        self._links.append(self._pending())
         known = {entry.value: entry for entry in self.state.classes}
         self.view.show_table(table, {v: entry.colour for v, entry in known.items()})
         what = "object" if "label" in table else "class"
@@ -250,9 +270,12 @@ class MeasurementsDock(QWidget):
 
     def forget(self) -> None:
         """Listen no more to the layer that was measured."""
-        if self._measured is not None:
-            self._measured.release()
-            self._measured = None
+        _release(self._links)
+
+    @property
+    def _measured(self) -> MeasuredLayer | None:
+        """The layer of the table, before anything is measured None."""
+        return self._links[0] if self._links else None
 
     def refresh(self) -> None:
         """Enable what can be done now, and say what the table would lack."""
