@@ -57,7 +57,7 @@ def click_row(table, place):
 
 def test_measured_in_units_with_intensity(case, labels, qtbot):
     case = case(labels)
-    assert case.measure.labels.value is case.layer
+    assert case.measure.labels.value == case.layer
     assert case.measure.image.value.name == "cells"
     assert "press Measure" in case.measure.note.text()
     assert not case.measure.view.isVisibleTo(case.measure)
