@@ -37,6 +37,7 @@ def test_every_contribution_has_its_command(manifest):
         "Project",
         "Learning curves",
         "Export labels",
+        "Measurements",
         "Settings",
     }
 

@@ -1,8 +1,14 @@
-"""Results to files and stores: labels and probabilities, with their pixel size."""
+"""Results to files and stores: labels, probabilities, and what is measured of them."""
 
 from napari_unet.core.atomic import replace_file
 from napari_unet.export.check import check_writable, model_path
 from napari_unet.export.labels import check_label_suffix, write_labels
+from napari_unet.export.measurements import (
+    measure_job,
+    measure_labels,
+    quantity_names,
+    write_measurements,
+)
 from napari_unet.export.object_store import ZarrObjects, objects_path
 from napari_unet.export.picture import (
     class_colour,
@@ -11,23 +17,33 @@ from napari_unet.export.picture import (
 )
 from napari_unet.export.probabilities import write_probabilities
 from napari_unet.export.stream_store import ZarrStore, open_store
+from napari_unet.export.table import Table, join_tables
+from napari_unet.export.table_files import check_table_suffix, write_table
 from napari_unet.export.units import unit_name
 from napari_unet.export.zarr_record import is_complete
 
 __all__ = [
+    "Table",
     "ZarrObjects",
     "ZarrStore",
     "check_label_suffix",
+    "check_table_suffix",
     "check_writable",
     "class_colour",
     "is_complete",
+    "join_tables",
+    "measure_job",
+    "measure_labels",
     "model_path",
     "objects_path",
     "open_store",
     "overlay_picture",
+    "quantity_names",
     "replace_file",
     "unit_name",
     "write_labels",
+    "write_measurements",
     "write_picture",
     "write_probabilities",
+    "write_table",
 ]

@@ -121,6 +121,11 @@ class StoredLevel:
         self.ndim = len(self.shape)
         self.size = int(np.prod(self.shape))
 
+    @property
+    def stored(self) -> Any:
+        """What is on disk, also where the live overlay is newer."""
+        return self._array
+
     def __getitem__(self, where: Any) -> NDArray[Any]:
         """Read a part; what the disk does not give is 0, as what is still to come."""
         try:

@@ -12,7 +12,7 @@ from napari_unet.errors import ImageError, OutOfMemoryError
 
 COMMANDS = (
     *("train", "predict", "project", "evaluate"),
-    *("simulate", "info", "doctor", "demo"),
+    *("measure", "simulate", "info", "doctor", "demo"),
 )
 
 
