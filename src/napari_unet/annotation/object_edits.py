@@ -16,7 +16,7 @@ from scipy import ndimage
 __all__ = ["bridge", "cut_line", "holes_of", "split_object"]
 
 _SLIVER = 0.01
-"""Smaller pieces, as a share of the object, are crumbs of a line that grazed its rim."""
+"""Smaller shares of the object are crumbs of a line that grazed its rim."""
 
 Mask = NDArray[np.bool_]
 Pixel = tuple[int, ...]
@@ -70,7 +70,7 @@ def cut_line(pieces: NDArray[Any]) -> Mask:
 
 
 def bridge(shape: Sequence[int], first: Pixel, last: Pixel) -> Mask:
-    """Return a line of 3 px width in the plane of two points of an array (..., Y, X)."""
+    """Return a line, 3 px wide, in the plane of two points of an array (..., Y, X)."""
     result = np.zeros(shape, bool)
     plane = result[first[:-2]]
     plane[_line(first, last, plane.shape)] = True
@@ -130,11 +130,12 @@ def _to_nearest(pieces: NDArray[Any], mask: Mask) -> NDArray[Any]:
 
 
 def _by_size(pieces: NDArray[Any]) -> NDArray[np.uint16]:
-    """Number pieces from 1, the largest first."""
+    """Give pieces numbers from 1, the largest first."""
     numbers, n_px = np.unique(pieces[pieces > 0], return_counts=True)
     rank = np.zeros(int(pieces.max(initial=0)) + 1, np.uint16)
     rank[numbers[np.argsort(-n_px, kind="stable")]] = np.arange(1, len(numbers) + 1)
-    return rank[pieces]
+    numbered: NDArray[np.uint16] = rank[pieces]
+    return numbered
 
 
 def _line(

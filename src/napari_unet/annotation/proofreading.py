@@ -231,7 +231,7 @@ def _widened(
     for axis in sorted(axes):
         start, stop = box[axis].start, box[axis].stop
         rest = tuple(i for i in range(mask.ndim) if i != axis)
-        used = mask.any(axis=rest)
+        used = np.atleast_1d(mask.any(axis=rest))
         more = max(1, stop - start)
         first = max(0, start - more) if used[0] else start
         last = min(shape[axis], stop + more) if used[-1] else stop

@@ -26,6 +26,7 @@ from napari_unet.jobs import (
     SettingsRefused,
 )
 from napari_unet.learning.inbox import Annotated, Inbox, Mail, ViewRequest
+from napari_unet.learning.live_confidence import find_confidence
 from napari_unet.learning.live_whole import WholePrediction
 from napari_unet.learning.preload import preload_torch, resting_collector
 
@@ -90,6 +91,7 @@ class _Loop:
             yield from self._read_mail()
             yield from self._update()
             yield from self._show()
+            yield from find_confidence(self.learner, self.images, self.inbox)
             yield from self._predict_whole()
             is_whole = self.whole.is_running
             if not is_whole:  # who waits for an image does not wait for training

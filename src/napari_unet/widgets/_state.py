@@ -16,6 +16,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_unet.config import AnnotationMode, LearnerConfig
 from napari_unet.errors import NapariUnetError
 from napari_unet.jobs import (
+    ConfidenceFound,
     JobEvent,
     ModelSaved,
     Notice,
@@ -39,6 +40,7 @@ from napari_unet.widgets._project import ProjectKeeper
 from napari_unet.widgets._project_opener import ImageOpener
 from napari_unet.widgets._project_others import OtherImages
 from napari_unet.widgets._project_rounds import ProjectRounds
+from napari_unet.widgets._proofread import Proofreader
 from napari_unet.widgets._store_place import objects_fit
 from napari_unet.widgets._stored import StoredImages
 from napari_unet.widgets._whole import WholeImage
@@ -106,6 +108,7 @@ class ViewerState(QObject):
         self.opener = ImageOpener(
             self.viewer, self.others, self.painting, self.brush, self
         )
+        self.proofread = Proofreader(self)
         self._connect()
         self._name_classes()
 
@@ -167,6 +170,7 @@ class ViewerState(QObject):
         self.painting.take()
         self.painting.stop()
         self.between.stop()
+        self.proofread.tool.end()
         self.project.flush()  # strokes first: what follows takes longer
         self.rounds.keep()
         has_ended = self.live.stop()
@@ -370,6 +374,9 @@ class ViewerState(QObject):
         elif isinstance(event, ObjectsFound):
             if not self.objects.write(event):
                 return
+        elif isinstance(event, ConfidenceFound):
+            self.proofread.hear(event)
+            return
         elif isinstance(event, Scored) and event.is_changed:
             for entry in self.book:
                 entry.outdate()
