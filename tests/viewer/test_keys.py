@@ -4,6 +4,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_unet.widgets._keys import KEYS
+from napari_unet.widgets.proofread import ProofreadDock
 from napari_unet.widgets.segmentation import SegmentationDock
 
 
@@ -102,7 +103,11 @@ def test_buttons_show_their_keys(open_dock, blobs):
     for name, button in buttons.items():
         assert button.text().endswith(f"  {KEYS[name]}")
     of_project = {"next_image", "done"}  # on the buttons of another dock
-    assert set(KEYS) - set(buttons) == {"next_class", "annotation", *of_project}
+    proofread = ProofreadDock(case.viewer)
+    for name, button in proofread.buttons.items():
+        assert button.text().endswith(f"  {KEYS[name]}")
+    elsewhere = {*of_project, *proofread.buttons}
+    assert set(KEYS) - set(buttons) == {"next_class", "annotation", *elsewhere}
     case.state.book.new_annotation()
     case.dock.refresh()
     assert case.dock.layers.new.text() == ""  # the name of the layer needs the room

@@ -38,6 +38,8 @@ def test_every_contribution_has_its_command(manifest):
         "Learning curves",
         "Export labels",
         "Settings",
+        "Proofread",
+        "Import labels",
     }
 
 

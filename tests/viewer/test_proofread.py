@@ -212,10 +212,9 @@ def test_a_line_splits_and_the_seam_is_background(proof):
     case.press("split")
     case.draw((60, 70), (60, 90), (60, 118))
     after = case.layer.data
-    seam = (after[SECOND] == 1).any(axis=1)
-    assert seam.sum() == 2
-    assert (after[SECOND][~seam] == 2).all()
-    assert (after[SECOND][seam] == 1).all()
+    assert ((after[SECOND] == 1).sum(axis=0) == 2).all()
+    assert (after[SECOND] > 0).all()
+    assert not (after[40:58, 80:110] == 1).any()
     undone(case, before)
     # what is cut is no longer one region
     case.press("split")
@@ -347,7 +346,8 @@ def test_scale_and_translation_are_heeded(painted, qtbot):
     np.testing.assert_array_equal(shapes.scale, image.scale)
     np.testing.assert_array_equal(shapes.translate, image.translate)
     shapes.add_lines([np.array([[60, 70], [60, 118]])])
-    qtbot.waitUntil(lambda: "Split" in case.state.session.message)
+    case.state.proofread.tool._take()  # as when the button goes up
+    assert "Split" in case.state.session.message
     seam = (case.layer.data[SECOND] == 1).any(axis=1)
     assert np.flatnonzero(seam).tolist() in ([19, 20], [20, 21])
 

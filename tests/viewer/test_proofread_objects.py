@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_unet.jobs import ObjectsFound
+from napari_unet.jobs import ConfidenceFound, ObjectsFound
 
 FIRST = (slice(20, 50), slice(20, 50))
 SECOND = (slice(40, 80), slice(80, 110))
@@ -113,14 +113,24 @@ def test_a_lasso_takes_whole_objects(objects):
 
 
 def test_sure_objects(objects, qtbot):
-    image = np.full((96, 128), 20, np.uint8)
-    image[FIRST] = 200
-    image[SECOND] = 190  # here the fake is less sure
-    case = objects(image)
+    case = objects()
+    labels = np.where(case.ids > 0, 2, 1).astype(np.uint16)
+    confidence = np.full(labels.shape, 0.97, np.float32)
+    confidence[60:80, 80:110] = 0.55  # half of the second: its mean is too low
+    labels[30:32, 30:32] = 1  # a few pixels of the first the model calls background
+    confidence[80:] = 0.6
     case.proof.accept_sure()
-    qtbot.waitUntil(lambda: case.layer.data[30, 30] > 0)
-    assert len(numbers_of(case, FIRST)) == 1
+    qtbot.waitUntil(lambda: case.live.inbox.calls("find_confidence") != [])
+    found = ConfidenceFound(case.entry.key, (), 0, 0, labels, confidence)
+    case.proof.hear(found)
+    (number,) = numbers_of(case, FIRST)
+    assert number > 5
     assert numbers_of(case, SECOND) == [0]
+    assert case.layer.data[10, 10] == 1
+    assert not case.layer.data[85].any()
+    before = case.layer.data.copy()
+    case.proof.hear(found)  # which nobody has asked for
+    np.testing.assert_array_equal(case.layer.data, before)
 
 
 def test_rejecting(objects):
@@ -136,7 +146,7 @@ def test_rejecting(objects):
 def test_split_and_merge_annotated_and_found_ones(objects):
     case = objects()
     case.proof._on_drawn(_gesture("split"), np.array([[60.0, 70], [60, 118]]))
-    low, high = numbers_of(case, (slice(40, 59), slice(80, 110))), None
+    low = numbers_of(case, (slice(40, 59), slice(80, 110)))
     high = numbers_of(case, (slice(62, 80), slice(80, 110)))
     assert len(low) == len(high) == 1
     assert low != high
@@ -221,7 +231,6 @@ def test_objects_shown_while_strokes_are_painted(painted, qtbot, blobs):
 
 def test_no_number_is_left(objects):
     case = objects()
-    case.layer.data.ravel()[: 65_534 // 8] = 0
     small = np.arange(96 * 128, dtype=np.uint16).reshape(96, 128) + 53_300
     case.layer.data[:] = np.where(case.ids > 0, 0, small)
     case.layer.refresh()

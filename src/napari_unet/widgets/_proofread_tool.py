@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,8 +138,7 @@ class ProofreadTool(QObject):
             )
             layer.current_edge_color, layer.current_face_color = _ORANGE, _TINT
             layer.bind_key("Escape", lambda _layer: self.end(), overwrite=True)
-            for emitter in (layer.events.data, layer.events.set_data):
-                emitter.connect(self._on_shape)
+            layer.mouse_drag_callbacks.append(self._on_drag)
             self._layers[ndim] = layer
             layers.append(layer)
         else:
@@ -147,10 +146,12 @@ class ProofreadTool(QObject):
                 setattr(layer, name, value)
         return layer
 
-    def _on_shape(self, _event: Any = None) -> None:
-        layer = self._layer
-        if layer is not None and layer.nshapes and not layer._is_creating:
-            self._timer.start()
+    def _on_drag(self, _layer: Shapes, event: Any) -> Iterator[None]:
+        """Look at what was drawn once the button is up: only then its end is right."""
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._timer.start()
 
     def _on_active(self, _event: Any = None) -> None:
         """Give way to whoever chooses another layer."""
@@ -160,8 +161,8 @@ class ProofreadTool(QObject):
     def _take(self) -> None:
         """Hand on what was drawn; of two clicks, wait for the second."""
         layer, gesture = self._layer, self.gesture
-        if layer is None or gesture is None or not layer.nshapes:
-            return
+        if layer is None or gesture is None or not layer.nshapes or layer._is_creating:
+            return  # a lasso that is drawn without holding the button is not closed yet
         points = np.asarray(layer.data[-1], np.float64)
         zoom = self._viewer().scene.camera.zoom
         is_click = np.ptp(points, axis=0).max() * _step(layer) * zoom < _CLICK_PX
