@@ -8,6 +8,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.widgets._keys import KEYS
+from napari_unet.widgets._proofread_tool import GESTURES
 from napari_unet.widgets.proofread import ProofreadDock
 
 FIRST = (slice(20, 50), slice(20, 50))
@@ -264,6 +265,9 @@ def test_a_line_that_cuts_nothing_says_so(proof):
     case.press("split")
     case.draw((5, 5), (5, 50), (5, 100))
     assert "cuts no object" in case.said()
+    far = np.array([[0.0, 0], [3000, 3000]])
+    case.state.proofread._on_drawn(GESTURES["split"], far)
+    assert "zoom in" in case.said()
     np.testing.assert_array_equal(case.layer.data, before)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet.jobs import ConfidenceFound, ObjectsFound
+from napari_unet.widgets._proofread_tool import GESTURES
 
 FIRST = (slice(20, 50), slice(20, 50))
 SECOND = (slice(40, 80), slice(80, 110))
@@ -145,28 +146,22 @@ def test_rejecting(objects):
 
 def test_split_and_merge_annotated_and_found_ones(objects):
     case = objects()
-    case.proof._on_drawn(_gesture("split"), np.array([[60.0, 70], [60, 118]]))
+    case.proof._on_drawn(GESTURES["split"], np.array([[60.0, 70], [60, 118]]))
     low = numbers_of(case, (slice(40, 59), slice(80, 110)))
     high = numbers_of(case, (slice(62, 80), slice(80, 110)))
     assert len(low) == len(high) == 1
     assert low != high
     assert 0 not in low + high
     assert (case.layer.data[SECOND] > 1).all()  # no seam between numbered ones
-    case.proof._on_drawn(_gesture("merge"), np.array([[50.0, 95], [70, 95]]))
+    case.proof._on_drawn(GESTURES["merge"], np.array([[50.0, 95], [70, 95]]))
     assert len(numbers_of(case, SECOND)) == 1
     case.layer.undo()
     case.layer.undo()
     np.testing.assert_array_equal(case.layer.data, case.before)
-    case.proof._on_drawn(_gesture("merge"), np.array([[30.0, 40], [60, 95]]))
+    case.proof._on_drawn(GESTURES["merge"], np.array([[30.0, 40], [60, 95]]))
     assert numbers_of(case, FIRST) == numbers_of(case, SECOND)
     (number,) = numbers_of(case, SECOND)
     assert (case.layer.data[:, 55:75] == number).any(axis=0).all()
-
-
-def _gesture(name):
-    from napari_unet.widgets._proofread_tool import GESTURES
-
-    return GESTURES[name]
 
 
 def test_relabel_gives_a_number_or_background(objects):

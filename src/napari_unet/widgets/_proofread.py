@@ -49,6 +49,9 @@ _NOT_CUT = (
     "to the middle of the other."
 )
 _NOT_TWO = "The line must touch two objects of the same class: nothing was joined."
+_TOO_LARGE = (
+    "That reaches over more than one step takes (4 million px): zoom in, and draw less."
+)
 _BACK = "Ctrl+Z takes it back."
 _MORE = " It goes on beyond what one step takes (4 million px)."
 
@@ -185,6 +188,9 @@ class Proofreader(QObject):
         """Do what was drawn; corners (n, ndim) are in pixels of the annotation."""
         sight = self._sight()
         if sight is None:
+            return
+        if np.prod(np.ptp(corners[:, -2:], axis=0)) > MAX_PART_PX:
+            self._say(_TOO_LARGE)
             return
         first, last = _rounded(corners[0]), _rounded(corners[-1])
         if gesture.name == "lasso":

@@ -56,7 +56,7 @@ def lasso_area(
     sides, mask = polygon_mask(corners, sight.shape[-2:])
     room = [0, 0]
     if sight.of_objects and mask.size:  # for those that reach out of it
-        room = [max(_ROOM_PX, side.stop - side.start) for side in sides]
+        room = [min(max(_ROOM_PX, s.stop - s.start), 4 * _ROOM_PX) for s in sides]
     outer = [
         slice(max(0, side.start - px), min(n, side.stop + px))
         for side, px, n in zip(sides, room, sight.shape[-2:], strict=True)
