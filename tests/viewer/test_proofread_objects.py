@@ -174,6 +174,9 @@ def test_relabel_gives_a_number_or_background(objects):
     case.state.brush.select(1)
     case.proof.relabel((60, 95))
     assert numbers_of(case, SECOND) == [1]
+    case.state.brush.select(2)
+    case.proof.relabel((5, 5))  # all the background would be one object
+    assert "nothing to relabel" in case.state.session.message
 
 
 def test_objects_in_a_hole_stay(objects, blobs):

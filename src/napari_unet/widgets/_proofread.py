@@ -41,6 +41,7 @@ _NOTHING = "Nothing is predicted yet: paint a few strokes of two classes first."
 _NO_OBJECTS = "Nothing is predicted yet: paint an object, and background around it."
 _VOLUME = "Show one plane, along Y and X (2D), to proofread in it."
 _NOT_HERE = "Nothing is predicted under the pointer."
+_NO_OBJECT = "There is nothing to relabel under the pointer."
 _BACKGROUND = "That is background: point at an object, or at another class."
 _HAS_IT = "All of it is annotated already."
 _NO_HOLE = "It has no hole that is free: nothing was filled."
@@ -144,7 +145,7 @@ class Proofreader(QObject):
         def change(sight: Sight, at: Point) -> Change | None:
             return changes.relabelled(sight, at, label)
 
-        self._at(point, change, _NOT_HERE, "Relabelled")
+        self._at(point, change, _NO_OBJECT, "Relabelled")
 
     def _at(
         self,

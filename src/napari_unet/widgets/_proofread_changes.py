@@ -71,9 +71,13 @@ def rejected(sight: Sight, point: Point) -> Change | None:
 
 
 def relabelled(sight: Sight, point: Point, label: int) -> Change | None:
-    """Give the thing at a point another class; of objects, 0: a number of its own."""
+    """Give the thing at a point another class; of objects, a number of its own.
+
+    An object becomes background where that is the label. None where there is no thing,
+    or where background would become an object.
+    """
     thing = sight.thing_at(point)
-    if thing is None:
+    if thing is None or (sight.of_objects and thing.is_background):
         return None
     if sight.of_objects and label != BACKGROUND:
         label = sight.fresh.take(1)[0]

@@ -155,7 +155,10 @@ class ImportDock(QWidget):
         return ""
 
     def _on_layer(self, layer: Labels | None) -> None:
-        """Count the values of a layer, on a worker."""
+        """Count the values of a layer, on a worker; what is chosen for them stays."""
+        is_known = self.table.has_rows or self._survey.is_running
+        if is_known and self._seen == (layer, self.state.mode):
+            return
         self.table.clear()
         self._seen = layer, self.state.mode
         if layer is not None and not self._why_not(layer):
