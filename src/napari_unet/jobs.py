@@ -17,6 +17,7 @@ __all__ = [
     "CANDIDATE_NAMES",
     "AnnotationTaken",
     "CancelToken",
+    "ConfidenceFound",
     "HeadFitted",
     "JobEvent",
     "LearningChanged",
@@ -276,6 +277,23 @@ class ObjectsFound(JobEvent):
     smallest_px: int | None = None
     """How small an object may be, from the painted ones; None: they do not tell."""
     is_whole: bool = False
+
+
+@dataclass(frozen=True)
+class ConfidenceFound(JobEvent):
+    """How sure the model is of a rectangle of one plane, as it was asked.
+
+    ``labels`` and ``confidence`` (float32, 0..1: the probability of that label) have
+    shape (height, width) in px and belong where `TilePredicted` says; both are empty
+    where nothing can be predicted yet.
+    """
+
+    key: str
+    index: tuple[int, ...]
+    y: int
+    x: int
+    labels: Any
+    confidence: Any
 
 
 @dataclass(frozen=True)

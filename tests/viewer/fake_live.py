@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_unet.jobs import (
     AnnotationTaken,
+    ConfidenceFound,
     HeadFitted,
     LearningChanged,
     ModeChanged,
@@ -72,6 +73,9 @@ class FakeInbox:
 
     def find_uncertain(self, keys):
         self._put("find_uncertain", keys)
+
+    def find_confidence(self, request):
+        self._put("find_confidence", request)
 
     def predict_all(self, key, scale, open_store=None, cluster=None):
         self._put("predict_all", key, scale, open_store, cluster)
@@ -162,6 +166,8 @@ class FakeLive:
             elif name == "learn":
                 is_learning = args[0]
                 yield LearningChanged(is_learning)
+            elif name == "find_confidence":
+                yield _confidence(images, args[0])
             elif name == "predict_all":
                 yield from self._predict_all(images, args[0], version, token)
             elif name == "map_uncertainty":
@@ -222,6 +228,20 @@ def _take(images, args, version):
     forest = Score(0.7, {}, {}, 40, 4)
     scores = {"instant": score, "forest": forest}
     yield Scored(scores, "instant", "best on held-out strokes", 0, 0.0, True)
+
+
+def _confidence(images, view):
+    """Return how sure the fake is: 0.95, and less where the image is not flat."""
+    shape = view.y1 - view.y0, view.x1 - view.x0
+    labels = np.zeros(shape if _is_ready(images, view.key) else (0, 0), np.uint16)
+    confidence = np.zeros(labels.shape, np.float32)
+    if labels.size:
+        box = view.y0, view.y1, view.x0, view.x1
+        labels[:] = _tile(images, view.key, view.index, box, 0, True).labels
+        gray = _gray(images[view.key][0], images[view.key][2])
+        part = gray[(*view.index, slice(*box[:2]), slice(*box[2:]))]
+        confidence[:] = np.where((part == 20) | (part == 200), 0.95, 0.6)
+    return ConfidenceFound(view.key, view.index, view.y0, view.x0, labels, confidence)
 
 
 def _is_ready(images, key):

@@ -4,6 +4,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_unet.widgets._keys import KEYS
+from napari_unet.widgets.proofread import ProofreadDock
 from napari_unet.widgets.segmentation import SegmentationDock
 
 
@@ -103,8 +104,12 @@ def test_buttons_show_their_keys(open_dock, blobs):
     for name, button in buttons.items():
         assert button.text().endswith(f"  {KEYS[name]}")
     of_project = {"next_image", "done"}  # on the buttons of another dock
+    proofread = ProofreadDock(case.viewer)
+    for name, button in proofread.buttons.items():
+        assert button.text().endswith(f"  {KEYS[name]}")
     in_tips = {"next_class", "annotation", "uncertainty"}
-    assert set(KEYS) - set(buttons) == {*in_tips, *of_project}
+    elsewhere = {*of_project, *proofread.buttons}
+    assert set(KEYS) - set(buttons) == {*in_tips, *elsewhere}
     case.state.book.new_annotation()
     case.dock.refresh()
     assert case.dock.layers.new.text() == ""  # the name of the layer needs the room

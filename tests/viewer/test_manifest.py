@@ -39,6 +39,8 @@ def test_every_contribution_has_its_command(manifest):
         "Export labels",
         "Measurements",
         "Settings",
+        "Proofread",
+        "Import labels",
     }
 
 

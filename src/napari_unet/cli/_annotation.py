@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli._console import complain, naming
+from napari_unet.cli._map_classes import mapped
 from napari_unet.cli._options import several
 from napari_unet.errors import ConfigError, ImageError
 
@@ -142,6 +143,7 @@ def read_annotated(
 
     image = read_image(image_path, args.axes, args.level)
     annotation: Any = read_labels(annotation_path, _level(args, annotation_path)).array
+    annotation = mapped(args, annotation, annotation_path, mode)
     complete: Any = None
     if mask_path is not None:
         with naming(mask_path):

@@ -12,6 +12,7 @@ from napari_unet.cli._annotation import add_complete, complete_files
 from napari_unet.cli._console import complain, write_json
 from napari_unet.cli._files import find_twice
 from napari_unet.cli._inputs import find_images
+from napari_unet.cli._map_classes import add_map_classes
 from napari_unet.cli._options import IMAGE_FILES, add_axes, add_json, class_name
 from napari_unet.cli._pairs import paired
 from napari_unet.cli._project_keep import keep_image, name_classes, read_found
@@ -98,6 +99,7 @@ def _add_image_options(parser: argparse.ArgumentParser, is_required: bool) -> No
         "which some may have none; else in the order of the images",
     )
     add_complete(parser)
+    add_map_classes(parser)
     parser.add_argument(
         "--copy",
         action="store_true",

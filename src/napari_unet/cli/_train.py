@@ -21,6 +21,7 @@ from napari_unet.cli._files import (
     refuse_overwriting,
     require_files,
 )
+from napari_unet.cli._map_classes import add_map_classes
 from napari_unet.cli._options import (
     OBJECTS,
     add_axes,
@@ -74,6 +75,7 @@ def add_parser(commands: Any) -> None:
         help="model file to write (.safetensors)",
     )
     add_annotation_mode(parser)
+    add_map_classes(parser)
     add_interpolate(parser)
     add_length(parser)
     parser.add_argument(

@@ -34,6 +34,13 @@ class Tile:
             min(self.x1, other.x1),
         )
 
+    def within(self, around: Tile) -> tuple[slice, slice]:
+        """Return where it lies in the array of a rectangle that holds it."""
+        return (
+            slice(self.y0 - around.y0, self.y1 - around.y0),
+            slice(self.x0 - around.x0, self.x1 - around.x0),
+        )
+
 
 def plan_tiles(
     plane_shape: tuple[int, int],

@@ -98,6 +98,7 @@ class Inbox:
         self._to_search: tuple[str, ...] = ()
         self._whole: Whole | None = None
         self._whole_token: CancelToken | None = None
+        self._unsure: ViewRequest | None = None
         self._is_learning = False
         self._is_closed = False
         self._number = 0
@@ -192,6 +193,12 @@ class Inbox:
             self._whole = None
             if self._whole_token is not None:
                 self._whole_token.cancel()
+            self._wake()
+
+    def find_confidence(self, request: ViewRequest) -> None:
+        """Tell once how sure the model is of a rectangle; the newest wish counts."""
+        with self._condition:
+            self._unsure = request
             self._wake()
 
     def learn(self, on: bool) -> None:
@@ -316,3 +323,9 @@ class Inbox:
         with self._condition:
             wish, self._whole = self._whole, None
             return wish
+
+    def take_unsure(self) -> ViewRequest | None:
+        """Take the rectangle of which the confidence is wanted, if there is one."""
+        with self._condition:
+            request, self._unsure = self._unsure, None
+            return request

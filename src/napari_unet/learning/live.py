@@ -27,6 +27,7 @@ from napari_unet.jobs import (
     SettingsRefused,
 )
 from napari_unet.learning.inbox import Annotated, Inbox, Mail, ViewRequest
+from napari_unet.learning.live_confidence import find_confidence
 from napari_unet.learning.live_whole import WholePrediction
 from napari_unet.learning.preload import preload_torch, resting_collector
 
@@ -95,6 +96,7 @@ class _Loop:
             yield from self._update()
             yield from self._show()
             yield from self.guide.search(self.learner, self.images, self._why_not)
+            yield from find_confidence(self.learner, self.images, self.inbox)
             yield from self._predict_whole()
             is_whole = self.whole.is_running
             if not is_whole:  # who waits for an image does not wait for training

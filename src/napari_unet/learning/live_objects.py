@@ -68,7 +68,7 @@ class FieldObjects:
         if self._n_px > MAX_FIELD_PX:
             self._parts.clear()
         else:
-            where = _place(part, tile)
+            where = part.within(tile)
             self._parts[part] = found.labels[where], found.evidence[where]
 
     def show(
@@ -118,7 +118,7 @@ class FieldObjects:
         labels = np.zeros(field.shape, self._parts[tiles[0]][0].dtype)
         evidence = np.zeros(field.shape, np.float32)
         for tile, part in self._parts.items():
-            where = _place(tile, field)
+            where = tile.within(field)
             labels[where], evidence[where] = part
         self._parts.clear()
         found = split_objects(
@@ -146,7 +146,7 @@ class FieldObjects:
             is_seen = common.y0 < common.y1 and common.x0 < common.x1
             if (key, index) == (view.key, view.index) and is_seen:
                 old = np.zeros(labels.shape, ids.dtype)
-                old[_place(common, field)] = ids[_place(common, seen)]
+                old[common.within(field)] = ids[common.within(seen)]
         # what is out of sight keeps its numbers in the layer: nobody gets them again
         result = keep_ids(labels, old, self._next_id)
         self._next_id = max(self._next_id, int(result.max(initial=0)) + 1)
@@ -190,11 +190,3 @@ def whole_objects(
         is_whole=True,
     )
     return True
-
-
-def _place(tile: Tile, field: Tile) -> tuple[slice, slice]:
-    """Return where a tile lies in a field's array."""
-    return (
-        slice(tile.y0 - field.y0, tile.y1 - field.y0),
-        slice(tile.x0 - field.x0, tile.x1 - field.x0),
-    )

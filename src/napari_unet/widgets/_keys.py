@@ -29,6 +29,15 @@ KEYS = {
     "hide": "H",
     "outline": "W",
     "annotation": "J",
+    "accept": "A",
+    "lasso": "Shift+L",
+    "accept_plane": "Shift+A",
+    "accept_sure": "Shift+C",  # as in confident
+    "reject": "D",  # as in discard
+    "split": "S",
+    "merge": "Shift+M",
+    "fill_holes": "Shift+F",
+    "relabel": "Shift+R",
 }
 """Action -> key. Shown on the buttons; here only, so that they cannot differ."""
 
@@ -60,6 +69,8 @@ def key_help() -> list[tuple[str, str]]:
         (KEYS["hide"], "hide the overlay while held"),
         (KEYS["annotation"], "hide what you painted while held"),
         (KEYS["outline"], "filled overlay / outlines"),
+        (KEYS["accept"], "accept what is predicted under the pointer"),
+        (KEYS["reject"], "reject it"),
         ("2  3  4  1  6", "brush, polygon, fill, eraser, pan and zoom"),
         ("[  ]", "smaller, larger brush"),
         ("Ctrl+Z", "undo a stroke"),
@@ -105,6 +116,15 @@ def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
         KEYS["outline"]: lambda _viewer: state.overlay.toggle_outline(),
         KEYS["hide"]: hold_overlay,
         KEYS["annotation"]: hold_annotation,
+        KEYS["accept"]: lambda _viewer: state.proofread.accept(),
+        KEYS["lasso"]: lambda _viewer: state.proofread.begin("lasso"),
+        KEYS["accept_plane"]: lambda _viewer: state.proofread.accept_plane(),
+        KEYS["accept_sure"]: lambda _viewer: state.proofread.accept_sure(),
+        KEYS["reject"]: lambda _viewer: state.proofread.reject(),
+        KEYS["split"]: lambda _viewer: state.proofread.begin("split"),
+        KEYS["merge"]: lambda _viewer: state.proofread.begin("merge"),
+        KEYS["fill_holes"]: lambda _viewer: state.proofread.fill_holes(),
+        KEYS["relabel"]: lambda _viewer: state.proofread.relabel(),
     }
     for value in range(1, N_CLASS_KEYS + 1):
         actions[f"Control-{value}"] = _selects(state, value)

@@ -21,6 +21,7 @@ from napari_unet.config import (
 from napari_unet.jobs import (
     AnnotationTaken,
     CancelToken,
+    ConfidenceFound,
     HeadFitted,
     JobEvent,
     ModeChanged,
@@ -47,6 +48,7 @@ JobFactory = Callable[[], tuple[Any, Job]]
 
 _OF_A_LEARNER = (
     AnnotationTaken,
+    ConfidenceFound,
     HeadFitted,
     ObjectsFound,
     Progress,
@@ -235,6 +237,10 @@ class LiveLoop(QObject):
             self._view = view
             if self._inbox is not None:
                 self._inbox.show(self._request(view))
+
+    def find_confidence(self, key: str, field: VisibleField) -> None:
+        """Ask how sure the model is of a field; `ConfidenceFound` is the answer."""
+        self.send("find_confidence", self._request((key, field)))
 
     def send(self, name: str, *args: Any) -> None:
         """Call one method of the inbox, starting a worker where there is none."""

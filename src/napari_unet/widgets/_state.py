@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.config import AnnotationMode, GuidanceConfig, LearnerConfig
 from napari_unet.jobs import (
+    ConfidenceFound,
     JobEvent,
     ModelSaved,
     Notice,
@@ -44,6 +45,7 @@ from napari_unet.widgets._project_opener import ImageOpener
 from napari_unet.widgets._project_others import OtherImages
 from napari_unet.widgets._project_rounds import ProjectRounds
 from napari_unet.widgets._project_settings import ProjectSettings
+from napari_unet.widgets._proofread import Proofreader
 from napari_unet.widgets._stored import StoredImages
 from napari_unet.widgets._whole import WholeRequest
 
@@ -113,6 +115,7 @@ class ViewerState(QObject):
         self.opener = ImageOpener(
             self.viewer, self.others, self.painting, self.brush, self
         )
+        self.proofread = Proofreader(self)
         self._connect()
         self._name_classes()
 
@@ -182,6 +185,7 @@ class ViewerState(QObject):
         self.guide.stop()
         self.interactions.stop()
         self.between.stop()
+        self.proofread.tool.end()
         self.project.flush()  # strokes first: what follows takes longer
         self.rounds.keep()
         has_ended = self.live.stop()
@@ -364,6 +368,9 @@ class ViewerState(QObject):
         elif isinstance(event, ObjectsFound):
             if not self.objects.write(event):
                 return
+        elif isinstance(event, ConfidenceFound):
+            self.proofread.hear(event)
+            return
         elif isinstance(event, Scored) and event.is_changed:
             for entry in self.book:
                 entry.outdate()

@@ -199,6 +199,8 @@ class SegmentationDock(Docked):
         menu.addAction("Project", lambda: self._open_dock("Project"))
         menu.addAction("Settings", lambda: self._open_dock("Settings"))
         menu.addAction("Export labels", lambda: self._open_dock("Export labels"))
+        menu.addAction("Proofread", lambda: self._open_dock("Proofread"))
+        menu.addAction("Import labels …", lambda: self._open_dock("Import labels"))
         colour = menu.addAction("Colour the background too")
         if colour is not None:
             colour.setCheckable(True)

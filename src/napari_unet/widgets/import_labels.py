@@ -1,0 +1,267 @@
+"""The dock *Import labels*: labels that somebody has become annotation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QVBoxLayout, QWidget
+
+from napari_unet.annotation.class_map import ClassMap
+from napari_unet.annotation.objects import BACKGROUND
+from napari_unet.errors import NapariUnetError
+from napari_unet.widgets._annotated import AnnotatedImage
+from napari_unet.widgets._bridge import Bridge
+from napari_unet.widgets._label_import import (
+    Pixels,
+    Survey,
+    import_job,
+    survey_job,
+)
+from napari_unet.widgets._layer_combo import LayerCombo
+from napari_unet.widgets._notify import notify_error
+from napari_unet.widgets._parts import (
+    Button,
+    ToolButton,
+    fill,
+    label,
+    row,
+    sync_property,
+    wrapping,
+)
+from napari_unet.widgets._proofread_sight import FreshIds
+from napari_unet.widgets._state import state_of
+from napari_unet.widgets._style import palette_of, style_sheet
+from napari_unet.widgets._value_table import ValueTable
+
+__all__ = ["ImportDock"]
+
+_NO_IMAGE = "Open an image first: the labels become its annotation."
+_NO_LAYER = "Choose a label layer, or a file of labels."
+_TIP = (
+    "Paint the labels into the annotation, as one step that Ctrl+Z takes back. What is "
+    "painted stays."
+)
+_READING = "Reading the labels …"
+_NOTHING = "Nothing was imported: all that is not ignored is painted already."
+
+
+class ImportDock(QWidget):
+    """Choose labels, say what their values are, and paint them.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer, given by napari because of the parameter's name.
+    """
+
+    def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state = state_of(napari_viewer)
+        self.labels = LayerCombo(self._choices, self._on_layer)
+        self.browse = ToolButton("folder", "Open a file of labels.")
+        self.table = ValueTable()
+        self.note = wrapping(part="muted")
+        self.run = Button("Import", "layers", "primary")
+        self.result = wrapping()
+        self._seen: tuple[Any, str] | None = None
+        self._fresh: FreshIds | None = None
+        self._survey = Bridge(self)
+        self._import = Bridge(self)
+        self._fill()
+        self._connect()
+        self.follow_theme()
+        self.reset_choices()
+
+    def _fill(self) -> None:
+        self.setMinimumWidth(300)
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(label("Labels", "caption"), 0, 0)
+        grid.addLayout(row(self.labels, self.browse), 0, 1)
+        grid.setColumnStretch(1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 8, 10, 8)
+        layout.setSpacing(8)
+        layout.addLayout(grid)
+        fill(layout, self.table, self.note, self.run, self.result, 1)
+
+    def _connect(self) -> None:
+        self.browse.clicked.connect(self._browse)
+        self.run.clicked.connect(self.start)
+        self._survey.finished.connect(self._on_surveyed)
+        self._survey.failed.connect(self._on_failed)
+        self._import.finished.connect(self._on_found)
+        self._import.failed.connect(self._on_failed)
+        self.state.changed.connect(self.refresh)
+        self.state.viewer().events.theme.connect(self.follow_theme)
+        # napari deletes the widget with the window and tells it nothing else
+        stops = self._survey.stop, self._import.stop
+        self.destroyed.connect(lambda: [stop() for stop in stops])
+
+    def follow_theme(self, _event: Any = None) -> None:
+        """Take the colours of napari's theme."""
+        palette = palette_of(self.state.viewer())
+        self.setStyleSheet(style_sheet(palette))
+        for piece in (self.run, self.browse):
+            piece.set_palette(palette)
+
+    def _choices(self) -> list[Labels]:
+        entry = self.state.book.current
+        mine = None if entry is None else entry.annotation
+        layers = self.state.viewer().layers
+        return [i for i in layers if isinstance(i, Labels) and i is not mine]
+
+    def reset_choices(self, _event: Any = None) -> None:
+        """Offer the label layers there are; called by napari when layers come or go."""
+        choices = self._choices()
+        chosen = self.labels.value
+        self.labels.show_layer(chosen if chosen in choices else None)
+        self._on_layer(self.labels.value)
+
+    def refresh(self) -> None:
+        """Show what the labels hold, as far as it is known, and what can be done."""
+        if self.state.viewer() is None:
+            return
+        layer = self.labels.value
+        if self._seen is not None and self._seen != (layer, self.state.mode):
+            self._on_layer(layer)  # classes mean something else than objects
+            return
+        why_not = self._why_not(layer)
+        busy = self._survey.is_running or self._import.is_running
+        self.note.setText(why_not or (_READING if busy else self.table.note))
+        self.note.setVisible(bool(self.note.text()))
+        self.table.show_classes(self.state.classes)
+        self.run.offer(
+            not why_not and not busy and self.table.has_rows,
+            _TIP,
+            why_not or _READING,
+        )
+
+    def _why_not(self, layer: Labels | None) -> str:
+        """Say why these labels cannot become the annotation; ``""`` if they can."""
+        entry = self.state.book.current
+        if entry is None:
+            return _NO_IMAGE
+        if layer is None:
+            return _NO_LAYER
+        have, want = tuple(_array(layer).shape), tuple(entry.shape)
+        if have != want:
+            return (
+                f"'{layer.name}' has {_size(have)} px, but '{entry.image.name}' needs "
+                f"{_size(want)} px: labels must be of the same image."
+            )
+        return ""
+
+    def _on_layer(self, layer: Labels | None) -> None:
+        """Count the values of a layer, on a worker; what is chosen for them stays."""
+        is_known = self.table.has_rows or self._survey.is_running
+        if is_known and self._seen == (layer, self.state.mode):
+            return
+        self.table.clear()
+        self._seen = layer, self.state.mode
+        if layer is not None and not self._why_not(layer):
+            self._survey.stop()
+            data = _array(layer)
+            self._survey.start(lambda token: survey_job(token, data))
+        self.refresh()
+
+    def _on_surveyed(self, found: Survey) -> None:
+        self.table.show_values(found, self.state.mode, self.state.classes)
+        self.refresh()
+
+    def start(self) -> None:
+        """Work out on a worker what is to be painted."""
+        layer, entry = self.labels.value, self.state.book.current
+        if layer is None or entry is None or self._import.is_running:
+            return
+        annotation = entry.annotation or self.state.book.new_annotation()
+        if annotation is None:
+            return
+        self.state.painting.take()
+        self._fresh = FreshIds(entry.copy, annotation)
+        try:
+            class_map = self._class_map()
+        except NapariUnetError as error:
+            self._tell(str(error), "error")
+            return
+        data = _array(layer)
+        self._import.start(lambda token: import_job(token, data, class_map))
+        self._tell("", "info")
+
+    def _class_map(self) -> ClassMap:
+        """Return what the table says; new classes and numbers are made now."""
+        if self.state.mode == "objects":
+            assert self._fresh is not None
+            return self.table.object_map(self._fresh.take)
+        return self.table.class_map(lambda: self.state.classes.add().value)
+
+    def _on_found(self, found: Pixels) -> None:
+        entry = self.state.book.current
+        if entry is None or entry.annotation is None:
+            return
+        n_px, n_values = self._paint(entry, found)
+        if not n_px:
+            self._tell(_NOTHING, "info")
+            return
+        what = "object" if entry.mode == "objects" else "class"
+        plural = {"object": "objects", "class": "classes"}[what]
+        self._tell(
+            f"Imported {n_px:,} px of {n_values:,} {what if n_values == 1 else plural}."
+            " Ctrl+Z takes it back.",
+            "advice",
+        )
+
+    def _paint(self, entry: AnnotatedImage, found: Pixels) -> tuple[int, int]:
+        """Paint where nothing is; return how many pixels and of how many values."""
+        layer = entry.annotation
+        assert layer is not None
+        values = found.values
+        if not len(values) or any(
+            axis.max() >= n for axis, n in zip(found.where, entry.shape, strict=True)
+        ):
+            return 0, 0
+        is_free = np.asarray(layer.data[found.where]) == 0
+        values = values[is_free]
+        if not len(values):
+            return 0, 0
+        layer.data_setitem(tuple(axis[is_free] for axis in found.where), values)
+        self.state.book.layers.selection.active = layer
+        shown = np.unique(values)
+        if entry.mode == "objects":
+            shown = shown[shown > BACKGROUND]
+        return len(values), len(shown)
+
+    def _browse(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Labels", "", "Labels (*.tif *.tiff *.png *.npy);;All files (*)"
+        )
+        if path:
+            self.open(path)
+
+    def open(self, path: str) -> None:
+        """Open a file as a label layer, as napari reads it, and choose that."""
+        try:
+            layers = self.state.viewer().open(path, layer_type="labels", stack=False)
+        except Exception as error:  # a reader may fail in any way
+            self._tell(f"{path} could not be read as labels: {error}", "error")
+            return
+        self.labels.show_layer(layers[0])
+        self._on_layer(layers[0])
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._tell(notify_error(error), "error")
+
+    def _tell(self, text: str, level: str) -> None:
+        self.result.setText(text)
+        sync_property(self.result, "level", level)
+        self.refresh()
+
+
+def _array(layer: Labels) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
