@@ -17,6 +17,7 @@ from napari_unet.cli import (
     _demo,
     _doctor,
     _evaluate,
+    _export_model,
     _info,
     _predict,
     _project,
@@ -35,6 +36,7 @@ _COMMANDS = (
     _evaluate,
     _simulate,
     _info,
+    _export_model,
     _doctor,
     _demo,
 )

@@ -3,6 +3,7 @@
 from napari_unet.core.atomic import replace_file
 from napari_unet.export.check import check_writable, model_path
 from napari_unet.export.labels import check_label_suffix, write_labels
+from napari_unet.export.model import ExportedModel, export_model
 from napari_unet.export.object_store import ZarrObjects, objects_path
 from napari_unet.export.picture import (
     class_colour,
@@ -15,11 +16,13 @@ from napari_unet.export.units import unit_name
 from napari_unet.export.zarr_record import is_complete
 
 __all__ = [
+    "ExportedModel",
     "ZarrObjects",
     "ZarrStore",
     "check_label_suffix",
     "check_writable",
     "class_colour",
+    "export_model",
     "is_complete",
     "model_path",
     "objects_path",

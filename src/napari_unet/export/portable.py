@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from napari_unet.annotation.objects import BORDER, shown_value, shown_values
 from napari_unet.core.head import RidgeHead
 from napari_unet.core.unet import UNet
-from napari_unet.export.portable_scaling import Scaling
+from napari_unet.export.portable_scaling import Scaling, as_tensor
 from napari_unet.inference.prediction import SHARES
 from napari_unet.learning.candidates import Network
 
@@ -68,11 +68,11 @@ class PortableNetwork(nn.Module):
         self.unet = _plain(network.unet)
         self.n_levels = network.n_levels
         weights = torch.from_numpy(head.weights * head.temperature).T.contiguous()
-        self.n_scales = _n_scales_used(network, weights)
-        self.sizes = [*self.unet.config.channels[: self.n_levels]] * self.n_scales
         n_channels = self.unet.config.in_channels
-        kept = [weights[:, : sum(self.sizes)], weights[:, -n_channels:]]
-        self.weight = nn.Parameter(torch.cat(kept, dim=1))  # (K, F)
+        of_scale = [*self.unet.config.channels[: self.n_levels]]
+        self.sizes = [*of_scale * network.n_scales, n_channels]
+        self.is_used = [bool(part.any()) for part in weights.split(self.sizes, dim=1)]
+        self.weight = nn.Parameter(weights)  # (K, F)
         self.bias = nn.Parameter(torch.from_numpy(head.bias * head.temperature))
         self.is_merged = of_objects and BORDER in values
         self.classes = shown_values(values) if self.is_merged else tuple(values)
@@ -87,6 +87,14 @@ class PortableNetwork(nn.Module):
     def ndim(self) -> int:
         """Spatial axes: 2, or 3 where the network sees the planes around."""
         return 3 if self.unet.planes_around else 2
+
+    @property
+    def n_scales(self) -> int:
+        """Sizes of the image that are looked at; what no class weighs is left out."""
+        n_maps = max(
+            (i + 1 for i, used in enumerate(self.is_used[:-1]) if used), default=1
+        )
+        return -(-n_maps // self.n_levels)
 
     @property
     def reach_px(self) -> int:
@@ -117,23 +125,20 @@ class PortableNetwork(nn.Module):
     def _logits(self, image: Tensor) -> Tensor:
         """Return scores (B, K, *S) of normalised images (B, C, *S)."""
         height, width = image.shape[-2:]
-        *per_map, of_image = self.weight.split(
-            [*self.sizes, self.unet.config.in_channels], dim=1
-        )
+        *per_map, of_image = self.weight.split(self.sizes, dim=1)
         total = _mixed(_planes_as_batch(image), of_image) + self.bias[:, None, None]
         image_or_slab = image if image.ndim == 4 else self._slab(image)
         for scale in range(self.n_scales):
-            parts = per_map[scale * self.n_levels : (scale + 1) * self.n_levels]
-            if not any(bool(part.any()) for part in parts):
-                continue
+            first = scale * self.n_levels
             rows, top = self._seen(height, 2**scale)
             columns, left = self._seen(width, 2**scale)
             seen = image_or_slab.index_select(-2, rows).index_select(-1, columns)
             maps = self._maps(seen, 2**scale)
-            for level, part in enumerate(parts):
-                if not bool(part.any()):
+            for level in range(self.n_levels):
+                if not self.is_used[first + level]:
                     continue
-                scores = _enlarged(_mixed(maps[level], part), 2 ** (level + scale))
+                scores = _mixed(maps[level], per_map[first + level])
+                scores = _enlarged(scores, 2 ** (level + scale))
                 y, x = (n - (self._outset_px(level) << scale) for n in (top, left))
                 total = total + scores[..., y : y + height, x : x + width]
         if image.ndim == 4:
@@ -205,21 +210,10 @@ def _plain(unet: UNet) -> UNet:
     return plain
 
 
-def _n_scales_used(network: Network, weights: Tensor) -> int:
-    """Return how many scales the head looks at: those beyond have no weights."""
-    per_scale = sum(network.unet.config.channels[: network.n_levels])
-    used = [
-        scale
-        for scale in range(network.n_scales)
-        if bool(weights[:, scale * per_scale : (scale + 1) * per_scale].any())
-    ]
-    return max(used, default=0) + 1
-
-
 def _mirrored(start: Size, stop: Size, n: Size) -> Tensor:
     """Return the indices start..stop, folded back into 0..n-1 at both borders."""
-    period = torch.sym_max(2 * (n - 1), 1)
-    folded = torch.arange(start, stop).abs() % period
+    period = as_tensor(n) * 2 - 2  # no ONNX operator divides by a symbol
+    folded = torch.arange(start, stop).abs() % period.clamp(min=1)
     return torch.where(folded >= n, period - folded, folded)
 
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unet.core.source import MAX_SAMPLE_PX
 
-__all__ = ["PERCENTILES", "Scaling"]
+__all__ = ["EPSILON", "PERCENTILES", "Scaling", "as_tensor", "scale_range"]
 
 PERCENTILES = (0.5, 99.5)
 """Of each channel: what becomes about -1 and 1."""
-_MAX_STEP = 13  # beyond, images are sampled in bands of rows, and too large for one run
+EPSILON = 1e-9
+"""Added to the range of images that are scaled outside: none is divided by 0."""
 _MAX_PLANES = 16
 
 
@@ -39,7 +42,7 @@ class Scaling(nn.Module):
         if self.is_scaled:
             values = 2 * image - 1
         else:
-            low, high = _percentiles(_sampled(image))
+            low, high = _percentiles(image)
             half = (high - low) / 2
             factor = torch.where(half > 0, 1 / torch.where(half > 0, half, 1), 0)
             # double: a small contrast on a large offset has few digits
@@ -48,39 +51,46 @@ class Scaling(nn.Module):
                 t.reshape(*t.shape, *ones) for t in ((low + high) / 2, factor)
             )
             values = (image.double() - middle) * factor
-        values = torch.nan_to_num(values)
+        # far beyond what is told apart below, and no infinity
+        values = torch.where(torch.isnan(values), 0, values).clamp(-1e3, 1e3)
         size = values.abs()
         far = values.sign() * (1 + size.clamp(min=1).log())
         return torch.where(size > 1, far, values).clamp(-6, 6).float()
 
 
-def _sampled(image: Tensor) -> Tensor:
-    """Return a regular sample of each channel, shape (B, C, n), as `Normaliser` takes.
+def _is_sampled(image: Tensor) -> Tensor:
+    """Return which pixels (1, 1, *S) belong to the sample that `Normaliser` takes.
 
-    Sizes may be symbols: hence sums of smallest numbers instead of roots and branches.
+    A mask and numbers as tensors: symbols of a size that depends on sizes take torch
+    minutes to simplify.
     """
-    height, width = image.shape[-2:]
-    n_px: Any = height * width
+    *_, height, width = image.shape
+    n_px = as_tensor(height) * as_tensor(width)
+    is_taken = None
     if image.ndim == 5:
-        n_planes = image.shape[2]
-        n_read = torch.sym_min(n_planes, _MAX_PLANES)
-        n_px = n_px * n_read
-        numbers = torch.arange(n_read) * (n_planes - 1)
-        planes = numbers // torch.sym_max(n_read - 1, 1)
-        image = image.index_select(2, planes)
-    step = 1 + sum(
-        torch.sym_min(1, n_px // (MAX_SAMPLE_PX * k * k))
-        for k in range(2, _MAX_STEP + 1)
-    )
-    rows, columns = torch.arange(0, height, step), torch.arange(0, width, step)
-    return image.index_select(-2, rows).index_select(-1, columns).flatten(2)
+        n_planes = as_tensor(image.shape[2])
+        n_px = n_px * n_planes.clamp(max=_MAX_PLANES)
+        places = torch.arange(_MAX_PLANES) * ((n_planes - 1).double() / 15)
+        numbers = torch.arange(image.shape[2])
+        is_taken = (numbers[:, None] == places.floor().long()).any(1)
+        is_taken = (is_taken | (n_planes <= _MAX_PLANES))[:, None, None]
+    step = (n_px.double() / MAX_SAMPLE_PX).sqrt().floor().long().clamp(min=1)
+    rows, columns = (torch.arange(n) % step == 0 for n in (height, width))
+    found = rows[:, None] & columns
+    return found if is_taken is None else found & is_taken
 
 
-def _percentiles(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the lower and upper percentile of finite values, shape (B, C) each."""
-    is_finite = torch.isfinite(values)
-    last = is_finite.sum(-1, keepdim=True) - 1
-    ordered = torch.where(is_finite, values, torch.inf).sort(-1).values.double()
+def as_tensor(size: Any) -> Tensor:
+    """Return a size of a tensor, maybe a symbol, as a tensor (1,) of int64."""
+    return torch.arange(size, size + 1)
+
+
+def _percentiles(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lower and upper percentile of a sample, shape (B, C) each."""
+    is_used = (torch.isfinite(image) & _is_sampled(image)).flatten(2)
+    last = is_used.sum(-1, keepdim=True) - 1
+    values = torch.where(is_used, image.flatten(2), torch.inf)
+    ordered = values.sort(-1).values.double()
 
     def at(place: Tensor) -> Tensor:
         return ordered.gather(-1, place.clamp(min=0))
@@ -99,3 +109,14 @@ def _percentiles(values: Tensor) -> tuple[Tensor, Tensor]:
         torch.where(is_known, low, 0).squeeze(-1),
         torch.where(is_known, high, 0).squeeze(-1),
     )
+
+
+def scale_range(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale each channel of (B, C, *S): its percentiles become 0 and 1.
+
+    As BioImage.IO's ``scale_range`` does, with the percentiles of all pixels.
+    """
+    axes = tuple(range(2, image.ndim))
+    low, high = np.percentile(image, PERCENTILES, axis=axes, keepdims=True)
+    scaled: NDArray[np.float32] = (image - low) / (high - low + EPSILON)
+    return scaled.astype(np.float32)
