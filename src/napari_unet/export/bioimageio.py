@@ -75,6 +75,8 @@ def write_package(
             "weights.onnx": weights.read_bytes(),
             "test-input.npy": _npy(sample),
             "test-output.npy": _npy(found),
+            "sample-input.tif": _tif(sample[0]),
+            "sample-output.tif": _tif(found[0]),
             "cover.png": _cover(sample, found, network.classes),
             "README.md": document(facts).encode(),
         }
@@ -129,8 +131,20 @@ def _description(
         "covers": [file("cover.png")],
         "tags": ["unet", "segmentation", "napari", f"{network.ndim}d"],
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
-        "inputs": [_input(network, facts, file("test-input.npy"))],
-        "outputs": [_output(network, facts, file("test-output.npy"))],
+        "inputs": [
+            _input(network, facts)
+            | {
+                "test_tensor": file("test-input.npy"),
+                "sample_tensor": file("sample-input.tif"),
+            }
+        ],
+        "outputs": [
+            _output(network, facts)
+            | {
+                "test_tensor": file("test-output.npy"),
+                "sample_tensor": file("sample-output.tif"),
+            }
+        ],
         "weights": {
             "onnx": {
                 **file("weights.onnx"),
@@ -142,12 +156,11 @@ def _description(
     }
     if card.licence:
         described["license"] = card.licence
-    return yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
+    return text
 
 
-def _input(
-    network: PortableNetwork, facts: dict[str, Any], test: dict[str, str]
-) -> dict[str, Any]:
+def _input(network: PortableNetwork, facts: dict[str, Any]) -> dict[str, Any]:
     """Return the input tensor: any size, scaled by its percentiles."""
     n_channels = facts["input"]["n_channels"]
     names = ["red", "green", "blue"] if n_channels == 3 else []
@@ -164,7 +177,6 @@ def _input(
             *({"type": "space", "id": axis, "size": dict(free)} for axis in space),
         ],
         "data": {"type": "float32"},
-        "test_tensor": test,
         "preprocessing": [
             {
                 "id": "scale_range",
@@ -179,9 +191,7 @@ def _input(
     }
 
 
-def _output(
-    network: PortableNetwork, facts: dict[str, Any], test: dict[str, str]
-) -> dict[str, Any]:
+def _output(network: PortableNetwork, facts: dict[str, Any]) -> dict[str, Any]:
     """Return the output tensor: of the input's size."""
     names = facts["output"]["classes"].values()
     return {
@@ -201,7 +211,6 @@ def _output(
             ),
         ],
         "data": {"type": "float32", "range": [0.0, 1.0]},
-        "test_tensor": test,
     }
 
 
@@ -214,6 +223,16 @@ def _identifier(name: str) -> str:
 def _npy(array: NDArray[Any]) -> bytes:
     content = io.BytesIO()
     np.save(content, array, allow_pickle=False)
+    return content.getvalue()
+
+
+def _tif(array: NDArray[Any]) -> bytes:
+    import tifffile
+
+    content = io.BytesIO()
+    tifffile.imwrite(
+        content, array, metadata={"axes": "CZYX" if array.ndim == 4 else "CYX"}
+    )
     return content.getvalue()
 
 

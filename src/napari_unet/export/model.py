@@ -212,4 +212,5 @@ def _noise(shape: tuple[int, ...]) -> NDArray[np.float32]:
 
     noise = np.random.default_rng(0).normal(size=shape)
     smooth = gaussian_filter(noise, (0, *[4.0] * (len(shape) - 1)))
-    return (100 + 1000 * smooth[None]).astype(np.float32)
+    image: NDArray[np.float32] = (100 + 1000 * smooth[None]).astype(np.float32)
+    return image

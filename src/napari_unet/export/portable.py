@@ -7,6 +7,7 @@ package's classes around it, so that other programs can run it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -71,7 +72,9 @@ class PortableNetwork(nn.Module):
         n_channels = self.unet.config.in_channels
         of_scale = [*self.unet.config.channels[: self.n_levels]]
         self.sizes = [*of_scale * network.n_scales, n_channels]
-        self.is_used = [bool(part.any()) for part in weights.split(self.sizes, dim=1)]
+        self.is_used = [
+            bool(part.any()) for part in torch.split(weights, self.sizes, 1)
+        ]
         self.weight = nn.Parameter(weights)  # (K, F)
         self.bias = nn.Parameter(torch.from_numpy(head.bias * head.temperature))
         self.is_merged = of_objects and BORDER in values
@@ -99,7 +102,8 @@ class PortableNetwork(nn.Module):
     @property
     def reach_px(self) -> int:
         """How far around a pixel it looks (px of the image)."""
-        reach: int = self.unet.reach_px << (self.n_scales - 1)
+        # to the pooling grid, and as far as interpolation looks
+        reach: int = (self.unet.halo_px + 2 * self.unet.grid_px) << (self.n_scales - 1)
         return reach * self.downsampling
 
     @property
@@ -125,7 +129,7 @@ class PortableNetwork(nn.Module):
     def _logits(self, image: Tensor) -> Tensor:
         """Return scores (B, K, *S) of normalised images (B, C, *S)."""
         height, width = image.shape[-2:]
-        *per_map, of_image = self.weight.split(self.sizes, dim=1)
+        *per_map, of_image = torch.split(self.weight, self.sizes, 1)
         total = _mixed(_planes_as_batch(image), of_image) + self.bias[:, None, None]
         image_or_slab = image if image.ndim == 4 else self._slab(image)
         for scale in range(self.n_scales):
@@ -141,9 +145,7 @@ class PortableNetwork(nn.Module):
                 scores = _enlarged(scores, 2 ** (level + scale))
                 y, x = (n - (self._outset_px(level) << scale) for n in (top, left))
                 total = total + scores[..., y : y + height, x : x + width]
-        if image.ndim == 4:
-            return total
-        return total.unflatten(0, (image.shape[0], image.shape[2])).transpose(1, 2)
+        return _planes_of_batch(total, image)
 
     def _slab(self, image: Tensor) -> Tensor:
         """Return a volume with mirrored planes around it."""
@@ -188,15 +190,13 @@ class PortableNetwork(nn.Module):
 
 def _plain(unet: UNet) -> UNet:
     """Return a copy on the CPU whose convolutions have their weights standardised."""
-    from copy import deepcopy
-
     plain = deepcopy(unet).cpu().float().eval()
     plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for name, module in list(plain.named_modules()):
         if not hasattr(module, "standardised_weight"):
             continue
         conv = nn.Conv2d if isinstance(module, nn.Conv2d) else nn.Conv3d
-        layer = conv(
+        layer: Any = conv(
             module.in_channels,
             module.out_channels,
             module.kernel_size,
@@ -222,6 +222,14 @@ def _planes_as_batch(image: Tensor) -> Tensor:
     return image if image.ndim == 4 else image.transpose(1, 2).flatten(0, 1)
 
 
+def _planes_of_batch(flat: Tensor, image: Tensor) -> Tensor:
+    """Undo `_planes_as_batch` for what was made of the planes of ``image``."""
+    if image.ndim == 4:
+        return flat
+    planes = flat.reshape(image.shape[0], image.shape[2], *flat.shape[1:])
+    return planes.transpose(1, 2)
+
+
 def _mixed(maps: Tensor, weights: Tensor) -> Tensor:
     """Apply weights (K, C) to the channels of (B, C, Y, X)."""
     return F.conv2d(maps, weights[:, :, None, None])
@@ -235,9 +243,7 @@ def _enlarged(x: Tensor, factor: int) -> Tensor:
     flat = F.interpolate(
         flat, scale_factor=float(factor), mode="bilinear", align_corners=False
     )
-    if x.ndim == 4:
-        return flat
-    return flat.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+    return _planes_of_batch(flat, x)
 
 
 def _block_means(image: Tensor, factor: int) -> Tensor:
@@ -256,6 +262,4 @@ def _block_means(image: Tensor, factor: int) -> Tensor:
 
 def _block_sums(x: Tensor, factor: int) -> Tensor:
     flat = F.avg_pool2d(_planes_as_batch(x), factor) * factor**2
-    if x.ndim == 4:
-        return flat
-    return flat.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+    return _planes_of_batch(flat, x)

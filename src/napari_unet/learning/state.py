@@ -67,6 +67,8 @@ class State:
         What is painted; replaced as a whole, by whichever thread paints.
     start
         The network with its start weights, whose features the instant head uses.
+    start_weights
+        From a file, to be taken instead of the bundled ones; None: no file.
     model
         What predicts, None before two classes are painted.
     tuned
@@ -97,6 +99,7 @@ class State:
             mode=config.annotation_mode, downsampling=config.downsampling
         )
         self.start: Network | None = None
+        self.start_weights: dict[str, torch.Tensor] | None = None
         self.is_pretrained = False
         self.tiles = TileSizes(config)
         self._notices: list[Notice] = []
@@ -417,11 +420,15 @@ class State:
         if self.start is None or self.start.unet.config.in_channels != n_channels:
             config = self.config.unet_config(n_channels, len(annotations.values))
             unet, self.is_pretrained = make_network(
-                config, start=self.config.start, seed=self.config.seed
+                config,
+                start=self.config.start,
+                seed=self.config.seed,
+                weights=self.start_weights,
             )
             unet = unet.to(self.device).requires_grad_(False)
             unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            prior = read_prior(self.config.architecture) if self.is_pretrained else None
+            is_bundled = self.is_pretrained and self.start_weights is None
+            prior = read_prior(self.config.architecture) if is_bundled else None
             self.start = Network(unet, self.n_levels, self._n_scales_to_see, prior)
         return self.start
 
