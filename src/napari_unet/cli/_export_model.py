@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     require_files([path for path in (args.model, args.image) if path is not None])
     from napari_unet.config import ModelCard
     from napari_unet.export import check_writable
-    from napari_unet.export.model import export_model, format_of
+    from napari_unet.export.model import export_model
+    from napari_unet.export.model_format import format_of
 
     kind, out = format_of(args.out, args.format)
     refuse_overwriting([out], [args.model])

@@ -1,9 +1,10 @@
 """Results to files and stores: labels and probabilities, with their pixel size."""
 
+from typing import TYPE_CHECKING, Any
+
 from napari_unet.core.atomic import replace_file
 from napari_unet.export.check import check_writable, model_path
 from napari_unet.export.labels import check_label_suffix, write_labels
-from napari_unet.export.model import ExportedModel, export_model
 from napari_unet.export.object_store import ZarrObjects, objects_path
 from napari_unet.export.picture import (
     class_colour,
@@ -14,6 +15,9 @@ from napari_unet.export.probabilities import write_probabilities
 from napari_unet.export.stream_store import ZarrStore, open_store
 from napari_unet.export.units import unit_name
 from napari_unet.export.zarr_record import is_complete
+
+if TYPE_CHECKING:
+    from napari_unet.export.model import ExportedModel, export_model
 
 __all__ = [
     "ExportedModel",
@@ -34,3 +38,12 @@ __all__ = [
     "write_picture",
     "write_probabilities",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs torch when it is asked for: docks import this room."""
+    if name not in ("ExportedModel", "export_model"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from napari_unet.export import model
+
+    return getattr(model, name)

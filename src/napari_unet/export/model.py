@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +14,15 @@ from napari_unet.config import ModelCard
 from napari_unet.errors import ConfigError
 from napari_unet.export.model_facts import facts_of
 from napari_unet.export.model_files import require, write_model_file
+from napari_unet.export.model_format import ModelFormat, format_of
 from napari_unet.export.portable import PortableNetwork
 from napari_unet.export.portable_scaling import scale_range
 from napari_unet.learning.chosen import ChosenNetwork, chosen_network
 from napari_unet.learning.images import check_sight
 from napari_unet.learning.learner import Learner
 
-__all__ = [
-    "FORMATS",
-    "ExportedModel",
-    "ModelFormat",
-    "export_model",
-    "format_of",
-    "portable_network",
-]
+__all__ = ["ExportedModel", "export_model", "portable_network"]
 
-ModelFormat = Literal["bioimageio", "onnx", "torch", "safetensors"]
-FORMATS: dict[ModelFormat, str] = {
-    "bioimageio": ".zip",
-    "onnx": ".onnx",
-    "torch": ".pt2",
-    "safetensors": ".safetensors",
-}
-"""Formats and the suffixes of their files."""
 _SAMPLE_PX, _SAMPLE_PLANES = 256, 8
 
 
@@ -133,40 +119,6 @@ def export_model(
         write_model_file(network, target, kind, facts)
     seen = scale_range(sample) if network.scaling.is_scaled else sample
     return ExportedModel(target, kind, chosen.remark, network, seen)
-
-
-def format_of(
-    path: str | os.PathLike[str], format: ModelFormat | None
-) -> tuple[ModelFormat, Path]:
-    """Return the format of a file to write, and its path with the suffix.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such format, or the suffix is that of another one.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    named = {known: name for name, known in FORMATS.items()}
-    if format is not None and format not in FORMATS:
-        raise ConfigError(
-            f"there is no format '{format}': choose one of {', '.join(FORMATS)}"
-        )
-    if format is None:
-        if suffix not in named:
-            raise ConfigError(
-                f"{path} has the suffix '{suffix}', which tells no format: use one of "
-                f"{', '.join(named)}, or name the format"
-            )
-        return named[suffix], path
-    wanted = FORMATS[format]
-    if suffix == wanted:
-        return format, path
-    if suffix in named:
-        raise ConfigError(
-            f"{path} has the suffix of another format than {format}: take {wanted}"
-        )
-    return format, path.with_name(path.name + wanted)
 
 
 def portable_network(chosen: ChosenNetwork, *, is_scaled: bool) -> PortableNetwork:

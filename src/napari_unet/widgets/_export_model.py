@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet.errors import NapariUnetError
+from napari_unet.export.model_format import format_of
 from napari_unet.jobs import CancelToken, JobEvent, ModelSaved
 from napari_unet.widgets._bridge import Bridge
 from napari_unet.widgets._state import ViewerState
@@ -59,8 +60,6 @@ class ModelExporter(QObject):
 
     def export(self, path: str) -> None:
         """Export the model that predicts now."""
-        from napari_unet.export.model import format_of
-
         if self._bridge.is_running:
             self._state.warn("A model is being exported: wait until it is written.")
             return

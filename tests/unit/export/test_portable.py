@@ -12,8 +12,9 @@ from napari_unet.config import ModelCard
 from napari_unet.core.source import ImageSource, Normaliser, PlaneStack
 from napari_unet.errors import ConfigError
 from napari_unet.export import export_model
-from napari_unet.export.model import format_of, portable_network
+from napari_unet.export.model import portable_network
 from napari_unet.export.model_check import check_model
+from napari_unet.export.model_format import format_of
 from napari_unet.export.portable_scaling import Scaling, scale_range
 from napari_unet.jobs import finish
 from napari_unet.learning.chosen import chosen_network
