@@ -17,6 +17,7 @@ from napari_unet.cli import (
     _demo,
     _doctor,
     _evaluate,
+    _export_model,
     _info,
     _measure,
     _predict,
@@ -37,6 +38,7 @@ _COMMANDS = (
     _measure,
     _simulate,
     _info,
+    _export_model,
     _doctor,
     _demo,
 )

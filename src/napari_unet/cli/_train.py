@@ -96,8 +96,8 @@ def add_parser(commands: Any) -> None:
         "--start",
         default=None,
         metavar="bundled|scratch|FILE",
-        help="start from the weights in the package (default), from random ones, or go "
-        "on with a model file",
+        help="start from the weights in the package (default), from random ones, from "
+        "those of a network that fits (.safetensors, .pt), or go on with a model file",
     )
     add_resume(parser, beginning)
     parser.add_argument(
@@ -212,12 +212,14 @@ def _is_file(start: str | None) -> bool:
 
 
 def _make_learner(args: argparse.Namespace) -> Learner:
+    from napari_unet.core.start_file import is_learner_file
     from napari_unet.learning import Learner, load
 
     start = args.start
     if args.resume is not None:
         return load_state(args)
-    if _is_file(start):
+    is_weights = _is_file(start) and not is_learner_file(start)
+    if _is_file(start) and not is_weights:
         refuse_settings(args, f"--start {start}", "a model file")
         with naming(Path(start)):
             return load(start, device=args.device or "auto")
@@ -228,7 +230,10 @@ def _make_learner(args: argparse.Namespace) -> Learner:
         "architecture": args.architecture,
         "dimensions": args.dimensions,
         "downsampling": args.downsample,
-        "start": start,
+        "start": None if is_weights else start,
         "seed": args.seed,
     }
-    return Learner(learner_settings(args.config, options))
+    learner = Learner(learner_settings(args.config, options))
+    if is_weights:
+        learner.start_from(start)
+    return learner

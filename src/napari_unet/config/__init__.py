@@ -13,6 +13,7 @@ from napari_unet.config.learner import (
     LearnerConfig,
     parse_config,
 )
+from napari_unet.config.model_card import ModelCard
 from napari_unet.config.network import MAX_CHANNELS, UNetConfig
 from napari_unet.config.prediction import InstanceConfig, TilingConfig
 from napari_unet.config.training import AugmentationConfig, FineTuneConfig
@@ -29,6 +30,7 @@ __all__ = [
     "InstanceConfig",
     "InstantConfig",
     "LearnerConfig",
+    "ModelCard",
     "TilingConfig",
     "UNetConfig",
     "UncertaintyMeasure",

@@ -14,9 +14,9 @@ from napari_unet.core.arrays import PlaneStack
 from napari_unet.core.coarse import CoarseStack
 from napari_unet.errors import ImageError
 
-__all__ = ["ImageSource", "Normaliser"]
+__all__ = ["MAX_SAMPLE_PX", "ImageSource", "Normaliser"]
 
-_MAX_SAMPLE_PX = 400_000
+MAX_SAMPLE_PX = 400_000
 _MAX_READ_PX = 2**26  # of a lazy image, to find its percentiles
 _uids = count(1)
 
@@ -53,7 +53,7 @@ class Normaliser:
         bands = _bands(stack.plane_shape, max_px)
         n_rows = sum(band.stop - band.start for band in bands)
         n_px = len(planes) * n_rows * stack.plane_shape[1]
-        step = max(1, int(np.sqrt(n_px / _MAX_SAMPLE_PX)))
+        step = max(1, int(np.sqrt(n_px / MAX_SAMPLE_PX)))
         parts = [
             stack.sample(int(plane), band, (step, step)).reshape(stack.n_channels, -1)
             for plane in planes

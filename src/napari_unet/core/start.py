@@ -1,7 +1,8 @@
-"""Where a network's weights come from: the bundled ones, or random numbers."""
+"""Where a network's weights come from: bundled, from a file, or random numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,11 @@ def bundled_path(architecture: str) -> Path | None:
 
 
 def make_network(
-    config: UNetConfig, *, start: str = "bundled", seed: int = 0
+    config: UNetConfig,
+    *,
+    start: str = "bundled",
+    seed: int = 0,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> tuple[UNet, bool]:
     """Make a network with its start weights.
 
@@ -50,6 +55,8 @@ def make_network(
         ``"bundled"`` or ``"scratch"``: random weights.
     seed
         Decides the random weights.
+    weights
+        Of a 2D network, to take instead, as `read_start_weights` returns them.
 
     Returns
     -------
@@ -64,16 +71,10 @@ def make_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = UNet(config).eval()
-    path = bundled_path(config.architecture) if start == "bundled" else None
-    if path is None:
+    loaded = dict(weights) if weights is not None else _bundled(config, start)
+    if not loaded:
         return unet, False
-    arrays, _ = load_tensors(path)
     own = unet.state_dict()
-    loaded = {
-        name: torch.from_numpy(array).float()
-        for name, array in arrays.items()
-        if not name.startswith(("head.", "prior."))
-    }
     first = "down.0.0.weight"
     if first in loaded:
         loaded[first] = spread_channels(loaded[first], config.in_channels)
@@ -86,6 +87,19 @@ def make_network(
         return unet, False
     unet.load_state_dict({**own, **loaded})
     return unet, True
+
+
+def _bundled(config: UNetConfig, start: str) -> dict[str, Tensor]:
+    """Return the pretrained weights, where they are asked for and present."""
+    path = bundled_path(config.architecture) if start == "bundled" else None
+    if path is None:
+        return {}
+    arrays, _ = load_tensors(path)
+    return {
+        name: torch.from_numpy(array).float()
+        for name, array in arrays.items()
+        if not name.startswith(("head.", "prior."))
+    }
 
 
 def read_prior(architecture: str) -> HeadPrior | None:

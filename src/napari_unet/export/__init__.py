@@ -1,5 +1,7 @@
 """Results to files and stores: labels, probabilities, and what is measured of them."""
 
+from typing import TYPE_CHECKING, Any
+
 from napari_unet.core.atomic import replace_file
 from napari_unet.export.check import check_writable, model_path
 from napari_unet.export.labels import check_label_suffix, write_labels
@@ -22,7 +24,11 @@ from napari_unet.export.table_files import check_table_suffix, write_table
 from napari_unet.export.units import unit_name
 from napari_unet.export.zarr_record import is_complete
 
+if TYPE_CHECKING:
+    from napari_unet.export.model import ExportedModel, export_model
+
 __all__ = [
+    "ExportedModel",
     "Table",
     "ZarrObjects",
     "ZarrStore",
@@ -30,6 +36,7 @@ __all__ = [
     "check_table_suffix",
     "check_writable",
     "class_colour",
+    "export_model",
     "is_complete",
     "join_tables",
     "measure_job",
@@ -47,3 +54,12 @@ __all__ = [
     "write_probabilities",
     "write_table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs torch when it is asked for: docks import this room."""
+    if name not in ("ExportedModel", "export_model"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from napari_unet.export import model
+
+    return getattr(model, name)

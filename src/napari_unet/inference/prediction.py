@@ -22,13 +22,13 @@ from napari_unet.annotation.objects import (
     shown_values,
 )
 
-__all__ = ["Prediction", "label_dtype", "merge_border"]
+__all__ = ["SHARES", "Prediction", "label_dtype", "merge_border"]
 
 Floats = NDArray[np.float32]
 
 # Every class weighs the same in training. Without this, a third of an image would be
 # expected to be border, and cells that have none would fall to pieces.
-_SHARES = {BACKGROUND: 0.5, INSIDE: 0.35, BORDER: 0.15}
+SHARES = {BACKGROUND: 0.5, INSIDE: 0.35, BORDER: 0.15}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def merge_border(probabilities: Floats, values: Sequence[int]) -> Prediction:
     shown = shown_values(values)
     if BORDER not in values:
         return Prediction(shown, probabilities)
-    shares = np.array([_SHARES[value] for value in values], np.float32)
+    shares = np.array([SHARES[value] for value in values], np.float32)
     scaled = probabilities * shares.reshape(-1, *[1] * (probabilities.ndim - 1))
     scaled /= scaled.sum(axis=0)
     merged = np.zeros((len(shown), *scaled.shape[1:]), np.float32)

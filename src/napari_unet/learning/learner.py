@@ -14,6 +14,7 @@ from napari_unet.annotation.checks import check_annotation, check_complete
 from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import LearnerConfig
 from napari_unet.core.arrays import PlaneStack
+from napari_unet.core.start_file import read_start_weights
 from napari_unet.errors import ConfigError
 from napari_unet.jobs import CancelToken, JobEvent, finish
 from napari_unet.learning.collapse import CollapseWatch
@@ -144,6 +145,28 @@ class Learner(PredictMethods):
         """Forget what was learned, but not what is painted; give its memory back."""
         self._state.reset()
         self._collapse.reset()
+
+    def start_from(self, path: str | os.PathLike[str]) -> None:
+        """Take start weights from a file, instead of the bundled or random ones.
+
+        What is painted stays; what was learned is forgotten.
+
+        Parameters
+        ----------
+        path
+            A bare network or a state dict, see
+            `napari_unet.core.start_file.read_start_weights`.
+
+        Raises
+        ------
+        FileError, CheckpointError
+            If it cannot be read, or its names and shapes are not those of the network
+            that the settings ask for.
+        """
+        self._state.start_weights = read_start_weights(
+            path, self.config.unet_config(3, 2)
+        )
+        self._state.reset()
 
     def set_scales(self, n_scales: int | None) -> None:
         """Set how many sizes of the image the network sees, for objects of other sizes.

@@ -38,10 +38,12 @@ def make_start(state: State, annotations: AnnotationSet) -> Network:
             config.unet_config(n_channels, len(annotations.values)),
             start=config.start,
             seed=config.seed,
+            weights=state.start_weights,
         )
         unet = unet.to(state.device).requires_grad_(False)
         unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        prior = read_prior(config.architecture) if state.is_pretrained else None
+        is_bundled = state.is_pretrained and state.start_weights is None
+        prior = read_prior(config.architecture) if is_bundled else None
         state.start = Network(unet, state.n_levels, state.n_scales_to_see, prior)
     return state.start
 

@@ -58,6 +58,8 @@ class State:
         What is painted; replaced as a whole, by whichever thread paints.
     start
         The network with its start weights, whose features the instant head uses.
+    start_weights
+        From a file, to be taken instead of the bundled ones; None: no file.
     model
         What predicts, None before two classes are painted.
     tuned
@@ -90,6 +92,7 @@ class State:
             mode=config.annotation_mode, downsampling=config.downsampling
         )
         self.start: Network | None = None
+        self.start_weights: dict[str, torch.Tensor] | None = None
         self.is_pretrained = False
         self.tiles = TileSizes(config)
         self.uncertainty: UncertaintyWatch | None = None  # of who shall look

@@ -12,6 +12,7 @@ from napari_unet.errors import NapariUnetError
 from napari_unet.export import model_path
 from napari_unet.widgets._border_weights import BorderWeights
 from napari_unet.widgets._docked import Docked
+from napari_unet.widgets._export_model import ModelExporter
 from napari_unet.widgets._help import HelpPage
 from napari_unet.widgets._layer_section import EmptySection, LayerSection
 from napari_unet.widgets._learn_section import LearnSection
@@ -74,6 +75,7 @@ class SegmentationDock(Docked):
         self.device = eliding("muted")
         self.more = ToolButton("more", "More: curves, save the model, start over")
         self.border_weights = BorderWeights(self.state)
+        self.exporter = ModelExporter(self.state)
         self.help = ToolButton("help", "How to work with this dock, and the keys")
         self._sections = (self.layers, self.paint, self.learning, self.overlay)
         self._fill()
@@ -127,6 +129,7 @@ class SegmentationDock(Docked):
         self._age_timer.stop()
         self._refresh_timer.stop()
         self.border_weights.stop()
+        self.exporter.stop()
         self.state.changed.disconnect(self._refresh_soon)
         self.state.renewed.disconnect(self._refresh_soon)
         self.state.viewer().events.theme.disconnect(self.follow_theme)
@@ -209,8 +212,9 @@ class SegmentationDock(Docked):
         menu.addAction("Show border weights", self.border_weights.show)
         menu.addSeparator()
         save = menu.addAction("Save model …", self._save)
+        out = menu.addAction("Export model …", lambda: self.exporter.ask(self))
         over = menu.addAction("Start over", self.state.start_over)
-        for action in (save, over):
+        for action in (save, out, over):
             if action is not None:
                 action.setEnabled(self.state.live.is_running)
         menu.exec(self.more.mapToGlobal(self.more.rect().bottomLeft()))
