@@ -1,7 +1,9 @@
-"""Results to files and stores: labels and probabilities, with their pixel size."""
+"""Labels to files in every format that people use, probabilities, and pictures."""
 
 from napari_unet.core.atomic import replace_file
 from napari_unet.export.check import check_writable, model_path
+from napari_unet.export.formats import FORMATS, Format, format_of
+from napari_unet.export.job import export_job
 from napari_unet.export.labels import check_label_suffix, write_labels
 from napari_unet.export.object_store import ZarrObjects, objects_path
 from napari_unet.export.picture import (
@@ -15,11 +17,15 @@ from napari_unet.export.units import unit_name
 from napari_unet.export.zarr_record import is_complete
 
 __all__ = [
+    "FORMATS",
+    "Format",
     "ZarrObjects",
     "ZarrStore",
     "check_label_suffix",
     "check_writable",
     "class_colour",
+    "export_job",
+    "format_of",
     "is_complete",
     "model_path",
     "objects_path",
