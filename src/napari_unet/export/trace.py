@@ -96,7 +96,7 @@ def trace(plane: Any, apart: Literal["values", "pieces"] = "values") -> list[Out
 
 
 def _connected(plane: NDArray[Any], connectivity: int) -> NDArray[Any]:
-    """Return numbered parts of one value: connected by edges (1), or corners too (2)."""
+    """Return parts of one value, numbered: joined by edges (1), or corners too (2)."""
     from skimage import measure
 
     # it has no type hints

@@ -11,7 +11,7 @@ from napari_unet.cli import _info, _main
 from napari_unet.errors import ImageError, OutOfMemoryError
 
 COMMANDS = (
-    *("train", "predict", "project", "evaluate"),
+    *("train", "predict", "project", "evaluate", "export"),
     *("simulate", "info", "doctor", "demo"),
 )
 
