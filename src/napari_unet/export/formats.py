@@ -37,8 +37,8 @@ class Format:
         One line each.
     writer
         ``"module:function"`` of a `Writer`, imported when it is needed.
-    is_by_plane
-        Whether each plane must fit into memory; the others take one block at a time.
+    is_table
+        Whether it holds numbers about labels instead of labels.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Format:
     keeps: str
     loses: str
     writer: str
-    is_by_plane: bool = False
+    is_table: bool = False
 
     def load(self) -> Writer:
         """Import the writer."""
@@ -112,7 +112,6 @@ FORMATS: dict[str, Format] = {
             "exact outlines with holes, classes, colours, planes",
             "pixel size (QuPath has the image's), 3D",
             f"{_HERE}.geojson:write_geojson",
-            is_by_plane=True,
         ),
         Format(
             "imagej-roi",
@@ -121,7 +120,6 @@ FORMATS: dict[str, Format] = {
             "exact outlines with holes, class names, colours, planes",
             "pixel size (ImageJ has the image's), 3D",
             f"{_HERE}.imagej_roi:write_imagej_rois",
-            is_by_plane=True,
         ),
         Format(
             "coco",
@@ -130,7 +128,6 @@ FORMATS: dict[str, Format] = {
             "exact masks, classes, boxes, areas",
             "pixel size, colours, 3D",
             f"{_HERE}.coco:write_coco",
-            is_by_plane=True,
         ),
     )
 }

@@ -178,6 +178,6 @@ def write_npy_labels(path: Path, image: LabelImage) -> Iterator[JobEvent]:
 
 
 def _names_text(image: LabelImage) -> str:
-    names = sorted(image.class_names.items())
+    names = [] if image.are_objects else sorted(image.class_names.items())
     lines = [f"{value}: {name}" for value, name in names]
     return "\n".join(["labels", *lines]) + "\n" if lines else ""
