@@ -1,11 +1,13 @@
 """Each format, read back by the library that others read it with: equal pixels."""
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_unet.export import export_job, write_probabilities
+from napari_unet.export import FORMATS, export_job, write_probabilities
 from napari_unet.jobs import finish
 
 NAMES = {1: "background", 2: "nucleus", 3: "Zellkern µ"}
@@ -334,3 +336,25 @@ def test_probabilities(tmp_path):
     assert np.array_equal(zarr.open_group(store, mode="r")["0"][...], values)
     array = write_probabilities(tmp_path / "p.NPY", values)
     assert np.array_equal(np.load(array, allow_pickle=False), values)
+
+
+def test_the_benchmark_finds_every_pixel_of_the_sample(tmp_path, monkeypatch):
+    for library in ("napari_ome_zarr", "shapely", "pycocotools"):
+        pytest.importorskip(library)
+    folder = Path(__file__).parents[2] / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    import export_roundtrip
+
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{export_roundtrip.TABLE}old{export_roundtrip.TABLE}\n")
+    call = ["x", "--out", str(tmp_path / "r.json"), "--markdown", str(page)]
+    monkeypatch.setattr(sys, "argv", call)
+    assert export_roundtrip.main() == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert {row["format"] for row in record} == {
+        name for name, each in FORMATS.items() if not each.is_table
+    }
+    kept = {row["format"] for row in record if row["classes"] and row["colours"]}
+    assert kept == {"geojson", "imagej-roi", "ome-zarr"}
+    assert "| equal |" in page.read_text()
+    assert "old" not in page.read_text()
