@@ -1,9 +1,14 @@
 """Export from the dock."""
 
+import json
+import threading
+
 import numpy as np
 import pytest
 import tifffile
 
+from napari_unet.export import FORMATS
+from napari_unet.jobs import Progress
 from napari_unet.widgets.export import ExportDock
 
 
@@ -18,6 +23,13 @@ def export(painted, qtbot, tmp_path, monkeypatch):
     case.export._bridge.stop()
 
 
+def choose(dock, name):
+    """Choose a format as a click in the list does."""
+    index = list(FORMATS).index(name)
+    dock.form.format.setCurrentIndex(index)
+    dock.form.format.activated.emit(index)
+
+
 def _predict_all(case, qtbot):
     case.state.predict_all()
     qtbot.waitUntil(lambda: case.state.book.current.is_complete)
@@ -25,7 +37,7 @@ def _predict_all(case, qtbot):
 
 def test_prediction_is_chosen_and_a_partial_one_is_said(export, qtbot):
     dock = export.export
-    assert dock.labels.value.name == "blobs prediction"
+    assert dock.form.labels.value.name == "blobs prediction"
     export.state.book.current.outdate()
     dock.refresh()
     assert "Predict whole image" in dock.note.text()
@@ -39,7 +51,7 @@ def test_tiff_holds_the_pixels_scale_and_names(export, qtbot, tmp_path):
     image.units = ("um", "um")
     _predict_all(export, qtbot)
     dock = export.export
-    assert dock.path.text() == str(tmp_path / "blobs prediction.tif")
+    assert dock.form.path.text() == str(tmp_path / "blobs prediction.tif")
     dock.export.click()
     assert "Writing" in dock.result.text()
     qtbot.waitUntil(lambda: "Saved" in dock.result.text())
@@ -68,8 +80,8 @@ def test_png(export, qtbot, tmp_path):
 
     _predict_all(export, qtbot)
     dock = export.export
-    dock.png.click()
-    assert dock.path.text().endswith("blobs prediction.png")
+    choose(dock, "png")
+    assert dock.form.path.text().endswith("blobs prediction.png")
     dock.export.click()
     qtbot.waitUntil(lambda: "Saved" in dock.result.text())
     written = iio.imread(tmp_path / "blobs prediction.png")
@@ -78,12 +90,12 @@ def test_png(export, qtbot, tmp_path):
 
 def test_a_failure_is_one_sentence_and_the_dock_works_on(export, qtbot, tmp_path):
     dock = export.export
-    dock.path.setText(str(tmp_path / "missing" / "x.tif"))
+    dock.form.path.setText(str(tmp_path / "missing" / "x.tif"))
     dock.start()
     qtbot.waitUntil(lambda: dock.result.property("level") == "error")
     assert "missing" in dock.result.text()
     assert dock.show_folder.isHidden()
-    dock.path.setText(str(tmp_path / "x.tif"))
+    dock.form.path.setText(str(tmp_path / "x.tif"))
     dock.start()
     qtbot.waitUntil(lambda: (tmp_path / "x.tif").exists())
     qtbot.waitUntil(lambda: "Saved" in dock.result.text())
@@ -91,42 +103,42 @@ def test_a_failure_is_one_sentence_and_the_dock_works_on(export, qtbot, tmp_path
 
 def test_typed_suffix_chooses_the_format_and_stays(export, qtbot):
     dock = export.export
-    dock.path.clear()
-    qtbot.keyClicks(dock.path, "/tmp/mine.png")
-    assert dock.png.isChecked()
+    dock.form.path.clear()
+    qtbot.keyClicks(dock.form.path, "/tmp/mine.png")
+    assert dock.form.chosen.name == "png"
     dock.reset_choices()
-    assert dock.path.text() == "/tmp/mine.png"
+    assert dock.form.path.text() == "/tmp/mine.png"
 
 
 @pytest.mark.parametrize("text", ["~d", "/", "/tmp", "x.jpg", "", " ", "..", "a" * 999])
 def test_paths_that_cannot_be_written_are_said_while_typing(export, text):
     dock = export.export
-    dock.path.setText(text)
-    dock.path.textEdited.emit(text)
-    for button in (dock.png, dock.tiff):
-        button.click()
+    dock.form.path.setText(text)
+    dock.form.path.textEdited.emit(text)
+    for name in ("png", "tiff"):
+        choose(dock, name)
     if len(text) < 999:  # a name that is too long is known when it is written
         assert not dock.export.isEnabled()
         assert dock.note.text().endswith(dock.export.toolTip())
-        assert dock.path.text() == text
+        assert dock.form.path.text() == text
     dock.start()
     assert dock._bridge.is_running == (len(text) == 999)
 
 
 def test_text_is_not_rewritten_while_it_is_typed(export, qtbot):
     dock = export.export
-    dock.path.clear()
+    dock.form.path.clear()
     for place, letter in enumerate("/tmp/x.png.tiff", start=1):
-        qtbot.keyClicks(dock.path, letter)
-        assert dock.path.text() == "/tmp/x.png.tiff"[:place]
-    assert dock.tiff.isChecked()
-    dock.png.click()
-    assert dock.path.text() == "/tmp/x.png.png"
+        qtbot.keyClicks(dock.form.path, letter)
+        assert dock.form.path.text() == "/tmp/x.png.tiff"[:place]
+    assert dock.form.chosen.name == "tiff"
+    choose(dock, "png")
+    assert dock.form.path.text() == "/tmp/x.png.png"
 
 
 def test_a_name_without_suffix_gets_that_of_the_format(export, qtbot, tmp_path):
     dock = export.export
-    dock.path.setText("~/plain")
+    dock.form.path.setText("~/plain")
     dock.start()
     qtbot.waitUntil(lambda: "Saved" in dock.result.text())
     assert (tmp_path / "plain.tif").is_file()
@@ -141,9 +153,10 @@ def test_a_fault_keeps_its_traceback(export, qtbot, monkeypatch):
     )
 
     def broken(*_args, **_options):
+        yield Progress(1, 2)
         raise KeyError("fault")
 
-    monkeypatch.setattr("napari_unet.widgets._export_job.write_labels", broken)
+    monkeypatch.setattr("napari_unet.widgets.export.export_job", broken)
     dock.export.click()
     qtbot.waitUntil(lambda: dock.result.property("level") == "error")
     assert "KeyError" in dock.result.text()
@@ -161,8 +174,8 @@ def test_annotation_of_a_series_keeps_its_axes(open_dock, qtbot, tmp_path):
     layer.scale = (1, 0.5, -0.5)  # mirrored
     dock = ExportDock(case.viewer)
     qtbot.addWidget(dock)
-    dock.labels.show_layer(layer)
-    dock.path.setText(str(tmp_path / "series.tif"))
+    dock.form.labels.show_layer(layer)
+    dock.form.path.setText(str(tmp_path / "series.tif"))
     dock.start()
     qtbot.waitUntil(lambda: "Saved" in dock.result.text())
     with tifffile.TiffFile(tmp_path / "series.tif") as file:
@@ -176,3 +189,76 @@ def test_without_labels_nothing_can_be_exported(make_napari_viewer_proxy, qtbot)
     qtbot.addWidget(dock)
     assert not dock.export.isEnabled()
     assert "no label layer" in dock.export.toolTip()
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_each_format_says_what_it_keeps_and_is_written(export, qtbot, tmp_path, name):
+    _predict_all(export, qtbot)
+    dock = export.export
+    choose(dock, name)
+    chosen = FORMATS[name]
+    assert dock.form.about.text() == f"Keeps {chosen.keeps}.\nLoses {chosen.loses}."
+    path = tmp_path / f"blobs prediction{chosen.suffixes[0]}"
+    assert dock.form.path.text() == str(path)
+    dock.export.click()
+    qtbot.waitUntil(lambda: "Saved" in dock.result.text())
+    assert path.exists()
+    assert dock.minimumSizeHint().width() <= 320
+
+
+def test_classes_leave_with_their_names_and_colours(export, qtbot, tmp_path):
+    _predict_all(export, qtbot)
+    export.state.classes.rename(2, "nucleus")
+    export.state.classes.recolour(2, "#010203")
+    choose(export.export, "geojson")
+    export.export.export.click()
+    qtbot.waitUntil(lambda: "Saved" in export.export.result.text())
+    found = json.loads((tmp_path / "blobs prediction.geojson").read_text())
+    kinds = {str(f["properties"]["classification"]) for f in found["features"]}
+    assert kinds == {str({"name": "nucleus", "color": [1, 2, 3]})}
+
+
+def test_objects_have_the_class_that_another_layer_says(export, qtbot, tmp_path):
+    ids = np.zeros((96, 128), np.uint16)
+    ids[20:50, 20:50], ids[40:80, 80:110] = 1, 2
+    layer = export.viewer.add_labels(ids, name="cells")
+    _predict_all(export, qtbot)
+    dock = export.export
+    dock.form.labels.show_layer(layer)
+    dock.form.layer_chosen.emit(layer)
+    assert dock.form.are_objects  # napari gives its values colours in turns
+    assert not dock.form.classes.isHidden()
+    choose(dock, "coco")
+    dock.form.classes.show_layer(export.state.book.current.prediction)
+    dock.export.click()
+    qtbot.waitUntil(lambda: "Saved" in dock.result.text())
+    found = json.loads((tmp_path / "cells.json").read_text())
+    assert [a["iscrowd"] for a in found["annotations"]] == [0, 0]
+    dock.form.of_classes.click()
+    assert dock.form.classes.isHidden()
+    dock.export.click()
+    qtbot.waitUntil(lambda: "Saved" in dock.result.text())
+    found = json.loads((tmp_path / "cells.json").read_text())
+    assert [a["iscrowd"] for a in found["annotations"]] == [1, 1]
+
+
+def test_cancel_leaves_no_file(export, qtbot, tmp_path, monkeypatch):
+    gate = threading.Event()
+    dock = export.export
+
+    class Slow:
+        shape, dtype, ndim = (4096, 4096), np.dtype(np.uint8), 2
+
+        def __getitem__(self, place):
+            gate.wait(30)
+            return np.ones((2048, 2048), np.uint8)
+
+    monkeypatch.setattr("napari_unet.widgets.export._source", lambda _: Slow)
+    before = sorted(tmp_path.iterdir())
+    dock.export.click()
+    assert dock.export.text().startswith("Cancel")
+    dock.export.click()
+    gate.set()
+    qtbot.waitUntil(lambda: "Cancelled" in dock.result.text())
+    assert dock.export.text().startswith("Export")
+    assert sorted(tmp_path.iterdir()) == before

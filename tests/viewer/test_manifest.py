@@ -7,6 +7,7 @@ import npe2
 import pytest
 
 import napari_unet
+from napari_unet.export import FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,13 @@ def test_every_contribution_has_its_command(manifest):
     known = {command.id for command in manifest.contributions.commands}
     contributions = manifest.contributions
     used = [
-        item.command for item in (*contributions.widgets, *contributions.sample_data)
+        item.command
+        for item in (
+            *contributions.widgets,
+            *contributions.sample_data,
+            *contributions.readers,
+            *contributions.writers,
+        )
     ]
     menu = contributions.menus["napari/layers/segment"]
     used += [item.command for item in menu]
@@ -57,3 +64,11 @@ def test_samples_open_with_their_strokes(manifest, key):
     assert image.rgb == (key == "tissue")
     assert strokes.data.shape == image.data.shape[:2]
     assert set(strokes.data.ravel()) >= {0, 1, 2}
+
+
+def test_every_format_can_be_saved(manifest):
+    suffixes = [
+        tuple(writer.filename_extensions) for writer in manifest.contributions.writers
+    ]
+    known = [each.suffixes for each in FORMATS.values() if not each.is_table]
+    assert suffixes == known

@@ -195,10 +195,17 @@ def test_pause_go_on_and_export(case, qtbot):
     assert dock.state.book.current.stored is layer
     export = ExportDock(dock.viewer)
     qtbot.addWidget(export)
-    assert export.labels.value is layer
-    assert export.note.text() == f"Labels are in {_stored(dock).path}"
-    assert not export.export.isEnabled()
+    assert export.form.labels.value is layer
+    path = _stored(dock).path
+    assert export.note.text() == f"Labels are in {path}"
     assert not export.show_folder.isHidden()
+    copy = path.with_name("copy.npy")
+    export.form.path.setText(str(copy))
+    export.form.on_typed(str(copy))
+    export.export.click()
+    qtbot.waitUntil(lambda: "Saved" in export.result.text())
+    on_disk = zarr.open_array(path / "0", mode="r")[...]
+    np.testing.assert_array_equal(np.load(copy), on_disk)
 
 
 def test_another_model_is_asked_about(case, qtbot, tmp_path):

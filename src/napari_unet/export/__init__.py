@@ -1,9 +1,11 @@
-"""Results to files and stores: labels, probabilities, and what is measured of them."""
+"""Results to files: labels in every format that people use, measurements, models."""
 
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.core.atomic import replace_file
 from napari_unet.export.check import check_writable, model_path
+from napari_unet.export.formats import FORMATS, Format, format_of
+from napari_unet.export.job import export_job
 from napari_unet.export.labels import check_label_suffix, write_labels
 from napari_unet.export.measurements import (
     measure_job,
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from napari_unet.export.model import ExportedModel, export_model
 
 __all__ = [
+    "FORMATS",
     "ExportedModel",
+    "Format",
     "Table",
     "ZarrObjects",
     "ZarrStore",
@@ -36,7 +40,9 @@ __all__ = [
     "check_table_suffix",
     "check_writable",
     "class_colour",
+    "export_job",
     "export_model",
+    "format_of",
     "is_complete",
     "join_tables",
     "measure_job",

@@ -1,23 +1,33 @@
-"""Label images to TIFF, PNG and OME-Zarr."""
+"""Label images to TIFF, OME-TIFF, OME-Zarr, PNG and NumPy files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_unet.errors import FileError, ImageError
-from napari_unet.export.ome_zarr import Layout, image_label, write_zarr
+from napari_unet.core.atomic import replace_file
+from napari_unet.errors import FileError
+from napari_unet.export.label_image import LabelBlocks, LabelImage, label_axes
+from napari_unet.export.ome_zarr import Layout, image_label, zarr_blocks
 from napari_unet.export.picture import write_png
-from napari_unet.export.tiff import check_scale, write_tiff
+from napari_unet.export.tiff import write_tiff
+from napari_unet.jobs import JobEvent, Progress
 
-__all__ = ["AXES", "check_label_suffix", "write_labels"]
+__all__ = [
+    "check_label_suffix",
+    "write_labels",
+    "write_npy_labels",
+    "write_ome_tiff_labels",
+    "write_png_labels",
+    "write_tiff_labels",
+    "write_zarr_labels",
+]
 
-AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
-"""Axes of a label array by its number of dimensions."""
+_PIXELS = (".tif", ".tiff", ".png", ".zarr", ".npy")
 
 
 def write_labels(
@@ -34,15 +44,17 @@ def write_labels(
     ``.tif``/``.tiff`` keep axes, pixel size, unit and class names: ImageJ's metadata
     for labels up to 65535 (8 or 16 bit), OME-XML above and for ``.ome.tif``. ``.zarr``
     becomes an OME-Zarr 0.5 store with levels, pixel size, unit, and colours and names
-    of the classes. ``.png`` holds one plane in 8 or 16 bit and no pixel size. The file
-    appears whole or not at all.
+    of the classes. ``.png`` holds one plane in 8 or 16 bit and no pixel size, ``.npy``
+    values alone. The file appears whole or not at all. For outlines, and to be told
+    how far it is, see `export_job`.
 
     Parameters
     ----------
     path
         File to write.
     labels
-        Integers of 0 or more (or bool), shape (Y, X), (Z, Y, X) or (T, Z, Y, X).
+        Integers of 0 or more (or bool), shape (Y, X), (Z, Y, X) or (T, Z, Y, X). What
+        is read as it is sliced (dask, zarr) need not fit into memory.
     axes
         One letter per axis of ``labels``; by default YX, ZYX, TZYX.
     scale
@@ -67,104 +79,105 @@ def write_labels(
         If the array holds no labels (wrong dtype, shape, scale or negative values).
     """
     path = Path(path)
-    array = _checked(path, labels, scale)
-    if path.suffix.lower() == ".png":
-        _write_png(path, array)
-        return path
-    if path.suffix.lower() == ".zarr":
-        layout = Layout(array.shape, _file_axes(axes, array.ndim), scale, unit)
-        values = np.unique(array[array > 0]).tolist() if class_names is not None else ()
-        write_zarr(path, array, layout, image_label(values, class_names or {}))
-        return path
-    _check_fits_tiff(path, array)
-    write_tiff(
-        path,
-        array,
-        _file_axes(axes, array.ndim),
-        scale=scale,
-        unit=unit,
-        description=_names_text(class_names),
-        force_ome=path.stem.lower().endswith(".ome"),
+    check_label_suffix(path)
+    blocks = LabelBlocks(labels)
+    image = LabelImage(
+        blocks,
+        label_axes(axes, blocks.ndim),
+        scale,
+        unit,
+        class_names=class_names or {},
+        are_objects=class_names is None,
     )
+    write = {
+        ".png": write_png_labels,
+        ".zarr": write_zarr_labels,
+        ".npy": write_npy_labels,
+    }.get(path.suffix.lower(), write_tiff_labels)
+    for _ in write(path, image):
+        pass
     return path
 
 
 def check_label_suffix(path: str | os.PathLike[str]) -> None:
     """Raise `FileError` unless `write_labels` knows the format of that suffix."""
     suffix = Path(path).suffix
-    if suffix.lower() not in (".tif", ".tiff", ".png", ".zarr"):
+    if suffix.lower() not in _PIXELS:
         raise FileError(
-            f"{path} has the suffix '{suffix}'; labels can be written to .tif, .tiff, "
-            ".png and .zarr"
+            f"{path} has the suffix '{suffix}'; labels can be written to "
+            f"{', '.join(_PIXELS[:-1])} and {_PIXELS[-1]}"
         )
 
 
-def _checked(
-    path: Path, labels: Any, scale: Sequence[float] | None
-) -> np.ndarray[Any, Any]:
-    """Return labels in their smallest dtype, with 2 to 4 axes that the scale fits."""
-    check_label_suffix(path)
-    array = _smallest(labels)
-    if array.ndim not in AXES:
-        raise ImageError(
-            f"labels of shape {array.shape} have {array.ndim} axes; 2 to 4 can be"
-            " written"
-        )
-    check_scale(scale, array.ndim)
-    return array
+def write_tiff_labels(path: Path, image: LabelImage) -> Iterator[JobEvent]:
+    """Write ImageJ's TIFF, or OME-TIFF where ImageJ's cannot hold the labels."""
+    yield from _write_tiff(path, image, path.stem.lower().endswith(".ome"))
 
 
-def _smallest(labels: Any) -> np.ndarray[Any, Any]:
-    """Return labels as uint8, uint16 or uint32 (uint64 where nothing smaller holds)."""
-    array = np.asarray(labels)
-    if array.dtype.kind not in "bui":
-        raise ImageError(
-            f"labels must be integers, but their dtype is {array.dtype}; for "
-            "probabilities use write_probabilities"
-        )
-    if array.dtype.kind == "i" and array.min(initial=0) < 0:
-        raise ImageError(f"labels must be 0 or more, but the smallest is {array.min()}")
-    largest = int(array.max(initial=0))
-    # an array that is already small stays as it is: planes of one series agree
-    if array.dtype in (np.uint8, np.uint16):
-        return array
-    for dtype in (np.uint8, np.uint16, np.uint32):
-        if largest <= np.iinfo(dtype).max:
-            return array.astype(dtype)
-    return array
+def write_ome_tiff_labels(path: Path, image: LabelImage) -> Iterator[JobEvent]:
+    """Write OME-TIFF."""
+    yield from _write_tiff(path, image, True)
 
 
-def _check_fits_tiff(path: Path, array: np.ndarray[Any, Any]) -> None:
-    if array.max(initial=0) > 2**32 - 1:
+def _write_tiff(path: Path, image: LabelImage, is_ome: bool) -> Iterator[JobEvent]:
+    yield from ()  # the library asks for one plane after the other, and says nothing
+    if image.labels.largest > 2**32 - 1:
         raise FileError(f"{path} was not written: a TIFF holds labels up to 4294967295")
+    write_tiff(
+        path,
+        image.labels,
+        image.axes,
+        largest=image.labels.largest,
+        scale=image.scale,
+        unit=image.unit,
+        description=_names_text(image),
+        force_ome=is_ome,
+    )
 
 
-def _write_png(path: Path, array: np.ndarray[Any, Any]) -> None:
-    if array.ndim != 2:
+def write_zarr_labels(path: Path, image: LabelImage) -> Iterator[JobEvent]:
+    """Write an OME-Zarr 0.5 store; see `zarr_blocks`."""
+    layout = Layout(image.labels.shape, image.axes, image.scale, image.unit)
+    values = [] if image.are_objects else image.labels.values
+    colours = {value: image.colour_of(value) for value in values}
+    metadata = image_label(values, image.class_names, colours)
+    yield from zarr_blocks(path, image.labels, layout, metadata)
+
+
+def write_png_labels(path: Path, image: LabelImage) -> Iterator[JobEvent]:
+    """Write a plane as PNG of 8 or 16 bit."""
+    labels = image.labels
+    plane = [n for n in labels.shape[:-2] if n > 1]
+    if plane:
         raise FileError(
             f"{path} was not written: a PNG holds one plane, these labels have the "
-            f"shape {array.shape}; choose .tif"
+            f"shape {labels.shape}; choose .tif"
         )
-    if array.max(initial=0) > 65535:
+    if labels.largest > 65535:
         raise FileError(
             f"{path} was not written: a PNG holds labels up to 65535, the largest here "
-            f"is {array.max()}; choose .tif"
+            f"is {labels.largest}; choose .tif"
         )
-    write_png(path, array)
+    yield from ()
+    write_png(path, labels[(0,) * (labels.ndim - 2)])
 
 
-def _file_axes(axes: str | None, ndim: int) -> str:
-    axes = axes or AXES[ndim]
-    if len(axes) != ndim or len(set(axes)) != ndim or not set(axes) <= set("TZYX"):
-        raise ImageError(
-            f"the axes '{axes}' do not name the {ndim} axes of the labels: one letter "
-            "of TZYX each"
+def write_npy_labels(path: Path, image: LabelImage) -> Iterator[JobEvent]:
+    """Write NumPy's own format, which is filled on the disk."""
+    labels = image.labels
+    places = list(labels.places())
+    with replace_file(path) as temporary:
+        array = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=labels.dtype, shape=labels.shape
         )
-    if axes != "".join(sorted(axes, key="TZYX".index)):
-        raise ImageError(f"the axes '{axes}' must be in the order of TZYX")
-    return axes
+        for done, place in enumerate(places, start=1):
+            array[place] = labels[place]
+            yield Progress(done, len(places), "blocks")
+        array.flush()
+        del array
 
 
-def _names_text(class_names: Mapping[int, str] | None) -> str:
-    lines = [f"{value}: {name}" for value, name in sorted((class_names or {}).items())]
+def _names_text(image: LabelImage) -> str:
+    names = [] if image.are_objects else sorted(image.class_names.items())
+    lines = [f"{value}: {name}" for value, name in names]
     return "\n".join(["labels", *lines]) + "\n" if lines else ""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import FileError
 from napari_unet.export.picture import class_colour
-from napari_unet.export.tiff import check_scale
+from napari_unet.export.tiff import Pixels, check_scale
 from napari_unet.export.units import unit_name
 from napari_unet.export.zarr_record import (
     OURS,
@@ -27,6 +27,7 @@ from napari_unet.export.zarr_record import (
     make_room,
     saying_what_failed,
 )
+from napari_unet.jobs import Progress
 
 if TYPE_CHECKING:
     # it brings torch, and opening a dock must not wait for it
@@ -42,6 +43,7 @@ __all__ = [
     "image_label",
     "levels_of",
     "write_zarr",
+    "zarr_blocks",
 ]
 
 _CHUNK_PX = 512
@@ -95,6 +97,15 @@ class Layout:
                 f"these are {axes}; write a TIFF, or name the axes (--axes)"
             )
         check_scale(self.scale, len(axes))
+
+    def places(self) -> Iterator[tuple[int | slice, ...]]:
+        """Yield where each block of the finest level is."""
+        *leading, height, width = self.shape
+        side = self.block_px
+        corners = list(product(range(0, height, side), range(0, width, side)))
+        for index in np.ndindex(*leading):
+            for y, x in corners:
+                yield (*index, slice(y, y + side), slice(x, x + side))
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -211,9 +222,16 @@ def create_levels(
 
 
 def write_zarr(
-    path: Path, array: np.ndarray[Any, Any], layout: Layout, metadata: Mapping[str, Any]
+    path: Path, array: Pixels, layout: Layout, metadata: Mapping[str, Any]
 ) -> None:
-    """Write an array that is in memory, with all its levels, whole or not at all.
+    """Write an array with all its levels, whole or not at all; see `zarr_blocks`."""
+    deque(zarr_blocks(path, array, layout, metadata), maxlen=0)
+
+
+def zarr_blocks(
+    path: Path, array: Pixels, layout: Layout, metadata: Mapping[str, Any]
+) -> Iterator[Progress]:
+    """Write an array block by block, with all its levels, whole or not at all.
 
     Raises
     ------
@@ -231,12 +249,14 @@ def write_zarr(
             new = Path(folder) / path.name
             group = zarr.create_group(new, zarr_format=3, attributes={OURS: record})
             levels = create_levels(group, layout, array.dtype, metadata)
-            side, (height, width) = layout.block_px, array.shape[-2:]
-            for y, x in product(range(0, height, side), range(0, width, side)):
-                where = (..., slice(y, y + side), slice(x, x + side))
+            pyramid = Pyramid(group, layout, levels)
+            places = list(layout.places())
+            n_blocks = len(places) + pyramid.n_blocks
+            for done, where in enumerate(places, start=1):
                 levels[0][where] = array[where]
-            for lower, upper in pairwise(levels):
-                deque(fill_level(lower, upper, layout), maxlen=0)
+                yield Progress(done, n_blocks, "blocks")
+            for done, _ in enumerate(pyramid.fill(), start=len(places) + 1):
+                yield Progress(done, n_blocks, "blocks")
             make_room(path)
             new.replace(path)
 
@@ -251,7 +271,9 @@ def levels_of(group: zarr.Group, layout: Layout) -> list[zarr.Array[Any]] | None
 
 
 def image_label(
-    values: Sequence[int], class_names: Mapping[int, str]
+    values: Sequence[int],
+    class_names: Mapping[int, str],
+    colours: Mapping[int, tuple[int, int, int]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return the metadata of that name: colour and name of each label value.
 
@@ -260,9 +282,8 @@ def image_label(
     """
     if not values:
         return {"image-label": {}}
-    colors = [
-        {"label-value": value, "rgba": [*class_colour(value), 255]} for value in values
-    ]
+    rgb = {value: class_colour(value) for value in values} | dict(colours or {})
+    colors = [{"label-value": value, "rgba": [*rgb[value], 255]} for value in values]
     properties = [
         {"label-value": value, "class": class_names.get(value, f"class {value}")}
         for value in values

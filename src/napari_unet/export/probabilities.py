@@ -1,4 +1,4 @@
-"""Probabilities to TIFF and OME-Zarr."""
+"""Probabilities to TIFF, OME-Zarr and NumPy files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.core.atomic import replace_file
 from napari_unet.errors import FileError, ImageError
-from napari_unet.export.labels import AXES
+from napari_unet.export.label_image import AXES
 from napari_unet.export.ome_zarr import Layout, write_zarr
 from napari_unet.export.tiff import check_scale, write_tiff
 
@@ -31,10 +32,12 @@ def write_probabilities(
     Parameters
     ----------
     path
-        File to write, ``.tif`` or ``.tiff``, or an OME-Zarr store, ``.zarr``.
+        File to write: ``.tif`` or ``.tiff``, an OME-Zarr store, ``.zarr``, or an array
+        without anything beside it, ``.npy``.
     probabilities
         Shape (K, Y, X), (K, Z, Y, X) or (K, T, Z, Y, X), 0..1. In a TIFF the classes
-        lie where ImageJ expects channels: CYX, ZCYX, TZCYX; in OME-Zarr TCZYX.
+        lie where ImageJ expects channels: CYX, ZCYX, TZCYX; in OME-Zarr TCZYX; in
+        ``.npy`` in front, as here.
     axes
         Axes behind the first one; by default YX, ZYX, TZYX.
     scale
@@ -53,19 +56,23 @@ def write_probabilities(
     Raises
     ------
     FileError
-        If the suffix is not that of a TIFF, or the file cannot be written.
+        If the suffix is another one, or the file cannot be written.
     ImageError
         If the array has no such shape.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".tif", ".tiff", ".zarr"):
+    if path.suffix.lower() not in (".tif", ".tiff", ".zarr", ".npy"):
         raise FileError(
-            f"{path} has the suffix '{path.suffix}'; probabilities are written to .tif "
-            "or .zarr"
+            f"{path} has the suffix '{path.suffix}'; probabilities are written to "
+            ".tif, .zarr or .npy"
         )
     array = _checked(probabilities)
     check_scale(scale, array.ndim - 1)
     axes = axes or AXES[array.ndim - 1]
+    if path.suffix.lower() == ".npy":
+        with replace_file(path) as temporary, temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+        return path
     if path.suffix.lower() == ".zarr":
         layout = Layout(array.shape[1:], axes, scale, unit).with_classes(len(array))
         write_zarr(path, np.moveaxis(array, 0, layout.axes.index("C")), layout, {})

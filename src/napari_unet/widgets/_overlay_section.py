@@ -129,7 +129,7 @@ class OverlaySection(QWidget):
             piece.setEnabled(has_image)
         self.export.offer(
             has_image,
-            f"Write labels to a file: TIFF, PNG ({KEYS['export']}).",
+            f"Write labels to a file, for Fiji, QuPath … ({KEYS['export']}).",
             "Open an image first.",
         )
         why_not = "" if has_image else "Open an image first."

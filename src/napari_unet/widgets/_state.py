@@ -49,7 +49,7 @@ from napari_unet.widgets._proofread import Proofreader
 from napari_unet.widgets._stored import StoredImages
 from napari_unet.widgets._whole import WholeRequest
 
-__all__ = ["ViewerState", "state_of"]
+__all__ = ["ViewerState", "known_state", "state_of"]
 
 _BUSY = (
     "The learner is still busy and could not be stopped yet; it ends after its current "
@@ -68,6 +68,11 @@ def state_of(viewer: Any, make_job: JobFactory = live_job) -> ViewerState:
     if raw not in _states:
         _states[raw] = ViewerState(raw, make_job)
     return _states[raw]
+
+
+def known_state(viewer: Any) -> ViewerState | None:
+    """Return the state of a viewer if there is one."""
+    return _states.get(getattr(viewer, "__wrapped__", viewer))
 
 
 class ViewerState(QObject):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Generator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +12,17 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import (
-    QButtonGroup,
-    QFileDialog,
-    QGridLayout,
-    QLineEdit,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.errors import NapariUnetError
+from napari_unet.export import export_job
+from napari_unet.jobs import CancelToken, JobEvent, Progress
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
-from napari_unet.widgets._export_job import export_job, export_path, label_options
-from napari_unet.widgets._layer_combo import LayerCombo
-from napari_unet.widgets._layers import mode_of
+from napari_unet.widgets._export_form import ExportForm
+from napari_unet.widgets._label_facts import LabelFacts, label_facts
 from napari_unet.widgets._notify import notify_error
-from napari_unet.widgets._parts import (
-    Button,
-    ToolButton,
-    fill,
-    label,
-    row,
-    sync_property,
-    wrapping,
-)
+from napari_unet.widgets._parts import Button, fill, row, sync_property, wrapping
 from napari_unet.widgets._state import state_of
 from napari_unet.widgets._stored_layer import store_of
 from napari_unet.widgets._style import palette_of, style_sheet
@@ -60,14 +48,7 @@ class ExportDock(QWidget):
         super().__init__(parent)
         self.state = state_of(napari_viewer)
         self._saved: Path | None = None
-        self._is_path_typed = False
-        self.labels = LayerCombo(self._choices, self._on_layer)
-        self.tiff = Button("TIFF", "", "left")
-        self.png = Button("PNG", "", "right")
-        self.tiff.setToolTip("Keeps scale, unit, class names and every plane. Default.")
-        self.png.setToolTip("One plane, without scale and unit.")
-        self.path = QLineEdit()
-        self.browse = ToolButton("folder", "Choose the file.")
+        self.form = ExportForm(self._choices)
         self.export = Button("Export", "export", "primary")
         self.note = wrapping(part="muted")
         self.result = wrapping()
@@ -80,38 +61,20 @@ class ExportDock(QWidget):
 
     def _fill(self) -> None:
         self.setMinimumWidth(300)
-        formats = QButtonGroup(self)
-        for button in (self.tiff, self.png):
-            button.setCheckable(True)
-            formats.addButton(button)
-        self.tiff.setChecked(True)
-        grid = QGridLayout()
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(6)
-        grid.addWidget(label("Labels", "caption"), 0, 0)
-        grid.addWidget(self.labels, 0, 1)
-        grid.addWidget(label("Format", "caption"), 1, 0)
-        grid.addLayout(row(self.tiff, self.png, 1, spacing=0), 1, 1)
-        grid.addWidget(label("File", "caption"), 2, 0)
-        grid.addLayout(row(self.path, self.browse), 2, 1)
-        grid.setColumnStretch(1, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 8)
         layout.setSpacing(8)
-        layout.addLayout(grid)
-        fill(layout, self.note, self.export, self.result)
+        fill(layout, self.form, self.note, self.export, self.result)
         layout.addLayout(row(self.show_folder, 1))
         layout.addStretch(1)
         self.show_folder.hide()
 
     def _connect(self) -> None:
-        for button in (self.tiff, self.png):
-            button.clicked.connect(self._on_format)
-        self.path.textEdited.connect(self._on_typed)
-        self.browse.clicked.connect(self._browse)
-        self.export.clicked.connect(self.start)
+        self.form.layer_chosen.connect(self._on_layer)
+        self.form.changed.connect(self.refresh)
+        self.export.clicked.connect(self._on_export)
         self.show_folder.clicked.connect(self._show_folder)
+        self._bridge.received.connect(self._on_event)
         self._bridge.finished.connect(self._on_saved)
         self._bridge.failed.connect(self._on_failed)
         self.state.renewed.connect(self.refresh)
@@ -124,7 +87,7 @@ class ExportDock(QWidget):
         """Take the colours of napari's theme."""
         palette = palette_of(self.state.viewer())
         self.setStyleSheet(style_sheet(palette))
-        for piece in (self.export, self.browse, self.show_folder):
+        for piece in (self.export, self.form.browse, self.show_folder):
             piece.set_palette(palette)
 
     def _choices(self) -> list[Labels]:
@@ -133,49 +96,66 @@ class ExportDock(QWidget):
 
     def reset_choices(self, _event: Any = None) -> None:
         """Offer the label layers there are; called by napari when layers come or go."""
-        chosen = self.labels.value
+        before = chosen = self.form.labels.value
         entry = self.state.book.current
         choices = self._choices()
         if chosen not in choices:
             prediction = None if entry is None else self._shown(entry)
             rest = choices[-1] if choices else None
             chosen = prediction if prediction in choices else rest
-        self.labels.show_layer(chosen)
-        self._on_layer(chosen)
+        self.form.labels.show_layer(chosen)
+        if chosen is not before:
+            self._on_layer(chosen)
+            return
+        self.form.classes.show_layer(self.form.classes.value)
+        self.refresh()
 
     def start(self) -> None:
         """Write the file on a worker thread."""
-        layer = self.labels.value
-        path, _why_not = self._target()
-        is_stored = layer is not None and store_of(layer) is not None
-        if layer is None or path is None or self._bridge.is_running or is_stored:
+        layer = self.form.labels.value
+        path, _why_not = self.form.target()
+        is_growing = self._stored_text(layer)[1]
+        if layer is None or path is None or self._bridge.is_running or is_growing:
             return
+        facts = self._facts(layer)
+        classes = self.form.classes.value if self.form.are_objects else None
+        source = _source(layer)
+        of_objects = None if classes is None else _source(classes)
+        name = self.form.chosen.name
         entry = self._entry_of(layer)
-        axes = entry.axes.replace("C", "") if entry is not None else None
-        # the overlay goes on changing in place: the file gets what is there now
-        data = layer.data.copy() if isinstance(layer.data, np.ndarray) else layer.data
-        is_numbered = entry is not None and layer is entry.objects
-        is_numbered = is_numbered or mode_of(layer) == "objects"
-        names = {} if is_numbered else self.state.classes.names
-        options = label_options(layer, axes, names)
+        image = layer.name if entry is None else entry.image.name
+
+        def job(token: CancelToken) -> Generator[JobEvent, None, Path | None]:
+            return export_job(
+                path,
+                source(),
+                token=token,
+                format=name,
+                class_labels=None if of_objects is None else of_objects(),
+                name=image,
+                **asdict(facts),
+            )
+
         self.result.setText("Writing …")
         sync_property(self.result, "level", "info")
         self.show_folder.hide()
-        self._bridge.start(lambda token: export_job(token, path, data, options))
+        self._bridge.start(job)
         self.refresh()
 
     def refresh(self) -> None:
         """Enable what can be done now and warn of what the file would lack."""
-        layer = self.labels.value
-        path, why_not = self._target()
+        layer = self.form.labels.value
+        path, why_not = self.form.target()
+        is_running = self._bridge.is_running
+        self.export.set_caption("Cancel" if is_running else "Export")
+        entry = self._entry_of(layer)
+        stored, is_growing = self._stored_text(layer)
         if layer is None:
             why_not = "There is no label layer yet."
-        elif self._bridge.is_running:
-            why_not = "Writing …"
-        entry = self._entry_of(layer)
-        stored = self._stored_text(layer)
-        why_not = stored or why_not
-        self.export.offer(not why_not, "Write the file.", why_not)
+        elif is_growing:
+            why_not = stored
+        tip = "Stop writing; no file is left." if is_running else "Write the file."
+        self.export.offer(is_running or not why_not, tip, why_not)
         notes = [stored] if stored else []
         if entry is not None and (
             (layer is entry.prediction and not entry.is_complete)
@@ -184,30 +164,34 @@ class ExportDock(QWidget):
             notes.append(_PARTIAL)
         if stored:
             self.show_folder.setVisible(True)
-        elif layer is not None and path is None:
+        if layer is not None and path is None:
             notes.append(why_not)
-        elif layer is not None and path != self._saved and os.path.isfile(str(path)):
+        elif layer is not None and path != self._saved and os.path.exists(str(path)):
             notes.append("Replaces the file that is there.")
         self.note.setText("  ".join(notes))
         self.note.setVisible(bool(notes))
 
-    def _stored_text(self, layer: Labels | None) -> str:
-        """Say where labels are that are on disk already, and how far; else ``""``."""
+    def _facts(self, layer: Labels) -> LabelFacts:
+        """Return what the file should say of a layer."""
+        entry = self._entry_of(layer)
+        names = None if entry is None else self.state.classes.names
+        facts = label_facts(lambda name: getattr(layer, name), names)
+        if entry is not None:
+            facts = replace(facts, axes=entry.axes.replace("C", ""))
+        if facts.are_objects != self.form.are_objects:  # a person knows better
+            facts = replace(facts, are_objects=self.form.are_objects, class_colours={})
+        return facts
+
+    def _stored_text(self, layer: Labels | None) -> tuple[str, bool]:
+        """Say where labels are that are on disk already; and whether they grow."""
         path = None if layer is None else store_of(layer)
         if path is None:
-            return ""
+            return "", False
         stored = self.state.stored.of(self._entry_of(layer))
         if stored is None or stored.path != path or stored.phase == "done":
-            return f"Labels are in {path}"
+            return f"Labels are in {path}", False
         so_far = f"{stored.n_done:,} of {stored.n_tiles:,} tiles"
-        return f"Labels are in {path}, so far {so_far}."
-
-    def _target(self) -> tuple[Path | None, str]:
-        """Return the file that is named, or None and why it cannot be written."""
-        try:
-            return export_path(self.path.text(), self._suffix), ""
-        except NapariUnetError as error:
-            return None, str(error)
+        return f"Labels are in {path}, so far {so_far}.", True
 
     def _entry_of(self, layer: Labels | None) -> AnnotatedImage | None:
         """Return the image that a layer belongs to, if it is one of ours."""
@@ -222,44 +206,33 @@ class ExportDock(QWidget):
             return entry.objects
         return entry.stored or entry.prediction
 
-    @property
-    def _suffix(self) -> str:
-        return ".tif" if self.tiff.isChecked() else ".png"
-
     def _on_layer(self, layer: Labels | None) -> None:
-        if layer is not None and not self._is_path_typed:
-            name = f"{layer.name}{self._suffix}".replace("/", "-")
-            self.path.setText(str(Path.home() / name))
+        if layer is not None:
+            entry = self._entry_of(layer)
+            is_cut = entry is not None and layer is entry.objects
+            facts = label_facts(lambda name: getattr(layer, name))
+            classes = entry.prediction if entry is not None and is_cut else None
+            self.form.set_kind(facts.are_objects, classes)
+            self.form.suggest(Path.home(), str(layer.name))
         self.refresh()
 
-    def _on_format(self, _is_checked: bool) -> None:
-        path, _why_not = self._target()
-        if path is not None:
-            self.path.setText(str(path.with_suffix(self._suffix)))
-        self.refresh()
+    def _on_export(self) -> None:
+        if self._bridge.is_running:
+            self._bridge.cancel()
+        else:
+            self.start()
 
-    def _on_typed(self, text: str) -> None:
-        """Follow the suffix with the format; the text itself is hers."""
-        self._is_path_typed = bool(text)
-        suffix = os.path.splitext(text)[1].lower()
-        if suffix in (".png", ".tif", ".tiff"):
-            (self.png if suffix == ".png" else self.tiff).setChecked(True)
-        self.refresh()
+    def _on_event(self, event: JobEvent) -> None:
+        if isinstance(event, Progress):
+            self.result.setText(f"Writing … {event.done / event.total:.0%}")
 
-    def _browse(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Export labels", self.path.text(), "Labels (*.tif *.tiff *.png)"
-        )
-        if path:
-            self.path.setText(path)
-            self._on_typed(path)
-
-    def _on_saved(self, path: Path) -> None:
+    def _on_saved(self, path: Path | None) -> None:
+        if path is None:
+            self._tell("Cancelled: nothing was written.", "info")
+            return
         self._saved = path
         self.state.stored.folder = path.parent
-        size = path.stat().st_size
-        text = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
-        self._tell(f"Saved {path}  ({text})", "advice")
+        self._tell(f"Saved {path}{_size_text(path)}", "advice")
         self.show_folder.show()
 
     def _on_failed(self, error: BaseException) -> None:
@@ -273,7 +246,33 @@ class ExportDock(QWidget):
         self.refresh()
 
     def _show_folder(self) -> None:
-        layer = self.labels.value
-        path = (None if layer is None else store_of(layer)) or self._saved
+        layer = self.form.labels.value
+        path = self._saved or (None if layer is None else store_of(layer))
         if path is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.parent)))
+
+
+def _source(layer: Labels) -> Callable[[], Any]:
+    """Return what gives a layer's labels at full resolution, called on the worker."""
+    store = store_of(layer)
+    if store is not None:
+        # what the layer shows has gaps where the live overlay is newer
+        return lambda: _open_store(store)
+    data = layer.data[0] if layer.multiscale else layer.data
+    # the overlay goes on changing in place: the file gets what is there now
+    kept = data.copy() if isinstance(data, np.ndarray) else data
+    return lambda: kept
+
+
+def _open_store(path: Path) -> Any:
+    import zarr
+
+    return zarr.open_array(path / "0", mode="r")
+
+
+def _size_text(path: Path) -> str:
+    """Return the size of a file, in brackets; nothing for a folder."""
+    if path.is_dir():
+        return ""
+    size = path.stat().st_size
+    return f"  ({size / 1e6:.1f} MB)" if size >= 1e5 else f"  ({size / 1e3:.1f} kB)"

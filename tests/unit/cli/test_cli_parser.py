@@ -11,8 +11,8 @@ from napari_unet.cli import _info, _main
 from napari_unet.errors import ImageError, OutOfMemoryError
 
 COMMANDS = (
-    *("train", "predict", "project", "evaluate"),
-    *("measure", "simulate", "info", "doctor", "demo"),
+    *("train", "predict", "project", "evaluate", "export", "measure"),
+    *("simulate", "info", "export-model", "doctor", "demo"),
 )
 
 
