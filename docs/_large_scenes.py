@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _screen import open_dock, paint_class, prepare, read, shoot, wait, wait_until
+from _screen import (
+    open_dock,
+    paint_class,
+    prepare,
+    read,
+    shoot,
+    wait,
+    wait_until,
+)
 from numpy.typing import NDArray
 
 SLIDE_PX = (20480, 4096)
@@ -22,29 +29,26 @@ def show_slide(viewer: Any, dock: Any, args: Any) -> None:
     from napari_unet.sample import load_sample
 
     sample = load_sample("nuclei")
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        slide = make_slide(folder, sample.image)
-        viewer.add_image(slide, name="slide", multiscale=True)
-        dock.state.classes.rename_all(sample.class_names)
-        wait(0.5)
-        dock.layers.new.click()
-        viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 256, 256), 1.2
-        wait(2.0)
-        for value in (1, 2):
-            paint_class(viewer, dock, sample.truth, value)
-        wait_until(lambda: dock.state.session.overlay_time_s is not None, 120)
-        wait_until(lambda: not dock.state.session.is_updating, 60)
-        dock.overlay.live.click()  # or all that is in sight is predicted before
-        viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 2048, 2048), 0.145
-        entry = dock.state.book.current
-        dock.state.stored.place(entry, folder / "slide-labels.zarr")
-        dock.overlay.predict.click()
-        # two rows of tiles, and half of the next
-        wait_until(lambda: dock.state.stored.of(entry).n_done >= 10, 1800)
-        wait(1.5)
-        shoot(viewer, args.out / "large", ["dark"])
-        viewer.close()
+    slide = make_slide(args.place, sample.image)
+    viewer.add_image(slide, name="slide", multiscale=True)
+    dock.state.classes.rename_all(sample.class_names)
+    wait(0.5)
+    dock.layers.new.click()
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 256, 256), 1.2
+    wait(2.0)
+    for value in (1, 2):
+        paint_class(viewer, dock, sample.truth, value)
+    wait_until(lambda: dock.state.session.overlay_time_s is not None)
+    wait_until(lambda: not dock.state.session.is_updating)
+    dock.overlay.live.click()  # or all that is in sight is predicted before
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 2048, 2048), 0.145
+    entry = dock.state.book.current
+    dock.state.stored.place(entry, args.place / "slide-labels.zarr")
+    dock.overlay.predict.click()
+    # two rows of tiles, and half of the next
+    wait_until(lambda: dock.state.stored.of(entry).n_done >= 10)
+    wait(1.5)
+    shoot(viewer, args.out / "large", ["dark"])
 
 
 def make_slide(folder: Path, tile: NDArray[Any]) -> list[Any]:
@@ -110,10 +114,10 @@ def find_objects(viewer: Any, dock: Any, truth: NDArray[Any], middle: int) -> No
         wait(1.0)
         for value in (1, 2):
             paint_class(viewer, dock, truth[index], value)
-    wait_until(lambda: dock.state.session.overlay_time_s is not None, 300)
+    wait_until(lambda: dock.state.session.overlay_time_s is not None)
     dock.overlay.objects.objects.click()
     dock.overlay.predict.click()
-    wait_until(lambda: dock.state.book.current.has_all_objects, 600)
+    wait_until(lambda: dock.state.book.current.has_all_objects)
     print(f"{dock.state.session.n_objects} objects")
     viewer.dims.set_current_step(0, middle)
 
@@ -123,29 +127,27 @@ def show_project(viewer: Any, dock: Any, args: argparse.Namespace) -> None:
     state, (images, labels) = dock.state, args.project
     project = open_dock(viewer, "Project")
     shoot(viewer, args.out / "project-start", ["dark"])
-    with tempfile.TemporaryDirectory() as place:
-        project.make_project(Path(place) / "nuclei")
-        wait_until(lambda: state.project.is_named, 60)
-        project.images.add_wanted.emit(sorted(images.iterdir())[:12])
-        wait_until(lambda: len(project.images.rows) > 0, 60)
-        for count in range(4):
-            before = state.opener.current
-            project.images.next.click()
-            wait_until(lambda before=before: state.opener.current != before, 120)
-            wait_until(lambda: state.book.current.annotation is not None, 120)
-            wait(1.0)
-            name = Path(state.book.current.image.source.path).name
-            truth = (read(labels / name) > 0) + 1
-            for value in (1, 2):
-                paint_class(viewer, dock, truth, value)
-            if count < 2:
-                state.opener.toggle_done()
-        for n_rounds in (1, 2):
-            until = state.session.seconds + args.seconds / 2
-            dock.learning.learn.click()
-            wait_until(lambda until=until: state.session.seconds >= until, 600)
-            dock.learning.learn.click()
-            wait_until(lambda n=n_rounds: len(project.rounds.list.rows) >= n, 120)
-        project.head.folder.setText("/data/nuclei.unet-project")
-        shoot(viewer, args.out / "project")
-        viewer.close()  # before its folder goes
+    project.make_project(args.place / "nuclei")
+    wait_until(lambda: state.project.is_named)
+    project.images.add_wanted.emit(sorted(images.iterdir())[:12])
+    wait_until(lambda: len(project.images.rows) > 0)
+    for count in range(4):
+        before = state.opener.current
+        project.images.next.click()
+        wait_until(lambda before=before: state.opener.current != before)
+        wait_until(lambda: state.book.current.annotation is not None)
+        wait(1.0)
+        name = Path(state.book.current.image.source.path).name
+        truth = (read(labels / name) > 0) + 1
+        for value in (1, 2):
+            paint_class(viewer, dock, truth, value)
+        if count < 2:
+            state.opener.toggle_done()
+    for n_rounds in (1, 2):
+        until = state.session.seconds + args.seconds / 2
+        dock.learning.learn.click()
+        wait_until(lambda until=until: state.session.seconds >= until)
+        dock.learning.learn.click()
+        wait_until(lambda n=n_rounds: len(project.rounds.list.rows) >= n)
+    project.head.folder.setText("/data/nuclei.unet-project")
+    shoot(viewer, args.out / "project")

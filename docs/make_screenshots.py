@@ -16,6 +16,7 @@ is not 0 in label images; those of a project have the names of its images.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -86,13 +87,19 @@ def show(scene: Callable[[Any, Any, argparse.Namespace], None], args: Any) -> No
     """Open napari with the main dock, and play a scene in it."""
     import napari
 
-    viewer = napari.Viewer(title="napari-unet")
-    viewer.theme = "dark"
-    viewer.window.resize(*WINDOW_PX)
-    dock = open_dock(viewer, "Interactive segmentation")
-    wait(0.5)
-    scene(viewer, dock, args)
-    viewer.close()
+    with tempfile.TemporaryDirectory() as folder:
+        # else the dock offers to bring back what was painted for the last picture
+        os.environ["XDG_DATA_HOME"] = folder
+        args.place = Path(folder)
+        viewer = napari.Viewer(title="napari-unet")
+        viewer.theme = "dark"
+        viewer.window.resize(*WINDOW_PX)
+        dock = open_dock(viewer, "Interactive segmentation")
+        wait(0.5)
+        try:
+            scene(viewer, dock, args)
+        finally:  # else its threads would keep the process
+            viewer.close()
 
 
 def show_loop(viewer: Any, dock: Any, args: Any) -> None:
@@ -102,46 +109,44 @@ def show_loop(viewer: Any, dock: Any, args: Any) -> None:
     session = dock.state.session
     paint_class(viewer, dock, truth, 1)
     dock.state.brush.select(2)
-    wait_until(lambda: "Now paint" in dock.tip.text, 10)
+    wait_until(lambda: "Now paint" in dock.tip.text)
     shoot(viewer, args.out / "first-stroke", ["dark"])
     paint_class(viewer, dock, truth, 2)
     started = time.monotonic()
-    wait_until(lambda: session.overlay_time_s is not None, 120)
+    wait_until(lambda: session.overlay_time_s is not None)
     print(f"first overlay {time.monotonic() - started:.1f} s after the last stroke")
-    wait_until(lambda: session.scores and not session.is_updating, 60)
+    wait_until(lambda: session.scores and not session.is_updating)
     shoot(viewer, args.out / "overlay", ["dark"])
     open_dock(viewer, "Learning curves")
     dock.learning.learn.click()
-    wait_until(lambda: session.seconds >= args.seconds, args.seconds * 4 + 60)
+    wait_until(lambda: session.seconds >= args.seconds)
     print(f"showing {session.shown} after {session.step} steps")
     shoot(viewer, args.out / "learning")
     dock.learning.learn.click()
-    wait_until(lambda: session.phase == "paused", 60)
-    wait_until(lambda: not session.is_updating, 60)
+    wait_until(lambda: session.phase == "paused")
+    wait_until(lambda: not session.is_updating)
     shoot(viewer, args.out / "paused", ["dark"])
     dock.overlay.objects.objects.click()
     dock.overlay.predict.click()
-    wait_until(lambda: dock.state.book.current.has_all_objects, 120)
+    wait_until(lambda: dock.state.book.current.has_all_objects)
     print(f"{session.n_objects} objects")
     shoot(viewer, args.out / "objects")
     dock.border_weights.show()
-    wait_until(lambda: "nuclei border weights" in viewer.layers, 60)
+    wait_until(lambda: "nuclei border weights" in viewer.layers)
     shoot(viewer, args.out / "border-weights", ["dark"])
     viewer.layers.remove("nuclei border weights")
-    export(viewer, args.out)
+    export(viewer, args)
 
 
-def export(viewer: Any, out: Path) -> None:
+def export(viewer: Any, args: Any) -> None:
     """Export the labels from the dock, and say where they went."""
     dock = open_dock(viewer, "Export labels")
-    with tempfile.TemporaryDirectory() as folder:
-        dock.path.setText(str(Path(folder) / "labels.tif"))
-        dock.export.click()
-        wait_until(lambda: "Saved" in dock.result.text(), 30)
-        dock.path.setText("/data/nuclei-labels.tif")
-        said = dock.result.text().replace(folder, "/data")
-        dock.result.setText(said.replace("labels.tif", "nuclei-labels.tif"))
-        shoot(viewer, out / "export", ["dark"])
+    dock.path.setText(str(args.place / "nuclei-labels.tif"))
+    dock.export.click()
+    wait_until(lambda: "Saved" in dock.result.text())
+    dock.path.setText("/data/nuclei-labels.tif")
+    dock.result.setText(dock.result.text().replace(str(args.place), "/data"))
+    shoot(viewer, args.out / "export", ["dark"])
 
 
 def show_help(viewer: Any, dock: Any, args: Any) -> None:
@@ -158,10 +163,9 @@ def show_painted_objects(viewer: Any, dock: Any, args: Any) -> None:
     from napari_unet.inference.instances import split_objects
 
     truth = open_sample(viewer, dock, "nuclei", is_prepared=False)
+    wait_until(dock.paint.objects.isEnabled)
     dock.paint.objects.click()
-    wait(0.5)
-    dock.layers.new.click()
-    wait(1.0)
+    prepare(viewer, dock)
     dock.state.book.current.annotation.brush_size = BRUSH_PX
     found = split_objects(
         (truth == 2).astype(np.uint8) + 1, settings=InstanceConfig(min_size_px=200)
@@ -173,8 +177,8 @@ def show_painted_objects(viewer: Any, dock: Any, args: Any) -> None:
     for stroke in strokes_of(truth == 1):
         drag(viewer, stroke)
     session = dock.state.session
-    wait_until(lambda: session.overlay_time_s is not None, 120)
-    wait_until(lambda: session.scores and not session.is_updating, 60)
+    wait_until(lambda: session.overlay_time_s is not None)
+    wait_until(lambda: session.scores and not session.is_updating)
     wait(2.0)
     shoot(viewer, args.out / "painted-objects", ["dark"])
 
@@ -199,8 +203,8 @@ def show_tissue(viewer: Any, dock: Any, args: Any) -> None:
     for value in (1, 2):
         paint_class(viewer, dock, truth, value)
     session = dock.state.session
-    wait_until(lambda: session.overlay_time_s is not None, 120)
-    wait_until(lambda: session.scores and not session.is_updating, 60)
+    wait_until(lambda: session.overlay_time_s is not None)
+    wait_until(lambda: session.scores and not session.is_updating)
     shoot(viewer, args.out / "tissue", ["dark"])
 
 
@@ -212,22 +216,22 @@ def show_error(viewer: Any, dock: Any, args: Any) -> None:
     from napari_unet.sample import load_sample
 
     sample = load_sample("nuclei")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "nuclei.tif"
-        tifffile.imwrite(path, sample.image)
-        pixels = da.map_blocks(
-            lambda: tifffile.imread(path), chunks=sample.image.shape, dtype=np.uint8
-        )
-        viewer.add_image(pixels, name="nuclei", contrast_limits=(0, 255))
-        dock.state.classes.rename_all(sample.class_names)
-        prepare(viewer, dock)
-        for value in (1, 2):
-            paint_class(viewer, dock, sample.truth, value)
-        session = dock.state.session
-        wait_until(lambda: session.overlay_time_s is not None, 120)
-        wait_until(lambda: session.scores and not session.is_updating, 60)
+    path = args.place / "nuclei.tif"
+    tifffile.imwrite(path, sample.image)
+    pixels = da.map_blocks(
+        lambda: tifffile.imread(path), chunks=sample.image.shape, dtype=np.uint8
+    )
+    viewer.add_image(pixels, name="nuclei", contrast_limits=(0, 255))
+    dock.state.classes.rename_all(sample.class_names)
+    prepare(viewer, dock)
+    for value in (1, 2):
+        paint_class(viewer, dock, sample.truth, value)
+    session = dock.state.session
+    wait_until(lambda: session.overlay_time_s is not None)
+    wait_until(lambda: session.scores and not session.is_updating)
+    path.unlink()
     dock.learning.learn.click()
-    wait_until(lambda: session.message_level == "error", 120)
+    wait_until(lambda: "could not be read" in session.message)
     shoot(viewer, args.out / "error", ["dark"])
 
 
