@@ -1,7 +1,7 @@
 """Write the pages of the reference that the program itself knows best.
 
 Commands and options come from the parser, settings from their fields, keys from the
-table that binds them::
+table that binds them, examples from their files::
 
     python docs/make_reference.py
 
@@ -11,6 +11,7 @@ Tests compare the files with what this script makes, so that they cannot grow ol
 from __future__ import annotations
 
 import argparse
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -23,7 +24,7 @@ MADE = "<!-- made by docs/make_reference.py: change the program, not this page -
 
 
 def main() -> int:
-    """Write the three pages."""
+    """Write the pages."""
     FOLDER.mkdir(exist_ok=True)
     for name, make in PAGES.items():
         (FOLDER / name).write_text(make(), encoding="utf-8")
@@ -229,7 +230,37 @@ def keys_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES = {"cli.md": cli_page, "settings.md": settings_page, "keys.md": keys_page}
+# -- examples ------------------------------------------------------------------------
+
+
+def examples_page() -> str:
+    """Return the page with the programs in docs/examples."""
+    parts = [
+        "# Examples",
+        MADE,
+        "Programs of a page, which the tests run. They need no window, take some "
+        "seconds on a laptop, work on the sample, and write into the current folder. "
+        "In a clone: `python docs/examples/learn_from_strokes.py`. The loop as a "
+        "notebook, with pictures: [`loop.ipynb`](../examples/loop.ipynb).",
+    ]
+    for path in sorted((FOLDER.parent / "examples").glob("*.py")):
+        code = path.read_text(encoding="utf-8")
+        title, _, rest = (ast.get_docstring(ast.parse(code)) or "").partition("\n")
+        parts.append(f"## {title.rstrip('.')}")
+        parts.append(f"[`{path.name}`](../examples/{path.name})")
+        if rest.strip():
+            parts.append(" ".join(rest.split()))
+        body = code.split('"""', 2)[2].strip()
+        parts.append(f"```python\n{body}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+PAGES = {
+    "cli.md": cli_page,
+    "settings.md": settings_page,
+    "keys.md": keys_page,
+    "examples.md": examples_page,
+}
 
 if __name__ == "__main__":
     raise SystemExit(main())

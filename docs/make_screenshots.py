@@ -232,6 +232,8 @@ def show_error(viewer: Any, dock: Any, args: Any) -> None:
     path.unlink()
     dock.learning.learn.click()
     wait_until(lambda: "could not be read" in session.message)
+    wait_until(lambda: "could not be read" in dock.message.text())
+    dock.message.setText(session.message.replace(str(args.place), "/data"))
     shoot(viewer, args.out / "error", ["dark"])
 
 
