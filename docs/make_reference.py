@@ -131,7 +131,7 @@ def settings_page() -> str:
         MADE,
         "What can be set, with its default and its bounds. `LearnerConfig` is what "
         "`Learner(...)` takes, what `train --config FILE` reads as JSON, and what is "
-        "saved with a model; the dock *Settings* offers most of it. A section is a "
+        "saved with a model; the dock *Settings* offers much of it. A section is a "
         'JSON object of its own: `{"seed": 1, "fine_tune": {"patch_px": 256}}`. '
         "Unknown names and values out of bounds are refused with a sentence.",
     ]
