@@ -126,7 +126,6 @@ def show_project(viewer: Any, dock: Any, args: argparse.Namespace) -> None:
     """Make a project, paint on a few of its images, learn twice."""
     state, (images, labels) = dock.state, args.project
     project = open_dock(viewer, "Project")
-    shoot(viewer, args.out / "project-start", ["dark"])
     project.make_project(args.place / "nuclei")
     wait_until(lambda: state.project.is_named)
     project.images.add_wanted.emit(sorted(images.iterdir())[:12])
