@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(900)  # seconds on a quiet machine, minutes on a busy one
+
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 MADE = {
     "batch_folder.py": "labels/field-3-labels.tif",
@@ -23,7 +25,7 @@ def run(code, folder):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=800,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
