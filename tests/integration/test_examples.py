@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(900)  # seconds on a quiet machine, minutes on a busy one
+pytestmark = pytest.mark.timeout(900)  # 15 s each, minutes on a busy machine
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 MADE = {
