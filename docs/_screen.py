@@ -135,7 +135,7 @@ def shoot(
     for theme in themes:
         viewer.theme = theme
         viewer.window.resize(*WINDOW_PX)
-        wait(0.8)
+        wait(2.0)  # until the docks have the height that they need
         target = path.with_name(f"{path.name}-{theme}.png")
         pixels = screen(viewer) if is_whole_screen else window(viewer)
         # as good to the eye, and a third of the size
