@@ -2,7 +2,7 @@
 # environment with nothing but Python 3.11 and pip, and asks nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean environment tools
+.PHONY: help demo test lint format docs clean environment tools
 
 # the constraints were tested with 3.11, so that is tried first
 ifndef PYTHON
@@ -21,6 +21,7 @@ HAS_SCREEN := $(or $(DISPLAY),$(WAYLAND_DISPLAY))
 help:
 	@echo "make demo     paint, learn, correct, export on a sample (a window where there is a screen)"
 	@echo "make test     all tests, lint, types, import rules, manifest, package build (tox)"
+	@echo "make docs     the documentation as a site: site/index.html"
 	@echo "make lint     ruff only;  make format  lets ruff rewrite the files"
 	@echo "make clean    remove environments and everything built"
 	@echo 'options go into ARGS: make test ARGS="-k stroke", make demo ARGS=--headless'
@@ -34,13 +35,16 @@ test: tools
 	@if $(BOOTSTRAP) libraries screen; then \
 	  $(TOX) $(if $(ARGS),-- $(ARGS)); \
 	else \
-	  $(TOX) -e lint,package,core $(if $(ARGS),-- $(ARGS)); \
+	  $(TOX) -e lint,package,docs,core $(if $(ARGS),-- $(ARGS)); \
 	  echo "Not run, for want of the libraries named above: all that needs napari." >&2; \
 	  exit 1; \
 	fi
 
 lint format: tools
 	$(TOX) -q -e $@
+
+docs: tools
+	$(TOX) -q -e docs
 
 environment:
 	@$(BOOTSTRAP) environment .venv -e '.[all]'
@@ -49,6 +53,6 @@ tools:
 	@$(BOOTSTRAP) environment .tools tox
 
 clean:
-	rm -rf .venv .tools .tox build dist demo-output .hypothesis \
+	rm -rf .venv .tools .tox build dist site demo-output .hypothesis \
 	  .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

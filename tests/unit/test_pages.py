@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
@@ -35,3 +36,16 @@ def test_the_script_for_annotations_is_that_of_each_project():
     lines = [line for line in README.splitlines() if line.startswith("    ")]
     # a page is formatted like a program, with a blank line behind the imports
     assert [line for line in shown.splitlines() if line] == [line[4:] for line in lines]
+
+
+def test_each_page_of_the_site_is_in_its_navigation():
+    def pages_of(entry):
+        if isinstance(entry, str):
+            return [entry]
+        entries = entry.values() if isinstance(entry, dict) else entry
+        return [page for inner in entries for page in pages_of(inner)]
+
+    docs = ROOT / "docs"
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    found = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")}
+    assert set(pages_of(site["nav"])) == found
