@@ -149,5 +149,6 @@ def test_whoever_reads_the_output_may_stop_reading(call):
 
 
 def test_every_command_is_listed_once():
-    names = [module.__name__.rpartition("_")[2] for module in _main._COMMANDS]
+    modules = [module.__name__.rpartition("._")[2] for module in _main._COMMANDS]
+    names = [module.replace("_", "-") for module in modules]
     assert names == list(COMMANDS)
