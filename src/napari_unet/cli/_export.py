@@ -58,8 +58,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--format",
         metavar="FORMAT",
-        help="tiff, ome-tiff, ome-zarr, png, npy, geojson (QuPath), imagej-roi, coco "
-        "and what else 'napari-unet export --formats' lists; default: by the suffix",
+        help="tiff, ome-tiff, ome-zarr, png, npy, geojson (QuPath), imagej-roi, coco, "
+        "csv or parquet (measurements); default: by the suffix",
     )
     parser.add_argument(
         "--formats", action=_ListFormats, nargs=0, help="list the formats, and exit"

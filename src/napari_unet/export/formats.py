@@ -129,6 +129,24 @@ FORMATS: dict[str, Format] = {
             "pixel size, colours, 3D",
             f"{_HERE}.coco:write_coco",
         ),
+        Format(
+            "csv",
+            "CSV table (R, Excel, pandas)",
+            (".csv",),
+            "sizes and shapes in physical units, class names",
+            "the pixels; for intensities and columns use Measurements",
+            f"{_HERE}.table_export:write_label_table",
+            is_table=True,
+        ),
+        Format(
+            "parquet",
+            "Parquet table (pandas, R)",
+            (".parquet",),
+            "sizes and shapes with units and types, class names",
+            "the pixels; for intensities and columns use Measurements",
+            f"{_HERE}.table_export:write_label_table",
+            is_table=True,
+        ),
     )
 }
 """Formats by name, in the order in which they are offered."""
