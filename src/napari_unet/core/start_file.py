@@ -198,7 +198,8 @@ def _load_torch(path: Path) -> Any:
             "larger than the file"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as file:  # of a path, torch would believe the suffix
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors, and opening that can run code: save "
