@@ -107,8 +107,10 @@ class InteractionLog(QObject):
 
     def _save(self) -> None:
         if self._unsaved and self._keeper.project is not None:
-            lines, self._unsaved = self._unsaved, []
-            self._keeper.do(partial(_add, lines=lines), is_urgent=False)
+            project, lines = self._keeper.project, self._unsaved
+            self._unsaved = []
+            job = partial(_add, lines=lines)
+            self._keeper.ask(lambda desk: desk.wherever(project, job))
 
     def _on_project(self) -> None:
         """Note which images were accepted, that is, said to be done."""
