@@ -99,9 +99,9 @@ class CorrectionsWatch(QObject):
 
     def save(self) -> None:
         """Put what is new into the project, once there is one."""
-        if self._unsaved and self._keeper.project is not None:
-            project, unsaved = self._keeper.project, self._unsaved
-            self._unsaved = []
+        project = self._keeper.project
+        if self._unsaved and project is not None:
+            unsaved, self._unsaved = self._unsaved, []
             job = partial(_add, corrections=unsaved)
             self._keeper.ask(lambda desk: desk.wherever(project, job))
 

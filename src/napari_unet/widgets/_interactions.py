@@ -106,9 +106,9 @@ class InteractionLog(QObject):
         self._save()
 
     def _save(self) -> None:
-        if self._unsaved and self._keeper.project is not None:
-            project, lines = self._keeper.project, self._unsaved
-            self._unsaved = []
+        project = self._keeper.project
+        if self._unsaved and project is not None:
+            lines, self._unsaved = self._unsaved, []
             job = partial(_add, lines=lines)
             self._keeper.ask(lambda desk: desk.wherever(project, job))
 
