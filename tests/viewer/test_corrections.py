@@ -103,7 +103,8 @@ def test_interactions_are_noted_only_where_that_is_switched_on(
     assert not settings.guidance.log.isChecked()
     assert not (folder / INTERACTIONS).exists()
     settings.guidance.log.click()
-    paint_both(layer)
+    layer.paint((60, 100), 2)
+    layer.paint((60, 60), 1)
     qtbot.waitUntil(lambda: case.state.can_learn)
     case.state.learn(True)
     notes = folder / INTERACTIONS
@@ -119,7 +120,7 @@ def test_interactions_are_noted_only_where_that_is_switched_on(
     assert all(e["start"] <= e["end"] and e["image"] == "blobs" for e in painted)
     settings.guidance.log.click()
     n = len(events())
-    paint_both(layer)
+    layer.paint((90, 100), 1)
     case.state.project.flush()
     assert len(events()) == n
     assert (folder / CORRECTIONS).exists() or not case.state.session.corrections

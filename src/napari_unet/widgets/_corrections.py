@@ -99,9 +99,11 @@ class CorrectionsWatch(QObject):
 
     def save(self) -> None:
         """Put what is new into the project, once there is one."""
-        if self._unsaved and self._keeper.project is not None:
+        project = self._keeper.project
+        if self._unsaved and project is not None:
             unsaved, self._unsaved = self._unsaved, []
-            self._keeper.do(partial(_add, corrections=unsaved), is_urgent=False)
+            job = partial(_add, corrections=unsaved)
+            self._keeper.ask(lambda desk: desk.wherever(project, job))
 
     def go_to(self, found: Correction, opener: ImageOpener) -> None:
         """Show the place of a correction; its image is opened where it is not."""

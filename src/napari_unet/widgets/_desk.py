@@ -146,6 +146,13 @@ class Desk:
         if self.project is project:
             yield from job(project)
 
+    def wherever(
+        self, project: Project, job: DeskJob
+    ) -> Generator[JobEvent, None, None]:
+        """Do a job with a project, also where it was left or got a name meanwhile."""
+        with self._opened(project) as mine:
+            yield from job(mine)
+
     def look(self, facts: ImageFacts) -> Generator[JobEvent, None, None]:
         """Find an image of the viewer in the project, or among what has none."""
         print_ = self._known.print_of(facts)

@@ -106,9 +106,11 @@ class InteractionLog(QObject):
         self._save()
 
     def _save(self) -> None:
-        if self._unsaved and self._keeper.project is not None:
+        project = self._keeper.project
+        if self._unsaved and project is not None:
             lines, self._unsaved = self._unsaved, []
-            self._keeper.do(partial(_add, lines=lines), is_urgent=False)
+            job = partial(_add, lines=lines)
+            self._keeper.ask(lambda desk: desk.wherever(project, job))
 
     def _on_project(self) -> None:
         """Note which images were accepted, that is, said to be done."""
