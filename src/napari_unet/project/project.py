@@ -33,10 +33,8 @@ from napari_unet.project.record import ProjectImage, ProjectRecord
 from napari_unet.project.references import (
     copy_into,
     describe_file,
-    find_file,
     find_image,
     is_changed,
-    is_remote,
     locate,
     same_image,
 )
@@ -206,7 +204,7 @@ class Project:
             known = same_image(self.record, where.get("absolute_path"), facts)
             if known is not None:
                 return self.change_image(known.number, is_removed=False, **where)
-            facts = {"name": _name_of(path), **facts}
+            facts = {"name": "image" if path is None else Path(path).name, **facts}
             number = 1 + max((i.number for i in self.record.images), default=0)
             image = ProjectImage(number=number, **where, **facts)
             self._write(self.record.with_images(image))
@@ -261,15 +259,8 @@ class Project:
         return self.change_image(number, **describe_file(path, self.folder))
 
     def is_changed(self, number: int) -> bool:
-        """Whether an image's file was changed since it was read, or is gone.
-
-        Of what is at an address, nobody looks.
-        """
-        image = self.record.image(number)
-        if is_remote(image.path):
-            return False
-        found = find_file(image, self.folder)
-        return found is None or is_changed(image, found)
+        """Whether an image's file was changed since it was read, or is gone."""
+        return is_changed(self.record.image(number), self.folder)
 
     def find_image(
         self,
@@ -403,7 +394,3 @@ class Project:
 def _listed(numbers: Sequence[int]) -> str:
     what = "image" if len(numbers) == 1 else "images"
     return f"the {what} {', '.join(map(str, numbers))}"
-
-
-def _name_of(path: str | os.PathLike[str] | None) -> str:
-    return "image" if path is None else Path(path).name

@@ -153,8 +153,16 @@ def same_image(
     return None
 
 
-def is_changed(image: ProjectImage, path: Path) -> bool:
-    """Whether a file is another than the one that was read, by size and time."""
+def is_changed(image: ProjectImage, folder: Path) -> bool:
+    """Whether an image's file is another than was read, by size and time, or is gone.
+
+    Of what is at an address, nobody looks.
+    """
+    if is_remote(image.path):
+        return False
+    path = find_file(image, folder)
+    if path is None:
+        return True
     if image.n_bytes is None or image.modified_s is None:
         return False
     try:

@@ -123,7 +123,7 @@ class WrappingLabel(QLabel):
         wraps = Qt.TextFlag.TextWordWrap.value
         while words:
             box = metrics.boundingRect(0, 0, width, 10_000, wraps, shown)
-            if box.height() <= n_lines * metrics.lineSpacing():
+            if box.height() < (n_lines + 0.5) * metrics.lineSpacing():
                 return shown
             words.pop()
             shown = f"{' '.join(words)} …"

@@ -162,7 +162,6 @@ def test_what_lies_between_painted_planes_is_learned_from_too(
     tifffile.imwrite(stack / "one-plane.tif", lines)
     options = ("--interpolate", "--annotation", stack / "one-plane.tif")
     result = _train(cli, folder, stack, model, *options)
-    assert result.code == 0
     assert "--interpolate adds nothing, because nothing is painted" in result.err
     flat = ("--image", folder / "image.png", "--annotation", folder / "strokes.png")
     result = cli("train", *flat, "--out", model, "--steps", 1, "--interpolate")
