@@ -135,7 +135,7 @@ FORMATS: dict[str, Format] = {
             (".csv",),
             "sizes and shapes in physical units, class names",
             "the pixels; for intensities and columns use Measurements",
-            f"{_HERE}.table_export:write_label_table",
+            f"{_HERE}.table_format:write_label_table",
             is_table=True,
         ),
         Format(
@@ -144,7 +144,7 @@ FORMATS: dict[str, Format] = {
             (".parquet",),
             "sizes and shapes with units and types, class names",
             "the pixels; for intensities and columns use Measurements",
-            f"{_HERE}.table_export:write_label_table",
+            f"{_HERE}.table_format:write_label_table",
             is_table=True,
         ),
     )
