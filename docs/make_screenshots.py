@@ -326,7 +326,7 @@ def drag(viewer: Any, points: list[tuple[float, float]]) -> None:
 def export(viewer: Any, out: Path) -> None:
     """Export the labels from the dock, and say where they went."""
     dock = open_dock(viewer, "Export labels")
-    dock.path.setText(str(out / "labels.tif"))
+    dock.form.path.setText(str(out / "labels.tif"))
     dock.export.click()
     wait_until(lambda: "Saved" in dock.result.text(), 30)
     print(dock.result.text())
