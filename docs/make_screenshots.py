@@ -141,10 +141,10 @@ def show_loop(viewer: Any, dock: Any, args: Any) -> None:
 def export(viewer: Any, args: Any) -> None:
     """Export the labels from the dock, and say where they went."""
     dock = open_dock(viewer, "Export labels")
-    dock.path.setText(str(args.place / "nuclei-labels.tif"))
+    dock.form.path.setText(str(args.place / "nuclei-labels.tif"))
     dock.export.click()
     wait_until(lambda: "Saved" in dock.result.text())
-    dock.path.setText("/data/nuclei-labels.tif")
+    dock.form.path.setText("/data/nuclei-labels.tif")
     dock.result.setText(dock.result.text().replace(str(args.place), "/data"))
     shoot(viewer, args.out / "export", ["dark"])
 

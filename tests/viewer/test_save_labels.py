@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_unet.errors import FileError, ImageError
+from napari_unet.errors import FileError
 from napari_unet.export import FORMATS, write_labels, write_probabilities
 from napari_unet.widgets import _open_labels
 
@@ -29,23 +29,23 @@ def test_each_format_saves_a_layer(viewer, tmp_path, name):
     assert path.exists()
 
 
-def test_tiff_keeps_scale_and_dtype_without_being_asked(viewer, tmp_path):
+def test_tiff_keeps_scale_and_dtype(viewer, tmp_path):
     layer = viewer.add_labels(LABELS, scale=(0.5, 0.25), units=("um", "um"))
     path = tmp_path / "a.tif"
-    assert layer.save(str(path)) == [str(path)]
+    layer.save(str(path), plugin="napari-unet")
     with tifffile.TiffFile(path) as file:
         assert file.imagej_metadata["unit"] == "um"
         assert file.asarray().dtype == np.uint8
         np.testing.assert_array_equal(file.asarray(), LABELS)
 
 
-def test_what_a_tiff_of_ours_cannot_hold_napari_writes(viewer, tmp_path):
+def test_what_is_refused_is_said(viewer, tmp_path):
     layer = viewer.add_labels(-LABELS.astype(np.int32))
-    path = tmp_path / "a.tif"
-    assert layer.save(str(path)) == [str(path)]
-    np.testing.assert_array_equal(tifffile.imread(path), -LABELS.astype(np.int32))
-    with pytest.raises(ImageError, match="smallest is -3"):
+    with pytest.raises(FileError, match="smallest is -3"):
         layer.save(str(tmp_path / "a.npy"))
+    # napari's own writer is still the one for a plain .tif
+    layer.save(str(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), layer.data)
 
 
 def test_classes_or_objects_follow_from_the_colours(viewer, tmp_path):

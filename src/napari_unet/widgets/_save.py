@@ -10,7 +10,7 @@ from typing import Any
 import napari
 import numpy as np
 
-from napari_unet.errors import ImageError
+from napari_unet.errors import FileError, ImageError
 from napari_unet.export import export_job
 from napari_unet.jobs import finish
 from napari_unet.widgets._label_facts import label_facts
@@ -23,9 +23,8 @@ __all__ = ["save_labels"]
 def save_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a label layer; called by napari, with what the layer says in ``meta``.
 
-    The suffix chooses the format. Labels that a TIFF of ours cannot hold (negative
-    values, more axes than four) are left to napari's own writer, which this one takes
-    the place of.
+    The suffix chooses the format. Of ``.tif`` napari's own writer stays the default, as
+    it holds whatever a layer may have; this one is taken where a person chooses it.
 
     Parameters
     ----------
@@ -43,8 +42,8 @@ def save_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
     Raises
     ------
-    FileError, ImageError
-        See `export_job`.
+    FileError
+        See `export_job`; also where it raises an `ImageError`.
     """
     if meta.get("multiscale"):
         data = data[0]
@@ -52,11 +51,9 @@ def save_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     name = str(meta.get("name") or Path(path).stem)
     try:
         finish(export_job(path, data, name=name, **asdict(facts)))
-    except ImageError:
-        written = _napari_writes(path, data, meta)
-        if written is None:
-            raise
-        return [written]
+    except ImageError as error:
+        # of a ValueError napari says that there is no plugin for that file
+        raise FileError(str(error)) from error
     return [path]
 
 
@@ -77,16 +74,8 @@ def _getter(meta: Mapping[str, Any], ndim: int) -> Any:
 
 def _names_of_ours(meta: Mapping[str, Any]) -> dict[int, str] | None:
     """Return the names of classes in the viewer, if the layer is one of ours."""
-    state = known_state(napari.current_viewer())
-    if state is None or ROLE not in (meta.get("metadata") or {}):
+    viewer = napari.current_viewer()
+    if viewer is None or ROLE not in (meta.get("metadata") or {}):
         return None
-    return state.classes.names
-
-
-def _napari_writes(path: str, data: Any, meta: dict[str, Any]) -> str | None:
-    if not path.lower().endswith((".tif", ".tiff")):
-        return None
-    from napari_builtins.io import napari_write_labels
-
-    written: str | None = napari_write_labels(path, data, meta)
-    return written
+    state = known_state(viewer)
+    return None if state is None else state.classes.names
