@@ -62,6 +62,9 @@ def test_torch_export_gives_the_same(learner, tmp_path):
     assert checked.max_difference < 1e-5
 
 
+# the validator leaves the package open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_zoos_own_validator_takes_a_package(learner, tmp_path):
     pytest.importorskip("bioimageio.spec")
     card = ModelCard(name="Cell bodies", authors=("A. Body",), licence="CC0-1.0")
