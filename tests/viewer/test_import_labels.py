@@ -127,8 +127,7 @@ def test_a_file_is_opened_as_labels(imports, qtbot, tmp_path):
     case.imports.open(str(path))
     assert case.imports.labels.value.name == "masks"
     qtbot.waitUntil(lambda: case.imports.table.has_rows)
-    (tmp_path / "broken.tif").write_bytes(b"nothing")
-    case.imports.open(str(tmp_path / "broken.tif"))
+    case.imports.open(str(tmp_path / "gone.tif"))
     assert "could not be read as labels" in case.imports.result.text()
 
 

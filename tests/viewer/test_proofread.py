@@ -315,6 +315,29 @@ def test_relabelling_gives_the_selected_class(proof, qtbot):
 # -- where it cannot be, or lies elsewhere ---------------------------------------------
 
 
+def test_the_dock_fits_and_its_buttons_wait(proof, qtbot):
+    case = proof(show=False)
+    dock = ProofreadDock(case.viewer)
+    case.viewer.window.add_dock_widget(dock, name="Proofread")
+    size = dock.minimumSizeHint()
+    assert size.width() <= 320
+    assert size.height() <= 700
+    button = dock.buttons["accept"]
+    button.click()
+    assert button.isChecked()
+    case.state.proofread.tool._layer.add_lines([np.array([[60, 95], [60.2, 95.2]])])
+    case.state.proofread.tool._take()  # as when the mouse button goes up
+    assert (case.layer.data[SECOND] == 2).all()
+    qtbot.waitUntil(lambda: "1,200 px" in dock.counts.text())
+    assert not button.isChecked()
+    button.click()
+    button.click()
+    assert case.state.proofread.tool.gesture is None
+    dock.over.click()
+    dock.threshold.setValue(0.8)
+    assert (case.state.proofread.is_over, case.state.proofread.threshold) == (True, 0.8)
+
+
 def test_without_a_prediction_it_says_what_to_do(open_dock, blobs, qtbot):
     case = open_dock()
     dock = ProofreadDock(case.viewer)

@@ -115,23 +115,23 @@ class ProofreadDock(QWidget):
         layout.setContentsMargins(10, 8, 10, 8)
         layout.setSpacing(6)
         fill(layout, self.note, label("Accept as annotation", "caption"))
-        accept = QGridLayout()
-        accept.setSpacing(6)
-        for number, name in enumerate(("accept", "lasso", "accept_plane")):
-            accept.addWidget(self.buttons[name], number // 2, number % 2)
-        accept.addLayout(
-            row(self.buttons["accept_sure"], self.threshold, spacing=4), 1, 1
-        )
-        layout.addLayout(accept)
+        layout.addLayout(self._grid("accept", "lasso", "accept_plane"))
+        layout.addLayout(row(self.buttons["accept_sure"], self.threshold))
         fill(layout, self.over, line(), label("Put right", "caption"))
-        edit = QGridLayout()
-        edit.setSpacing(6)
         names = ("reject", "relabel", "split", "merge", "fill_holes")
-        for number, name in enumerate(names):
-            edit.addWidget(self.buttons[name], number // 2, number % 2)
-        layout.addLayout(edit)
+        layout.addLayout(self._grid(*names))
         fill(layout, line(), self.counts, self.message, 1)
         layout.addLayout(row(self.imports, 1))
+
+    def _grid(self, *names: str) -> QGridLayout:
+        """Return buttons in two columns of the same width."""
+        grid = QGridLayout()
+        grid.setSpacing(6)
+        for number, name in enumerate(names):
+            grid.addWidget(self.buttons[name], number // 2, number % 2)
+        for column in (0, 1):
+            grid.setColumnStretch(column, 1)
+        return grid
 
     def _connect(self) -> None:
         self._timer = QTimer(self)
