@@ -110,7 +110,7 @@ class LearnSection(QWidget):
         self.shown = eliding("strong")
         self.score = eliding()
         self.others = wrapping(part="muted", n_lines=2)
-        self.reason = wrapping(part="muted", n_lines=2)
+        self.reason = wrapping(part="muted", n_lines=1)
         for text in (self.others, self.reason):
             text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._caption = label("Showing", "caption")

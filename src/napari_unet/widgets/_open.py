@@ -10,7 +10,10 @@ from qtpy.QtWidgets import QMainWindow
 __all__ = ["PLUGIN", "open_dock"]
 
 PLUGIN = "napari-unet"
-_TABS = ("Project", "Export labels", "Settings", "Proofread", "Import labels")
+_TABS = (
+    *("Project", "Export labels", "Measurements"),
+    *("Settings", "Proofread", "Import labels"),
+)
 _CORNERS = (
     (Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
     (Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea),

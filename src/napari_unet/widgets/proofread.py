@@ -70,6 +70,17 @@ _CAPTIONS = {
     "fill_holes": "Fill holes",
     "relabel": "Relabel",
 }
+_ACTS_ON = {
+    "accept": "what the pointer is on",
+    "lasso": "what you draw around",
+    "accept_plane": "all of this plane",
+    "reject": "what the pointer is on",
+    "relabel": "it has the chosen class",
+    "split": "draw a line across it",
+    "merge": "drag over them",
+    "fill_holes": "what the pointer is on",
+}
+_BUTTONS_PX = 126
 _OVER_TIP = (
     "Accepting then also replaces what is painted or was accepted before. Default: off."
 )
@@ -115,22 +126,27 @@ class ProofreadDock(QWidget):
         layout.setContentsMargins(10, 8, 10, 8)
         layout.setSpacing(6)
         fill(layout, self.note, label("Accept as annotation", "caption"))
-        layout.addLayout(self._grid("accept", "lasso", "accept_plane"))
-        layout.addLayout(row(self.buttons["accept_sure"], self.threshold))
+        layout.addLayout(self._rows("accept", "lasso", "accept_plane", "accept_sure"))
         fill(layout, self.over, line(), label("Put right", "caption"))
         names = ("reject", "relabel", "split", "merge", "fill_holes")
-        layout.addLayout(self._grid(*names))
-        fill(layout, line(), self.counts, self.message, 1)
+        layout.addLayout(self._rows(*names))
+        fill(layout, line(), self.counts, self.message, line())
         layout.addLayout(row(self.imports, 1))
+        layout.addStretch(1)
 
-    def _grid(self, *names: str) -> QGridLayout:
-        """Return buttons in two columns of the same width."""
+    def _rows(self, *names: str) -> QGridLayout:
+        """Return a row for each action: its button, and what it acts on."""
         grid = QGridLayout()
-        grid.setSpacing(6)
+        grid.setHorizontalSpacing(10)
+        grid.setVerticalSpacing(4)
+        grid.setColumnMinimumWidth(0, _BUTTONS_PX)
+        grid.setColumnStretch(1, 1)
         for number, name in enumerate(names):
-            grid.addWidget(self.buttons[name], number // 2, number % 2)
-        for column in (0, 1):
-            grid.setColumnStretch(column, 1)
+            grid.addWidget(self.buttons[name], number, 0)
+            if name == "accept_sure":
+                grid.addLayout(row(self.threshold, label("sure", "muted"), 1), number, 1)
+            else:
+                grid.addWidget(label(_ACTS_ON[name], "muted"), number, 1)
         return grid
 
     def _connect(self) -> None:

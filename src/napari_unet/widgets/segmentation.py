@@ -154,8 +154,8 @@ class SegmentationDock(Docked):
         has_image = self.state.book.current is not None
         self.empty.setVisible(not has_image)
         self.layers.setVisible(has_image)
-        # with both, the dock would not fit a small screen
-        is_full = self.state.objects.is_on and self.state.between.is_stack
+        # their rows take the room that a small screen has for the rest
+        is_full = self.state.objects.is_on
         self.learning.set_brief(is_full)
         self.message.most_lines = 2 if is_full else None
         for section in self._sections:
