@@ -42,7 +42,7 @@ class OverlaySection(QWidget):
             "Renew what you look at by itself, after each stroke and each better "
             "model. On by default."
         )
-        self.hide_button = Button("Hold to hide", key=KEYS["hide"])
+        self.hide_button = Button("Hide", key=KEYS["hide"])
         self.hide_button.setToolTip(
             f"Hide the overlay while pressed, or while {KEYS['hide']} is held; "
             f"{KEYS['annotation']} hides what you painted."
