@@ -39,7 +39,11 @@ def main() -> int:
         "measure": args.measure,
     }
     n_failed = 0 if args.report else run(args, settings)
-    records = [r for r in read_records(args, settings, "random") if "guided" in r]
+    records = [
+        r
+        for r in read_records(args, settings, "random")
+        if {"guided", "corrective"} <= r.keys()
+    ]
     if not records:
         print(f"{args.out} holds no case with these settings.", file=sys.stderr)
         return 1
