@@ -27,6 +27,6 @@ def test_there_are_calls():
     assert len(list(calls())) > 20
 
 
-@pytest.mark.parametrize("call", calls())
+@pytest.mark.parametrize("call", list(calls()))
 def test_a_call_is_understood(call):
     build_parser().parse_args(shlex.split(call, comments=True))
