@@ -19,9 +19,9 @@ class GuidanceConfig(Settings):
     uncertainty: UncertaintyMeasure = Field(
         "entropy",
         title="Uncertainty",
-        description="How unsure a prediction is, 0 to 1. entropy: how even the class "
+        description="How unsure a prediction is, 0 to 1. 'entropy': how even the class "
         "probabilities are; it costs nothing beside the prediction, and is the "
-        "default. flips: how much predictions of the mirrored image differ from it; "
+        "default. 'flips': how much predictions of the mirrored image differ from it; "
         "three times the computing. Neither sees where the model is sure and wrong.",
     )
     log_interactions: bool = Field(

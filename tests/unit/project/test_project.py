@@ -501,7 +501,7 @@ def test_the_page_names_what_the_readme_does():
     page = Path(__file__).parents[3] / "docs" / "projects.md"
     table = page.read_text(encoding="utf-8")
     lines = README.split("\n\n")[1].splitlines()
-    assert len(lines) == 8
+    assert len(lines) == 10
     for line in lines:
         assert f"| `{line.split()[0]}` |" in table
 
