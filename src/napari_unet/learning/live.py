@@ -295,6 +295,7 @@ class _Loop:
         if view.key not in self.images or self.inbox.has_annotations:
             return
         self.objects.begin(view)
+        self.guide.follow(self.learner)  # wishes may be newer than this pass
         store = None if settings is None else self.objects.store
         try:
             for event in self._predict(view, store):

@@ -7,6 +7,7 @@ from scripted_loop import notices, of, run
 from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.config import TilingConfig
 from napari_unet.jobs import (
+    HeadFitted,
     Notice,
     RegionFound,
     TilePredicted,
@@ -123,6 +124,16 @@ def test_maps_come_with_the_visible_field_only_where_they_are_wanted(config, wid
         h, w = part.percent.shape
         covered[part.y : part.y + h, part.x : part.x + w] += 1
     assert (covered == 1).all()
+
+
+def test_a_wish_for_maps_in_the_middle_of_a_pass_is_not_missed(config, wide):
+    def wish(event, inbox):
+        if isinstance(event, HeadFitted):
+            inbox.map_uncertainty(True, "entropy")
+
+    show = lambda inbox: inbox.show(EVERYTHING)  # noqa: E731
+    events = run(config, show, _paint(wide), on=wish)
+    assert of(events, UncertaintyMapped)
 
 
 def test_maps_are_the_entropy_of_the_probabilities(learner, wide):
