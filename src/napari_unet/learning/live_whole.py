@@ -126,7 +126,9 @@ def _predicted(
     try:
         is_done = yield from job
         seconds = time.monotonic() - started
-        yield Notice(f"{what} in {seconds:.1f} s." if is_done else _STOPPED)
+        yield Notice(
+            f"{what} in {seconds:.1f}\N{NO-BREAK SPACE}s." if is_done else _STOPPED
+        )
     except StoreTakenError:
         yield StoreTaken(key, wish.open_store)
     except NapariUnetError as error:

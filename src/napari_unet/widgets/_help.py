@@ -1,12 +1,12 @@
-"""The help page: how to work with the dock, in seven lines, and the keys."""
+"""The help page: how to work with the dock, in eight lines, and the keys."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QFrame, QGridLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.widgets._keys import key_help
-from napari_unet.widgets._parts import fill, label, line, wrapping
+from napari_unet.widgets._parts import fill, label, set_part, wrapping
 
 __all__ = ["HelpPage"]
 
@@ -20,8 +20,10 @@ _STEPS = (
     "Learn trains the network in the background. The overlay changes only to what "
     "scores better on strokes that were held out.",
     "Several strokes per class, in different places, make that score reliable.",
-    "Predict whole image, then export.",
+    "Where it is right, accept it: A on an object makes it annotation.",
+    "Predict whole image, then export, or measure.",
 )
+_STEPS_PX, _WIDTH_PX = 270, 960
 
 
 class HelpPage(QFrame):
@@ -30,21 +32,23 @@ class HelpPage(QFrame):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setFixedWidth(350)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(14, 12, 14, 12)
-        layout.setSpacing(8)
+        set_part(self, "page")
+        self.setFixedWidth(_WIDTH_PX)
+        steps = QVBoxLayout()
+        steps.setSpacing(8)
         for number, step in enumerate(_STEPS, start=1):
-            fill(layout, wrapping(f"{number}.  {step}"))
-        fill(layout, line())
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(10)
-        grid.setVerticalSpacing(4)
-        for place, (key, meaning) in enumerate(key_help()):
-            grid.addWidget(label(key, "key"), place, 0, Qt.AlignmentFlag.AlignLeft)
-            grid.addWidget(label(meaning), place, 1)
-        grid.setColumnStretch(1, 1)
-        layout.addLayout(grid)
+            text = wrapping(f"{number}.  {step}")
+            text.setFixedWidth(_STEPS_PX)
+            fill(steps, text)
+        steps.addStretch(1)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(14, 12, 14, 12)
+        layout.setSpacing(16)
+        layout.addLayout(steps)
+        keys = key_help()
+        half = -(-len(keys) // 2)
+        for part in (keys[:half], keys[half:]):
+            layout.addLayout(_table(part))
 
     def open_at(self, widget: QWidget) -> None:
         """Show the page with its lower right corner at a widget's upper right one."""
@@ -52,3 +56,18 @@ class HelpPage(QFrame):
         corner = widget.mapToGlobal(QPoint(widget.width(), 0))
         self.move(corner - QPoint(self.width(), self.height()))
         self.show()
+
+
+def _table(keys: list[tuple[str, str]]) -> QVBoxLayout:
+    """Return keys and what they do, below each other."""
+    grid = QGridLayout()
+    grid.setHorizontalSpacing(8)
+    grid.setVerticalSpacing(4)
+    for place, (key, meaning) in enumerate(keys):
+        grid.addWidget(label(key, "key"), place, 0, Qt.AlignmentFlag.AlignLeft)
+        grid.addWidget(label(meaning), place, 1)
+    grid.setColumnStretch(1, 1)
+    column = QVBoxLayout()
+    column.addLayout(grid)
+    column.addStretch(1)
+    return column

@@ -50,7 +50,7 @@ class LayerSection(QWidget):
         self.new.clicked.connect(lambda: book.new_annotation())
 
     def _fill(self) -> None:
-        self.axes.setMinimumContentsLength(6)
+        self.axes.setMinimumContentsLength(4)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
@@ -59,7 +59,7 @@ class LayerSection(QWidget):
         grid.addWidget(self.image, 0, 1)
         facts = row(self.info, self.channels, self.axes)
         facts.setStretch(0, 1)
-        grid.addLayout(facts, 1, 1)
+        grid.addLayout(facts, 1, 0, 1, 2)
         grid.addWidget(label("Annotation", "caption"), 2, 0)
         last = row(self.annotation, self.new)
         last.setStretch(0, 1)

@@ -9,10 +9,11 @@ from typing import Any, get_origin
 from magicgui.widgets import Container, Label, create_widget
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QAbstractSpinBox
+from qtpy.QtWidgets import QAbstractSpinBox, QSizePolicy
 
 from napari_unet.config import LearnerConfig
 from napari_unet.errors import ConfigError
+from napari_unet.widgets._parts import set_part
 
 __all__ = ["SettingsForm"]
 
@@ -36,6 +37,10 @@ class SettingsForm:
         rows: list[Any] = []
         for headline, names in groups.items():
             rows.append(Label(value=headline))
+            set_part(rows[-1].native, "caption")
+            rows[-1].native.setSizePolicy(
+                QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred
+            )
             for name in _expand(config, names):
                 widget = self.widgets[name] = _widget(name, config)
                 rows.append(widget)
@@ -44,7 +49,16 @@ class SettingsForm:
                     widget.native.setKeyboardTracking(False)
         self._container: Any = Container(widgets=rows, labels=True)
         self.native = self._container.native
+        self._align()
         self.show(config)
+
+    def _align(self) -> None:
+        """Let all fields begin at the same place."""
+        lines = [w.native.parentWidget().layout() for w in self.widgets.values()]
+        captions = [layout.itemAt(0).widget() for layout in lines]
+        width_px = max(caption.sizeHint().width() for caption in captions)
+        for caption in captions:
+            caption.setFixedWidth(width_px)
 
     def show(self, config: LearnerConfig) -> None:
         """Show other settings."""

@@ -108,6 +108,9 @@ def _frames(p: Palette) -> str:
     QFrame[part="row"][chosen="true"] {{
         background-color: {_mix(p.card, p.text, 0.08)};
     }}
+    QFrame[part="page"] {{
+        background-color: {p.background}; border: 1px solid {p.line};
+    }}
     QFrame[part="line"] {{ background-color: {p.line}; }}
     QListView {{ background-color: {p.card}; border: 0px; border-radius: 6px; }}
     QProgressBar {{

@@ -25,7 +25,7 @@ from napari_unet.widgets._style import palette_of, style_sheet
 __all__ = ["SettingsDock"]
 
 _GROUPS = {
-    "Where and from what": ("device", "start", "seed"),
+    "Device, start": ("device", "start", "seed"),
     "Images": ("downsampling",),
     "Stacks": ("dimensions", "neighbour_planes", "levels_along_z"),
     "Training": ("fine_tune",),
