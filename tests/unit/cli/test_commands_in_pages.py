@@ -19,7 +19,8 @@ def calls():
         for block in re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
             for line in block.replace("\\\n", " ").splitlines():
                 found = CALL.search(line.partition("  #")[0].partition(" > ")[0])
-                if found and "[" not in found[1]:  # no pattern, as the reference has
+                # no pattern, as the reference has, and not what lists and ends
+                if found and not re.search(r"\[|--formats", found[1]):
                     yield pytest.param(found[1], id=f"{page.name}: {found[1]}")
 
 
@@ -29,7 +30,4 @@ def test_there_are_calls():
 
 @pytest.mark.parametrize("call", list(calls()))
 def test_a_call_is_understood(call):
-    try:
-        build_parser().parse_args(shlex.split(call, comments=True))
-    except SystemExit as end:  # what only lists something has nothing to go on with
-        assert end.code == 0
+    build_parser().parse_args(shlex.split(call, comments=True))
