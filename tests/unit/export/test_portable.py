@@ -139,10 +139,11 @@ def test_images_are_normalised_alike(image):
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
-def test_long_stacks_are_normalised_by_the_same_planes():
-    image = _image((37, 20, 20)) + 1000 * np.arange(37)[:, None, None]
+@pytest.mark.parametrize("n_planes", [37, 124])  # 15 * (123 / 15) is below 123
+def test_long_stacks_are_normalised_by_the_same_planes(n_planes):
+    image = _image((n_planes, 20, 20)) + 1000 * np.arange(n_planes)[:, None, None]
     source = ImageSource("a", PlaneStack(image, "ZYX"))
-    wanted = source.read_slab(0, 37, 0, (0, 20, 0, 20))
+    wanted = source.read_slab(0, n_planes, 0, (0, 20, 0, 20))
     found = Scaling(False)(_as_batch(image, "ZYX"))[0].numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
