@@ -9,7 +9,7 @@ import tifffile
 
 from napari_unet.export import FORMATS
 from napari_unet.jobs import Progress
-from napari_unet.widgets.export import ExportDock
+from napari_unet.widgets.export import ExportDock, _source
 
 
 @pytest.fixture
@@ -142,6 +142,25 @@ def test_a_name_without_suffix_gets_that_of_the_format(export, qtbot, tmp_path):
     dock.start()
     qtbot.waitUntil(lambda: "Saved" in dock.result.text())
     assert (tmp_path / "plain.tif").is_file()
+
+
+def test_large_labels_are_copied_beside_the_window_and_mapped_ones_never(
+    export, tmp_path, monkeypatch
+):
+    labels = np.full((8, 9), 2, np.uint8)
+    layer = export.viewer.add_labels(labels)
+    small = _source(layer)
+    monkeypatch.setattr("napari_unet.widgets.export._COPIED_BYTES", 8)
+    large = _source(layer)
+    labels[:] = 3
+    assert (small() == 2).all()
+    assert (large() == 3).all()
+    assert not np.shares_memory(large(), labels)
+    np.save(tmp_path / "a.npy", labels)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    found = _source(export.viewer.add_labels(mapped))()
+    assert isinstance(found, np.memmap)
+    assert np.shares_memory(found, mapped)
 
 
 def test_a_fault_keeps_its_traceback(export, qtbot, monkeypatch):

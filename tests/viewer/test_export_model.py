@@ -27,6 +27,19 @@ def test_a_saved_model_is_exported_on_a_worker(
     assert "tells no format" in dock.state.session.message
     assert not sent
     out = tmp_path / "model.onnx"
+    monkeypatch.setattr(
+        "napari_unet.widgets._export_model.QFileDialog.getSaveFileName",
+        lambda *_args: (str(tmp_path / "model"), "ONNX (*.onnx)"),
+    )
+    out.touch()
+    dock.exporter.ask(dock)  # the suffix is ours: nobody was asked
+    assert f"{out} is there already" in dock.state.session.message
+    assert not sent
+    out.unlink()
+    dock.exporter.ask(dock)
+    ((name, model),) = sent
+    sent.clear()
+    assert name == "save"
     dock.exporter.export(str(out))
     ((name, model),) = sent
     assert name == "save"

@@ -1,13 +1,18 @@
 """The dock *Measurements*: rows, plot and viewer show the same object."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from napari_unet.export.table import Column, Table
 from napari_unet.widgets._measure_bins import limits_of, make_bins, nearest
 from napari_unet.widgets._measure_table import number_text
+from napari_unet.widgets._measure_view import MeasureView
+from napari_unet.widgets._style import palette_of
 from napari_unet.widgets.measurements import MeasurementsDock
 
 LEFT = Qt.MouseButton.LeftButton
@@ -144,14 +149,20 @@ def test_objects_of_a_prediction_have_its_classes(painted, qtbot):
     case.state.objects.set_on(True)
     qtbot.waitUntil(lambda: case.state.book.current.objects is not None)
     entry = case.state.book.current
-    entry.objects.data[20:50, 20:50], entry.objects.data[40:80, 80:110] = 1, 2
-    entry.prediction.data[:], entry.prediction.data[40:80, 80:110] = 2, 3
     dock = MeasurementsDock(case.viewer)
     qtbot.addWidget(dock)
     assert dock.labels.value is entry.objects
     assert "Only what you looked at" in dock.note.text()
-    dock.toggle()
-    qtbot.waitUntil(lambda: not dock._bridge.is_running)
+
+    def measure_these():
+        # in one go with what is measured: the loop goes on predicting
+        entry.objects.data[:] = 0
+        entry.objects.data[20:50, 20:50], entry.objects.data[40:80, 80:110] = 1, 2
+        entry.prediction.data[:], entry.prediction.data[40:80, 80:110] = 2, 3
+        dock.toggle()
+        qtbot.waitUntil(lambda: not dock._bridge.is_running)
+
+    measure_these()
     assert dock.view.table["class"].tolist() == ["object", "dead"]
     colours = dock.view.plot._data.colours
     assert colours == {v: case.state.classes.get(v).colour for v in (2, 3)}
@@ -161,8 +172,7 @@ def test_objects_of_a_prediction_have_its_classes(painted, qtbot):
     assert dock.classes.isChecked()
     assert not dock.objects.isEnabled()
     assert "show Objects" in dock.objects.toolTip()
-    dock.toggle()
-    qtbot.waitUntil(lambda: not dock._bridge.is_running)
+    measure_these()
     assert dock.view.table["class"].tolist() == ["object", "dead"]
     assert dock.result.text() == "2 classes"
     dock._bridge.stop()
@@ -185,6 +195,10 @@ def test_the_table_is_saved_as_it_is(
     read = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
     assert list(read.columns) == list(table.names)
     assert read["area_um2"].tolist() == table["area_um2"].tolist()
+    before = path.read_bytes()
+    QTest.mouseClick(case.measure.save, LEFT)  # the suffix is ours: nobody was asked
+    assert "is there already" in case.measure.result.text()
+    assert path.read_bytes() == before
     monkeypatch.setattr(
         "napari_unet.widgets.measurements.QFileDialog.getSaveFileName",
         lambda *_args: (str(tmp_path / "no" / f"t{suffix}"), kind),
@@ -251,6 +265,17 @@ def test_it_fits_320_px_in_both_themes(case, labels, qtbot):
     dark = view.plot.grab().toImage()
     case.viewer.theme = "light"
     assert view.plot.grab().toImage() != dark
+
+
+def test_rows_that_are_selected_by_the_thousand(qtbot):
+    table = Table([Column("label", np.arange(5000)), Column("area", np.arange(5000.0))])
+    view = MeasureView(palette_of(SimpleNamespace(theme="dark")))
+    qtbot.addWidget(view)
+    view.show_table(table, {})
+    view.rows.sortByColumn(1, Qt.SortOrder.DescendingOrder)
+    for rows in ([], [7], [0, 1, 2, 4999], list(range(0, 5000, 2))):
+        view.select(rows)
+        assert view.rows.selected == rows
 
 
 def test_bins_hold_every_value_once():

@@ -94,7 +94,7 @@ def _add_facts(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=class_name,
         metavar="VALUE=NAME",
-        help="names of the classes (default: those that an OME-Zarr file has)",
+        help="names of the classes (default: as the labels' file says)",
     )
     names.add_argument("--model", type=Path, help="take the names from a model file")
     parser.add_argument(
@@ -228,13 +228,14 @@ def _write(
     token: CancelToken,
 ) -> Path | None:
     """Write one file; None where that was interrupted."""
-    from napari_unet.cli._label_file import class_names_in, open_labels
+    from napari_unet.cli._label_file import open_labels
+    from napari_unet.cli._label_names import read_label_names
     from napari_unet.export import export_job
     from napari_unet.jobs import Progress
 
     image = open_labels(source, args.axes, args.level)
     if names is None:
-        names = class_names_in(class_source or source)
+        names = read_label_names(class_source or source)
     job = export_job(
         path,
         image.array,

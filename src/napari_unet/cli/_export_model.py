@@ -77,9 +77,9 @@ def run(args: argparse.Namespace) -> int:
     from napari_unet.config import ModelCard
     from napari_unet.export import check_writable
     from napari_unet.export.model import export_model
-    from napari_unet.export.model_format import format_of
+    from napari_unet.export.model_format import model_format_of
 
-    kind, out = format_of(args.out, args.format)
+    kind, out = model_format_of(args.out, args.format)
     refuse_overwriting([out], [args.model])
     check_writable(out)
     card = _card(args, ModelCard().name)

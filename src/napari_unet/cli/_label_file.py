@@ -1,4 +1,4 @@
-"""Label files as they are exported: left on disk where they are large."""
+"""Label files that are exported or measured: left on disk where they are large."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from napari_unet.cli._read import ReadImage, read_image, read_labels
 from napari_unet.errors import AnnotationError
 
-__all__ = ["class_names_in", "open_labels"]
+__all__ = ["open_labels"]
 
 
-def open_labels(path: Path, axes: str | None, level: int) -> ReadImage:
+def open_labels(path: Path, axes: str | None = None, level: int = 0) -> ReadImage:
     """Read labels; zarr and large files stay on disk and are read where sliced.
 
     Parameters
@@ -51,24 +51,3 @@ def open_labels(path: Path, axes: str | None, level: int) -> ReadImage:
     labels = read_labels(path, level)
     known = None if known is None else known.replace("C", "")
     return replace(labels, axes=known)
-
-
-def class_names_in(path: Path) -> dict[int, str]:
-    """Return the class names that an OME-Zarr label image has; of others none."""
-    from napari_unet.cli._zarr import is_zarr
-
-    if not is_zarr(path):
-        return {}
-    import zarr
-
-    attributes = zarr.open(path, mode="r").attrs.asdict()
-    ome = attributes.get("ome", attributes)
-    label = ome.get("image-label") if isinstance(ome, dict) else None
-    properties = label.get("properties") if isinstance(label, dict) else None
-    return {
-        each["label-value"]: str(each["class"])
-        for each in properties or ()
-        if isinstance(each, dict)
-        and isinstance(each.get("label-value"), int)
-        and "class" in each
-    }

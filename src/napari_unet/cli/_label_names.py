@@ -60,7 +60,9 @@ def _zarr_properties(path: Path) -> Any:
 def _of_properties(properties: Any) -> dict[int, str]:
     entries = properties if isinstance(properties, list) else []
     return {
-        int(entry["label-value"]): str(entry["class"])
+        entry["label-value"]: str(entry["class"])
         for entry in entries
-        if isinstance(entry, dict) and {"label-value", "class"} <= entry.keys()
+        if isinstance(entry, dict)
+        and isinstance(entry.get("label-value"), int)
+        and "class" in entry
     }

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from napari_unet.cli._console import complain
+from napari_unet.cli._label_file import open_labels
 from napari_unet.cli._label_names import read_label_names
 from napari_unet.cli._lazy import LazyArray
-from napari_unet.cli._read import ReadImage, read_image, read_labels
+from napari_unet.cli._read import ReadImage, read_image
 
 __all__ = ["read_set"]
 
@@ -28,7 +29,7 @@ def read_set(
     dict
         Arguments of `napari_unet.export.measure_job`. What is large stays on disk.
     """
-    found = _label_file(labels, args.level)
+    found = open_labels(labels, level=args.level)
     values = found.array
     seen = None if image is None else read_image(image, args.axes, args.level)
     axes = _axes(args.axes, found, seen)
@@ -43,7 +44,7 @@ def read_set(
         options["image"] = seen.array
         options["image_axes"] = seen.axes_for(tuple(values.shape))
     if classes is not None:
-        options["classes"] = _label_file(classes, args.level).array
+        options["classes"] = open_labels(classes, level=args.level).array
     names = read_label_names(labels if classes is None else classes)
     options["class_names"] = names | dict(args.class_names or ())
     if args.split:
@@ -51,24 +52,6 @@ def read_set(
     elif args.per == "object" and classes is None:
         _doubt(labels, values)
     return options
-
-
-def _label_file(path: Path, level: int) -> ReadImage:
-    """Read labels, with the axes that the file tells; a large file stays on disk."""
-    image = read_image(path, level=level)
-    is_lazy = isinstance(image.array, LazyArray | np.memmap)
-    axes = image.axes or ""
-    if not is_lazy or "C" in axes or image.array.dtype.kind not in "bui":
-        read = read_labels(path, level)
-        axes = axes.replace("C", "")
-        return ReadImage(
-            path,
-            read.array,
-            axes if len(axes) == read.array.ndim else None,
-            read.steps,
-            read.unit,
-        )
-    return image
 
 
 def _axes(given: str | None, labels: ReadImage, image: ReadImage | None) -> str | None:
@@ -95,6 +78,11 @@ def _pixel_size(
     for file in (labels, image):
         scale = None if file is None else file.scale(letters)
         if file is not None and scale is not None:
+            if "Z" in letters and "Z" not in file.steps and not args.by_plane:
+                complain(
+                    f"{file.path} does not say how far planes are apart, and 1 is "
+                    "taken: give --scale Z Y X, or --by-plane"
+                )
             return scale, args.unit or file.unit
     return None, args.unit
 
@@ -105,8 +93,12 @@ def _split(
     """Return objects in the place of classes, and the class of each."""
     from napari_unet.inference.instances import split_objects
 
-    is_whole = scale is not None and len(scale) == classes.ndim
-    found = split_objects(classes, axes=axes, scale=scale if is_whole else None)
+    if scale is not None:  # one number for all axes, or none for time
+        n = classes.ndim
+        scale = (
+            (*scale * n,) if len(scale) == 1 else (*[1.0] * (n - len(scale)), *scale)
+        )
+    found = split_objects(classes, axes=axes, scale=scale)
     return {"labels": found.labels, "classes": found.classes}
 
 

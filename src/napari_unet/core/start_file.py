@@ -205,7 +205,9 @@ def _load_torch(path: Path) -> Any:
             f"{path} holds more than tensors, and opening that can run code: save "
             "model.state_dict() alone, best as .safetensors"
         ) from error
-    except (RuntimeError, ValueError, KeyError, EOFError, AttributeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged or hostile pickle raises anything there is
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path} holds no weights that can be read ({reason:.120})"

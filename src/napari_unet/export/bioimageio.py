@@ -162,9 +162,7 @@ def _description(
 
 def _input(network: PortableNetwork, facts: dict[str, Any]) -> dict[str, Any]:
     """Return the input tensor: any size, scaled by its percentiles."""
-    n_channels = facts["input"]["n_channels"]
-    names = ["red", "green", "blue"] if n_channels == 3 else []
-    names = names or [f"channel{number}" for number in range(n_channels)]
+    names = facts["input"]["channel_names"]
     free = {"min": 1, "step": 1}
     lower, upper = PERCENTILES
     space = "zyx"[-network.ndim :]

@@ -98,6 +98,8 @@ def class_rows(
                 return None
             labels, image = frames.labels(index, part), frames.image(index, part)
             for value in np.unique(labels).tolist():
+                if token.cancelled:  # objects that pass for classes are many
+                    return None
                 if value and value not in background:
                     inside = image[:, labels == value].astype(np.float64)
                     with np.errstate(invalid="ignore", over="ignore"):

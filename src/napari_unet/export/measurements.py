@@ -112,7 +112,8 @@ def measure_job(
     classes
         Class of each object: an array of shape (highest number + 1,), as
         `napari_unet.inference.instances.Instances` has it, or a label image of the
-        classes, in which most of an object's pixels decide.
+        classes, in which most of an object's pixels decide (0, unknown, does not
+        count).
     class_names
         Names of classes.
     channel_names

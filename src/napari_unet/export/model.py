@@ -14,7 +14,7 @@ from napari_unet.config import ModelCard
 from napari_unet.errors import ConfigError
 from napari_unet.export.model_facts import facts_of
 from napari_unet.export.model_files import require, write_model_file
-from napari_unet.export.model_format import ModelFormat, format_of
+from napari_unet.export.model_format import ModelFormat, model_format_of
 from napari_unet.export.portable import PortableNetwork
 from napari_unet.export.portable_scaling import scale_range
 from napari_unet.learning.chosen import ChosenNetwork, chosen_network
@@ -95,7 +95,7 @@ def export_model(
     ImageError
         If the image has other channels or axes than the model.
     """
-    kind, target = format_of(path, format)
+    kind, target = model_format_of(path, format)
     if kind == "bioimageio":
         require("onnx", "onnx", "onnxscript")
         if is_scaled is False:

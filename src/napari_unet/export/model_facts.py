@@ -52,6 +52,7 @@ def facts_of(
             "axes": axes,
             "dtype": "float32",
             "n_channels": network.unet.config.in_channels,
+            "channel_names": _channel_names(chosen, network),
             "image": scaling.format(*PERCENTILES),
             "axes_of_the_images": chosen.axes,
         },
@@ -74,6 +75,14 @@ def facts_of(
     }
 
 
+def _channel_names(chosen: ChosenNetwork, network: PortableNetwork) -> list[str]:
+    """Return the colours of pictures; of other images numbers, also where 3 layers."""
+    n_channels = network.unet.config.in_channels
+    if n_channels == 3 and (chosen.axes or "").endswith("C"):
+        return ["red", "green", "blue"]
+    return [f"channel{number}" for number in range(n_channels)]
+
+
 def document(facts: dict[str, Any]) -> str:
     """Return a page about a network, in Markdown."""
     card, given, tiles = facts["card"], facts["input"], facts["tiles"]
@@ -83,7 +92,7 @@ def document(facts: dict[str, Any]) -> str:
     )
     held_out = facts["held_out"] or "not known: no strokes could be held out"
     rgb = " RGB images have their three channels in this order." * (
-        given["n_channels"] == 3
+        given["channel_names"][0] == "red"
     )
     return f"""# {card["name"]}
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 
 from napari_unet.core.atomic import replace_file
-from napari_unet.errors import ConfigError
+from napari_unet.errors import ConfigError, FileError
 from napari_unet.export.portable import PortableNetwork
 
 __all__ = ["IMAGE", "OPSET", "PROBABILITIES", "require", "write_model_file"]
@@ -63,7 +64,8 @@ def write_model_file(
     ConfigError
         If an extra is missing.
     FileError
-        If it cannot be written.
+        If it cannot be written, or another program's file lies where the facts beside
+        plain tensors go.
     """
     write = {"onnx": _onnx, "torch": _torch, "safetensors": _safetensors}[kind]
     write(network, path, json.dumps(facts, indent=2))
@@ -100,9 +102,23 @@ def _safetensors(network: PortableNetwork, path: Path, facts: str) -> None:
     tensors = {k: t.contiguous() for k, t in network.state_dict().items()}
     content = save(tensors, metadata={"description": facts})
     beside = os.path.splitext(path)[0] + ".json"
+    _check_ours(beside)
     with replace_file(path) as temporary, replace_file(beside) as second:
         temporary.write_bytes(content)
         second.write_text(facts, encoding="utf-8")
+
+
+def _check_ours(beside: str) -> None:
+    """Refuse to replace a file that somebody else's program wrote."""
+    if not os.path.exists(beside):
+        return
+    with suppress(OSError), open(beside, "rb") as file:
+        if re.match(rb'\{\s*"program": "napari-unet', file.read(64)):
+            return
+    raise FileError(
+        f"{beside} is there already, and not of a model: what is known of the tensors "
+        "would replace it; choose another name"
+    )
 
 
 def _exported(network: PortableNetwork) -> torch.export.ExportedProgram:

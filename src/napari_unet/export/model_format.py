@@ -8,10 +8,10 @@ from typing import Literal
 
 from napari_unet.errors import ConfigError
 
-__all__ = ["FORMATS", "ModelFormat", "format_of"]
+__all__ = ["MODEL_SUFFIXES", "ModelFormat", "model_format_of"]
 
 ModelFormat = Literal["bioimageio", "onnx", "torch", "safetensors"]
-FORMATS: dict[ModelFormat, str] = {
+MODEL_SUFFIXES: dict[ModelFormat, str] = {
     "bioimageio": ".zip",
     "onnx": ".onnx",
     "torch": ".pt2",
@@ -20,7 +20,7 @@ FORMATS: dict[ModelFormat, str] = {
 """Formats and the suffixes of their files."""
 
 
-def format_of(
+def model_format_of(
     path: str | os.PathLike[str], format: ModelFormat | None
 ) -> tuple[ModelFormat, Path]:
     """Return the format of a file to write, and its path with the suffix.
@@ -32,10 +32,10 @@ def format_of(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    named = {known: name for name, known in FORMATS.items()}
-    if format is not None and format not in FORMATS:
+    named = {known: name for name, known in MODEL_SUFFIXES.items()}
+    if format is not None and format not in MODEL_SUFFIXES:
         raise ConfigError(
-            f"there is no format '{format}': choose one of {', '.join(FORMATS)}"
+            f"there is no format '{format}': choose one of {', '.join(MODEL_SUFFIXES)}"
         )
     if format is None:
         if suffix not in named:
@@ -44,7 +44,7 @@ def format_of(
                 f"{', '.join(named)}, or name the format"
             )
         return named[suffix], path
-    wanted = FORMATS[format]
+    wanted = MODEL_SUFFIXES[format]
     if suffix == wanted:
         return format, path
     if suffix in named:

@@ -204,8 +204,9 @@ class _Window:
         """Return the class of an object, 0 where it is not known."""
         classes = self._objects.classes
         if self._classes is not None:
-            values, counts = np.unique(self._classes[part][mask], return_counts=True)
-            return int(values[np.argmax(counts)])
+            inside = self._classes[part][mask]
+            values, counts = np.unique(inside[inside != 0], return_counts=True)
+            return int(values[np.argmax(counts)]) if len(values) else 0
         if isinstance(classes, np.ndarray):
             return int(classes[label]) if label < len(classes) else 0
         return 0

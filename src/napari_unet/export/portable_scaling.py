@@ -70,10 +70,13 @@ def _is_sampled(image: Tensor) -> Tensor:
     if image.ndim == 5:
         n_planes = as_tensor(image.shape[2])
         n_px = n_px * n_planes.clamp(max=_MAX_PLANES)
-        places = torch.arange(_MAX_PLANES) * ((n_planes - 1).double() / 15)
+        # as linspace does it: by a step, and then the last one, whatever was rounded
+        last = n_planes - 1
+        places = torch.arange(_MAX_PLANES - 1) * (last.double() / (_MAX_PLANES - 1))
         numbers = torch.arange(image.shape[2])
         is_taken = (numbers[:, None] == places.floor().long()).any(1)
-        is_taken = (is_taken | (n_planes <= _MAX_PLANES))[:, None, None]
+        is_taken = is_taken | (numbers == last) | (n_planes <= _MAX_PLANES)
+        is_taken = is_taken[:, None, None]
     step = (n_px.double() / MAX_SAMPLE_PX).sqrt().floor().long().clamp(min=1)
     rows, columns = (torch.arange(n) % step == 0 for n in (height, width))
     found = rows[:, None] & columns

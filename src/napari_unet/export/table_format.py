@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
 
+from napari_unet.export.label_image import LabelImage
 from napari_unet.export.measurements import measure_job
 from napari_unet.export.table_files import check_table_suffix, write_table
 from napari_unet.jobs import CancelToken, JobEvent
 
-__all__ = ["MeasuredLabels", "write_label_table"]
+__all__ = ["write_label_table"]
 
 
-class MeasuredLabels(Protocol):
-    """Labels, and what is known of them.
-
-    ``labels`` and ``class_labels`` are arrays, maybe lazy; the latter says the class of
-    each object, where ``are_objects``.
-    """
-
-    labels: Any
-    class_labels: Any
-    axes: str
-    scale: Sequence[float] | None
-    unit: str | None
-    class_names: Mapping[int, str]
-    are_objects: bool
-    background: int | None
-    name: str
-
-
-def write_label_table(path: Path, image: MeasuredLabels) -> Iterator[JobEvent]:
+def write_label_table(path: Path, image: LabelImage) -> Iterator[JobEvent]:
     """Write a row per object, or per class, to ``.csv`` or ``.parquet``.
 
     Yields
@@ -47,7 +29,7 @@ def write_label_table(path: Path, image: MeasuredLabels) -> Iterator[JobEvent]:
     check_table_suffix(path)
     is_background = image.are_objects and image.background is not None
     table = yield from measure_job(
-        CancelToken(),
+        CancelToken(),  # reading the labels asks the job's own
         image.labels,
         per="object" if image.are_objects else "class",
         axes=image.axes,

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet.errors import NapariUnetError
-from napari_unet.export.model_format import format_of
+from napari_unet.export.model_format import model_format_of
 from napari_unet.jobs import CancelToken, JobEvent, ModelSaved
 from napari_unet.widgets._bridge import Bridge
 from napari_unet.widgets._state import ViewerState
@@ -52,11 +52,17 @@ class ModelExporter(QObject):
 
     def ask(self, parent: QWidget) -> None:
         """Ask where to, then begin."""
-        path, _ = QFileDialog.getSaveFileName(
+        path, kind = QFileDialog.getSaveFileName(
             parent, "Export model", "model.zip", _FILTERS
         )
-        if path:
-            self.export(path)
+        if not path:
+            return
+        if not Path(path).suffix:
+            path += kind.rpartition("*")[2].rstrip(")")
+            if Path(path).exists():  # about which nobody was asked
+                self._state.warn(f"{path} is there already: choose it to replace it.")
+                return
+        self.export(path)
 
     def export(self, path: str) -> None:
         """Export the model that predicts now."""
@@ -64,7 +70,7 @@ class ModelExporter(QObject):
             self._state.warn("A model is being exported: wait until it is written.")
             return
         try:
-            _, target = format_of(path, None)
+            _, target = model_format_of(path, None)
         except NapariUnetError as error:
             self._state.warn(str(error))
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from qtpy.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
+    QPixmap,
     QPolygonF,
 )
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
@@ -29,6 +30,8 @@ _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 46.0, 10.0, 26.0, 36.0
 _REACH_PX = 10.0
 """How far from a point a click may be."""
 _POINT_PX = 5.0
+_MOST_LINES, _MOST_RINGS = 50, 2000
+"""Rows that are marked in a histogram, and among points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +48,8 @@ class PlotData:
         Class of each row.
     colours, names
         By class, in the order of the legend.
-    tips
-        What the pointer reads of each row.
+    tip
+        Returns what the pointer reads of a row.
     """
 
     x: NDArray[np.float64]
@@ -56,7 +59,7 @@ class PlotData:
     groups: NDArray[np.int64]
     colours: dict[int, str]
     names: dict[int, str]
-    tips: Sequence[str]
+    tip: Callable[[int], str]
 
 
 class MeasurePlot(QWidget):
@@ -75,6 +78,7 @@ class MeasurePlot(QWidget):
         self._data: PlotData | None = None
         self._bins: Bins | None = None
         self._selected: list[int] = []
+        self._drawn: QPixmap | None = None  # all but the selection
         self.setMouseTracking(True)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
@@ -89,12 +93,14 @@ class MeasurePlot(QWidget):
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
         self._palette = palette
+        self._drawn = None
         self.update()
 
     def show_data(self, data: PlotData | None) -> None:
         """Plot something else, or nothing."""
         self._data = data
         self._bins = None
+        self._drawn = None
         if data is not None and data.y is None:
             self._bins = make_bins(data.x, data.groups, list(data.colours))
         self.update()
@@ -176,7 +182,7 @@ class MeasurePlot(QWidget):
         if not rows:
             QToolTip.hideText()
         else:
-            text = self._data.tips[rows[0]] if self._bins is None else self._bar(rows)
+            text = self._data.tip(rows[0]) if self._bins is None else self._bar(rows)
             QToolTip.showText(event.globalPosition().toPoint(), text, self)
 
     def _bar(self, rows: list[int]) -> str:
@@ -188,10 +194,24 @@ class MeasurePlot(QWidget):
     # --- drawing ------------------------------------------------------------------
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
-        """Draw axes, marks and legend."""
+        """Draw axes, marks and legend, once; and what is selected above them."""
         if self._data is None:
             return
+        ratio = self.devicePixelRatioF()
+        size = self.size() * ratio
+        if self._drawn is None or self._drawn.size() != size:
+            self._drawn = QPixmap(size)
+            self._drawn.setDevicePixelRatio(ratio)
+            self._drawn.fill(Qt.GlobalColor.transparent)
+            self._draw(QPainter(self._drawn))
         painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.drawPixmap(0, 0, self._drawn)
+        self._draw_selected(painter)
+        painter.end()
+
+    def _draw(self, painter: QPainter) -> None:
+        painter.setFont(self.font())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_axes(painter)
         if self._bins is None:
@@ -248,11 +268,6 @@ class MeasurePlot(QWidget):
                     width = right - left - gap
                     painter.drawRect(QRectF(left, top, width, bottom - top))
             low = high
-        painter.setPen(QPen(QColor(self._palette.text), 1.6))
-        for row in self._selected if len(self._selected) <= 50 else ():
-            if np.isfinite(self._data.x[row]):
-                place = self.place(row)
-                painter.drawLine(place, QPointF(place.x(), self.area.top()))
 
     def _draw_points(self, painter: QPainter) -> None:
         data = self._data
@@ -268,11 +283,22 @@ class MeasurePlot(QWidget):
             pen.setCapStyle(Qt.PenCapStyle.RoundCap)
             painter.setPen(pen)
             painter.drawPoints(QPolygonF([QPointF(x, y) for x, y in ours.tolist()]))
+
+    def _draw_selected(self, painter: QPainter) -> None:
+        """Mark rows, unless they are so many that marks would cover all."""
+        data, rows = self._data, self._selected
+        assert data is not None
         painter.setPen(QPen(QColor(self._palette.text), 1.6))
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        for row in self._selected:
-            if is_known[row]:
-                painter.drawEllipse(QPointF(*places[row].tolist()), 5.5, 5.5)
+        if len(rows) > (_MOST_LINES if data.y is None else _MOST_RINGS):
+            return
+        x = data.x[rows]
+        y = np.full(len(rows), self._limits()[1][0]) if data.y is None else data.y[rows]
+        for place in self._places(x, y)[np.isfinite(x) & np.isfinite(y)].tolist():
+            if data.y is None:
+                painter.drawLine(QPointF(*place), QPointF(place[0], self.area.top()))
+            else:
+                painter.drawEllipse(QPointF(*place), 5.5, 5.5)
 
     def _draw_legend(self, painter: QPainter) -> None:
         """Name the classes at the top right, as far as there is room."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +155,7 @@ class MeasureView(QWidget):
             groups,
             colours,
             self._names(),
-            self._tips([c for c in (x, y) if c is not None]),
+            self._tip([c for c in (x, y) if c is not None]),
         )
         self.plot.show_data(data)
         self._mark()
@@ -172,20 +172,20 @@ class MeasureView(QWidget):
         }
         return {value: name or f"class {value}" for value, name in names.items()}
 
-    def _tips(self, columns: list[Column]) -> list[str]:
-        table, tips = self.table, []
-        is_of_objects = "label" in table
-        labels = table["label" if is_of_objects else "class"].tolist()
-        values = [c.values.tolist() for c in columns]
-        titles = [title_of(c) for c in columns]
-        for place, of in enumerate(labels):
+    def _tip(self, columns: list[Column]) -> Callable[[int], str]:
+        """Return what names a row and its values."""
+        table = self.table
+
+        def tip(place: int) -> str:
+            is_of_objects = "label" in table
+            of = table["label" if is_of_objects else "class"][place]
             lines = [f"object {of}" if is_of_objects else str(of)]
             lines += [
-                f"{title}: {number_text(numbers[place])}"
-                for title, numbers in zip(titles, values, strict=True)
+                f"{title_of(c)}: {number_text(c.values[place].item())}" for c in columns
             ]
-            tips.append("\n".join(lines))
-        return tips
+            return "\n".join(lines)
+
+        return tip
 
     def _on_row(self, number: int) -> None:
         self.chosen.emit(number)

@@ -34,6 +34,8 @@ _PARTIAL = (
     "all of it."
 )
 
+_COPIED_BYTES = 2**28
+
 
 class ExportDock(QWidget):
     """Choose a label layer, a format and a file; says where the result went.
@@ -259,8 +261,13 @@ def _source(layer: Labels) -> Callable[[], Any]:
         # what the layer shows has gaps where the live overlay is newer
         return lambda: _open_store(store)
     data = layer.data[0] if layer.multiscale else layer.data
-    # the overlay goes on changing in place: the file gets what is there now
-    kept = data.copy() if isinstance(data, np.ndarray) else data
+    if not isinstance(data, np.ndarray) or isinstance(data, np.memmap):
+        return lambda: data
+    # the overlay goes on changing in place: the file gets what is there now, or a
+    # moment later, where to copy it would freeze the window
+    if data.nbytes > _COPIED_BYTES:
+        return data.copy
+    kept = data.copy()
     return lambda: kept
 
 

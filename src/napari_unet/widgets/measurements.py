@@ -350,6 +350,9 @@ class MeasurementsDock(QWidget):
             path = path.with_name(
                 path.name + (".parquet" if "parquet" in kind else ".csv")
             )
+            if path.exists():  # about which nobody was asked
+                self._tell(f"{path} is there already: choose it to replace it.")
+                return
         table = self.view.table
         self._tell("Writing …")
         self._bridge.start(lambda token: save_job(token, path, table))

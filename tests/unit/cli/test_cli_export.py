@@ -52,10 +52,13 @@ def test_options_go_before_the_file(cli, labels, tmp_path):
         assert y / x == pytest.approx(2)
 
 
-def test_names_come_from_a_store_or_a_model(cli, tmp_path, folder):
+def test_names_come_from_the_file_or_a_model(cli, tmp_path, folder):
     store = write_labels(tmp_path / "s.zarr", LABELS, class_names=NAMES)
     out = tmp_path / "b.geojson"
     assert cli("export", "--labels", store, "--out", out).code == 0
+    assert classes_in(out) == ["cell", "dust"]
+    image = write_labels(tmp_path / "s.tif", LABELS, class_names=NAMES)
+    assert cli("export", "--labels", image, "--out", out).code == 0
     assert classes_in(out) == ["cell", "dust"]
     model = folder / "model.safetensors"
     result = cli("export", "--labels", store, "--out", out, "--model", model)

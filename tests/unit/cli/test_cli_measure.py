@@ -74,6 +74,56 @@ def test_classes_are_cut_into_objects(cli, files):
     assert sorted(row["class"] for row in rows) == ["N", "N", "cell, dead"]
 
 
+def test_names_that_make_no_sense_are_left_out(cli, files):
+    metadata = files / "a-labels.zarr" / "zarr.json"
+    content = json.loads(metadata.read_text())
+    label = content["attributes"]["ome"]["image-label"]
+    label["properties"][1]["label-value"] = "two"
+    metadata.write_text(json.dumps(content))
+    out = files / "t.csv"
+    done = cli(
+        *("measure", "--labels", files / "a-labels.zarr", "--per", "class"),
+        *("--out", out),
+    )
+    assert done.code == 0, done.err
+    assert [row["class"] for row in rows_of(out)] == ["background", "", "cell, dead"]
+
+
+def test_objects_of_a_series_are_cut_with_the_scale_of_a_volume(
+    cli, tmp_path, monkeypatch
+):
+    from napari_unet.inference import instances
+
+    scales, split = [], instances.split_objects
+
+    def spied(*args, **options):
+        scales.append(options["scale"])
+        return split(*args, **options)
+
+    monkeypatch.setattr(instances, "split_objects", spied)
+    series = np.full((2, 3, 20, 20), 2, np.uint8)
+    write_labels(tmp_path / "s.tif", series)
+    for scale in (["5", "1", "1"], ["0.5"]):
+        done = cli(
+            *("measure", "--labels", tmp_path / "s.tif", "--split"),
+            *("--scale", *scale, "--out", tmp_path / "t.csv"),
+        )
+        assert done.code == 0, done.err
+    assert scales == [(1, 5, 1, 1), (0.5, 0.5, 0.5, 0.5)]
+
+
+def test_a_stack_that_does_not_say_how_far_planes_are_apart(cli, tmp_path):
+    stack = tmp_path / "s.tif"
+    pixels = {"imagej": True, "resolution": (2, 2)}
+    what = {"axes": "ZYX", "unit": "um"}
+    tifffile.imwrite(stack, np.ones((3, 9, 9), np.uint8), **pixels, metadata=what)
+    call = ("measure", "--labels", stack, "--out", tmp_path / "t.csv")
+    assert "how far planes are apart" in cli(*call).err
+    assert rows_of(tmp_path / "t.csv")[0]["volume_um3"] == str(3 * 81 / 4)
+    assert not cli(*call, "--by-plane").err
+    assert not cli(*call, "--scale", 2, 0.5, 0.5).err
+
+
 def test_a_bad_file_is_told_of_and_the_others_go_on(cli, files):
     out = files / "t.csv"
     done = cli(

@@ -143,6 +143,24 @@ def test_archives_that_grow_are_refused(tmp_path, unet):
 
 
 @pytest.mark.parametrize(
+    "pickled",
+    [
+        b"(.",  # nothing on the stack
+        b"\x85.",
+        b"K\x01Q.",  # a reference to no tensor
+        b"ccollections\nOrderedDict\nK\x01\x85R.",
+        b"}]K\x01s.",  # a list as a key
+    ],
+)
+def test_pickles_that_no_program_writes_are_one_sentence(tmp_path, pickled):
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + pickled)
+        archive.writestr("archive/version", "3\n")
+    with pytest.raises(CheckpointError, match="holds no weights that can be read"):
+        read_start_weights(tmp_path / "w.pt", CONFIG)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ([1, 2], "holds a list, not a state dict"),

@@ -9,7 +9,7 @@ from skimage.measure import regionprops_table
 from napari_unet.errors import ConfigError, FileError, ImageError
 from napari_unet.export import measure_job, measure_labels, quantity_names
 from napari_unet.export.crofton import border_size
-from napari_unet.jobs import CancelToken, Progress
+from napari_unet.jobs import CancelToken, Progress, finish
 
 
 def ball(radius, scale):
@@ -262,6 +262,22 @@ def test_it_tells_how_far_it_is_and_stops_when_told(shapes):
     with pytest.raises(StopIteration) as end:
         next(job)
     assert end.value.value is None
+
+
+def test_many_classes_of_one_block_can_be_stopped():
+    class Soon:
+        n_asked = 0
+
+        @property
+        def cancelled(self):
+            self.n_asked += 1
+            return self.n_asked > 5
+
+    token = Soon()
+    assert (
+        finish(measure_job(token, np.arange(400).reshape(20, 20), per="class")) is None
+    )
+    assert token.n_asked == 6
 
 
 def test_without_objects_there_are_headings_and_no_rows():

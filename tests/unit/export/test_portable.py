@@ -10,11 +10,12 @@ from safetensors import safe_open
 from napari_unet import Learner, LearnerConfig
 from napari_unet.config import ModelCard
 from napari_unet.core.source import ImageSource, Normaliser, PlaneStack
-from napari_unet.errors import ConfigError
+from napari_unet.errors import ConfigError, FileError
 from napari_unet.export import export_model
 from napari_unet.export.model import portable_network
 from napari_unet.export.model_check import check_model
-from napari_unet.export.model_format import format_of
+from napari_unet.export.model_facts import document, facts_of
+from napari_unet.export.model_format import model_format_of
 from napari_unet.export.portable_scaling import Scaling, scale_range
 from napari_unet.jobs import finish
 from napari_unet.learning.chosen import chosen_network
@@ -139,10 +140,11 @@ def test_images_are_normalised_alike(image):
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
-def test_long_stacks_are_normalised_by_the_same_planes():
-    image = _image((37, 20, 20)) + 1000 * np.arange(37)[:, None, None]
+@pytest.mark.parametrize("n_planes", [37, 124])  # 15 * (123 / 15) is below 123
+def test_long_stacks_are_normalised_by_the_same_planes(n_planes):
+    image = _image((n_planes, 20, 20)) + 1000 * np.arange(n_planes)[:, None, None]
     source = ImageSource("a", PlaneStack(image, "ZYX"))
-    wanted = source.read_slab(0, 37, 0, (0, 20, 0, 20))
+    wanted = source.read_slab(0, n_planes, 0, (0, 20, 0, 20))
     found = Scaling(False)(_as_batch(image, "ZYX"))[0].numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
@@ -210,6 +212,7 @@ def test_tensors_are_read_back_without_this_program(tmp_path):
         assert file.get_tensor("unet.down.0.0.weight").shape == (4, 1, 3, 3)
         names = list(file.keys())
     assert not any("gain" in name for name in names)  # plain convolutions
+    export_model(learner, done.path, card=card)  # what is ours is replaced
     checked = check_model(done)
     assert checked.is_right
     assert len(checked.shapes) == 3
@@ -217,6 +220,31 @@ def test_tensors_are_read_back_without_this_program(tmp_path):
     with torch.no_grad():
         done.network.bias += 0.5 * torch.arange(2)
     assert not check_model(done).is_right
+
+
+def test_another_programs_file_is_not_replaced_by_what_lies_beside_tensors(tmp_path):
+    (tmp_path / "cells.json").write_text('{"annotations": []}')
+    learner = _learner(_image((40, 52)), "YX")
+    with pytest.raises(FileError, match=r"cells\.json is there already"):
+        export_model(learner, tmp_path / "cells.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.json"]
+    assert (tmp_path / "cells.json").read_text() == '{"annotations": []}'
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "names"),
+    [
+        ((40, 52, 3), "YXC", ["red", "green", "blue"]),
+        ((3, 40, 52), "CYX", ["channel0", "channel1", "channel2"]),
+        ((40, 52), "YX", ["channel0"]),
+    ],
+)
+def test_only_pictures_have_colours(shape, axes, names):
+    chosen = chosen_network(_learner(_image(shape), axes))
+    network = portable_network(chosen, is_scaled=True)
+    facts = facts_of(chosen, network, ModelCard())
+    assert facts["input"]["channel_names"] == names
+    assert ("RGB" in document(facts)) == (names[0] == "red")
 
 
 @pytest.mark.parametrize(
@@ -230,12 +258,12 @@ def test_tensors_are_read_back_without_this_program(tmp_path):
 )
 def test_formats_that_cannot_be(tmp_path, name, format, message):
     with pytest.raises(ConfigError, match=message):
-        format_of(tmp_path / name, format)
+        model_format_of(tmp_path / name, format)
 
 
 def test_the_format_follows_from_the_suffix_and_the_other_way_round(tmp_path):
-    assert format_of("a.ZIP", None)[0] == "bioimageio"
-    assert format_of("a.b", "onnx")[1].name == "a.b.onnx"
+    assert model_format_of("a.ZIP", None)[0] == "bioimageio"
+    assert model_format_of("a.b", "onnx")[1].name == "a.b.onnx"
 
 
 def test_what_is_missing_is_said_in_one_sentence(tmp_path, monkeypatch):

@@ -34,6 +34,14 @@ def test_objects_are_measured_in_physical_units_with_their_classes(tmp_path):
     assert found == {"3": ("nucleus", 0.75), "5": ("vesicle", 0.5)}
 
 
+def test_most_known_pixels_decide_the_class_as_in_outlines(tmp_path):
+    path, classes = tmp_path / "cells.csv", np.array([[0, 0, 0, 0], [3, 0, 2, 0]])
+    job = export_job(path, OBJECTS, are_objects=True, class_labels=classes)
+    finish(job)
+    found = {row["label"]: row["class_label"] for row in read(path)}
+    assert found == {"1": "0", "3": "2", "5": "3"}
+
+
 def test_of_classes_areas_and_shares_are_written(tmp_path):
     path = tmp_path / "areas.csv"
     finish(export_job(path, CLASSES, class_names=NAMES))
