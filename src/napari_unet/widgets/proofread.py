@@ -144,7 +144,9 @@ class ProofreadDock(QWidget):
         for number, name in enumerate(names):
             grid.addWidget(self.buttons[name], number, 0)
             if name == "accept_sure":
-                grid.addLayout(row(self.threshold, label("sure", "muted"), 1), number, 1)
+                grid.addLayout(
+                    row(self.threshold, label("sure", "muted"), 1), number, 1
+                )
             else:
                 grid.addWidget(label(_ACTS_ON[name], "muted"), number, 1)
         return grid
