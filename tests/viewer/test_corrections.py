@@ -7,8 +7,10 @@ import pytest
 from conftest import paint_both
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_unet.project.notes import CORRECTIONS, INTERACTIONS, read_corrections
+from napari_unet.widgets import _interactions
 from napari_unet.widgets._corrections_plot import csv_of
 from napari_unet.widgets.curves import CurvesDock
 from napari_unet.widgets.settings import SettingsDock
@@ -137,3 +139,52 @@ def test_the_measure_is_told_at_once_and_kept_for_the_next_time(
     assert case.live.inbox.calls("map_uncertainty")[-1] == (False, "flips")
     again = open_dock()
     assert again.state.guide.config.uncertainty == "flips"
+
+
+def test_a_stroke_after_a_fill_begins_with_itself(predicted, qtbot, monkeypatch):
+    state, clock = predicted.state, [100.0]
+    monkeypatch.setattr(_interactions.time, "time", lambda: clock[0])
+    noted = []
+    monkeypatch.setattr(
+        state.interactions, "_note", lambda what, **more: noted.append((what, more))
+    )
+    state.interactions.set_on(True)
+    predicted.layer.fill((0, 0), 1)  # of which napari tells, then draws it
+    QApplication.processEvents()
+    clock[0] = 500.0
+    predicted.layer.fill((60, 90), 2)
+    QApplication.processEvents()
+    clock[0] = 600.0
+    with predicted.layer.block_history():
+        predicted.layer.paint((5, 5), 1)
+        clock[0] = 603.0
+    assert noted == [
+        ("paint", {"start": 100.0, "end": 100.0}),
+        ("paint", {"start": 500.0, "end": 500.0}),
+        ("paint", {"start": 600.0, "end": 603.0}),
+    ]
+
+
+def test_what_was_noted_of_other_images_stays_out_of_a_project(
+    predicted, qtbot, tmp_path
+):
+    log = predicted.state.interactions
+    log.set_on(True)
+    log._unsaved = [{"event": "paint", "image": "of another work"}]
+    log._on_opened(None, True)
+    assert log._unsaved != []
+    log._on_opened(None, False)
+    assert log._unsaved == []
+
+
+def test_accepting_what_is_predicted_proves_nothing(predicted, qtbot):
+    state = predicted.state
+    state.proofread.accept((60, 95))
+    assert (predicted.layer.data[60, 95], state.proofread.tally.counts[0] > 0) == (
+        2,
+        True,
+    )
+    state.painting.take()
+    assert state.session.corrections == []
+    found = _correct(predicted, qtbot, (60, 95))
+    assert found.is_correcting

@@ -137,3 +137,32 @@ def test_without_an_image_it_says_so(open_dock):
     case.viewer.window.add_dock_widget(dock)
     assert "Open an image first" in dock.note.text()
     assert not dock.run.isEnabled()
+
+
+def test_nothing_goes_into_an_image_that_was_chosen_meanwhile(imports, blobs, qtbot):
+    case = imports
+    first = case.state.book.new_annotation()
+    case.choose(case.labels)
+    other = case.viewer.add_image(blobs, name="other")
+    second = case.state.book.new_annotation()
+    case.state.book.choose(case.viewer.layers["blobs"])
+    case.imports.start()
+    case.state.book.choose(other)
+    qtbot.waitUntil(lambda: "another image" in case.imports.result.text())
+    assert not second.data.any()
+    assert not first.data.any()
+
+
+def test_objects_painted_meanwhile_share_no_number_with_imported_ones(imports, qtbot):
+    case = imports
+    case.state.set_mode("objects")
+    layer = case.state.book.new_annotation()
+    case.choose(case.labels)
+    case.imports.start()
+    layer.data_setitem((np.array([90, 90]), np.array([5, 6])), 4)
+    qtbot.waitUntil(lambda: bool(case.imports.result.text()))
+    assert "you painted meanwhile" in case.imports.result.text()
+    assert np.unique(layer.data).tolist() == [0, 4]
+    case.imports.result.setText("")
+    assert "2 objects" in case.run()
+    assert np.count_nonzero(layer.data == 4) == 2

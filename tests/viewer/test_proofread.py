@@ -7,6 +7,7 @@ from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
+from napari_unet.jobs import ConfidenceFound
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._proofread_tool import GESTURES
 from napari_unet.widgets.proofread import ProofreadDock
@@ -413,3 +414,49 @@ def test_another_layer_or_image_ends_the_gesture(proof, blobs):
     assert tool.gesture is None
     assert not case.viewer.layers["proofreading"].visible
     assert case.viewer.layers.selection.active == case.viewer.layers["other"]
+
+
+def test_keys_that_are_naparis_in_a_layer_of_shapes_end_the_gesture(proof, qtbot):
+    case = proof()
+    tool = case.state.proofread.tool
+    for name in ("split", "lasso"):
+        case.press(name)
+        assert tool.gesture is GESTURES[name]
+        case.press(name)
+        assert tool.gesture is None
+        assert case.viewer.layers.selection.active == case.layer
+    case.press("split")
+    tool._layer.mode = "pan_zoom"  # as while space is held
+    assert tool.gesture is GESTURES["split"]
+    tool._layer.mode = "add_line"
+    case.press("reject")  # D, napari's key for moving corners
+    assert tool.gesture is None
+
+
+def test_what_is_accepted_again_after_undo_counts_once(proof, qtbot):
+    case = proof(show=False)
+    reader = case.state.proofread
+    reader.accept((60, 95))
+    case.layer.undo()
+    assert reader.tally.counts == (0, 0)
+    case.layer.redo()
+    assert reader.tally.counts == (1200, 0)
+    case.layer.undo()
+    reader.accept((60, 95))
+    assert reader.tally.counts == (1200, 0)
+    case.layer.data = case.layer.data[:50, :50].copy()
+    assert reader.tally.counts == (0, 0)
+
+
+def test_an_answer_for_the_other_mode_is_not_painted(proof, qtbot):
+    case = proof(show=False)
+    reader = case.state.proofread
+    full = np.full((96, 128), 2, np.uint8)
+    found = ConfidenceFound(case.entry.key, (), 0, 0, full, np.ones_like(full, float))
+    reader._asked = case.entry.key, "objects", 0.9
+    before = case.layer.data.copy()
+    reader.hear(found)
+    np.testing.assert_array_equal(case.layer.data, before)
+    reader._asked = case.entry.key, "strokes", 0.9
+    reader.hear(found)
+    assert (case.layer.data > 0).all()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet.jobs import ConfidenceFound, ObjectsFound
+from napari_unet.widgets._proofread_sight import Sight
 from napari_unet.widgets._proofread_tool import GESTURES
 
 FIRST = (slice(20, 50), slice(20, 50))
@@ -46,6 +47,12 @@ def objects(open_dock, blobs, qtbot):
         return case
 
     return make
+
+
+def whole_of(box):
+    mask = np.zeros((96, 128), bool)
+    mask[box] = True
+    return mask
 
 
 def numbers_of(case, where):
@@ -235,3 +242,63 @@ def test_no_number_is_left(objects):
     case.proof.accept((60, 95))
     (number,) = numbers_of(case, SECOND)
     assert 1 < number < 53_300  # a gap, now that the highest are used
+
+
+def test_what_was_painted_in_a_shown_object_stays(painted, qtbot, blobs):
+    case = painted()
+    entry = case.state.book.current
+    case.viewer.scene.camera.center = (48.0, 64.0)
+    case.state.predict_all()
+    qtbot.waitUntil(lambda: entry.is_complete)
+    case.state.objects.set_on(True)
+    ids = np.zeros(blobs.shape, np.uint16)
+    ids[40:80, 80:95], ids[40:80, 95:110] = 3, 4
+    assert case.state.objects.write(
+        ObjectsFound(entry.key, (), 0, 0, ids, 2, 99, None, is_whole=True)
+    )
+    third = case.state.classes.add().value
+    mine = (slice(41, 44), slice(81, 84))
+    places = np.nonzero(whole_of(mine))
+    case.layer.data_setitem(places, third)
+    case.state.proofread._on_drawn(GESTURES["merge"], np.array([[60, 85], [60, 105]]))
+    assert "Merged" in case.state.session.message
+    assert (case.layer.data[mine] == third).all()
+    assert (case.layer.data[50:80, 80:110] == 2).all()
+    case.layer.undo()
+    case.state.proofread._on_drawn(GESTURES["split"], np.array([[70, 75], [70, 96]]))
+    assert "Split" in case.state.session.message
+    assert (case.layer.data[mine] == third).all()
+    case.state.proofread.reject((42, 82))  # which is a thing by itself
+    assert not case.layer.data[mine].any()
+
+
+def test_a_line_reads_what_it_crosses_once(objects, monkeypatch):
+    case = objects()
+    n_read = []
+    painted = Sight.painted
+
+    def counted(sight, box):
+        n_read.append(box)
+        return painted(sight, box)
+
+    monkeypatch.setattr(Sight, "painted", counted)
+    case.proof._on_drawn(GESTURES["merge"], np.array([[2, 0], [2, 127]]))
+    assert "must touch two objects" in case.state.session.message
+    assert 0 < len(n_read) < 10  # and not once for each of 128 pixels
+
+
+def test_a_line_may_begin_and_end_outside_of_the_image(objects):
+    case = objects()
+    before = case.layer.data.copy()
+    line = np.array([[20, -30], [60, 140]])  # across both
+    case.proof._on_drawn(GESTURES["merge"], line)
+    assert "Merged" in case.state.session.message
+    (number,) = numbers_of(case, FIRST)
+    assert numbers_of(case, SECOND) == [number] != [0]
+    case.layer.undo()
+    np.testing.assert_array_equal(case.layer.data, before)
+    case.proof._on_drawn(GESTURES["split"], np.array([[-20.0, 35], [120, 35]]))
+    assert "Split" in case.state.session.message
+    case.layer.undo()
+    case.proof._on_drawn(GESTURES["split"], np.array([[-20.0, -35], [-10, 135]]))
+    assert "cuts no object" in case.state.session.message

@@ -60,6 +60,11 @@ class Correction:
     n_predicted: dict[int, int]
     n_painted: dict[tuple[int, int], int]
 
+    @property
+    def is_correcting(self) -> bool:
+        """Whether anything was painted as another class than the predicted one."""
+        return any(predicted != painted for predicted, painted in self.n_painted)
+
 
 @dataclass(frozen=True)
 class Visit:

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from napari_unet.config import LearnerConfig
-from napari_unet.errors import ConfigError, FileError, ImageError, NapariUnetError
+from napari_unet.errors import ConfigError, NapariUnetError
 from napari_unet.jobs import (
     AnnotationTaken,
     CancelToken,
@@ -26,8 +26,9 @@ from napari_unet.jobs import (
     Scored,
     SettingsRefused,
 )
-from napari_unet.learning.inbox import Annotated, Inbox, Mail, ViewRequest
+from napari_unet.learning.inbox import Inbox, Mail, ViewRequest
 from napari_unet.learning.live_confidence import find_confidence
+from napari_unet.learning.live_images import ToldOf
 from napari_unet.learning.live_whole import WholePrediction
 from napari_unet.learning.preload import preload_torch, resting_collector
 
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["live"]
 
-_START_OVER = (
-    "Start over, in the dock's menu, forgets what was learned and begins with this one."
-)
 _NOTHING = (-1, -1, -1)
 
 
@@ -76,9 +74,8 @@ class _Loop:
         from napari_unet.learning.live_objects import FieldObjects
 
         self.learner, self.inbox, self.token = learner, inbox, token
-        self.images: dict[str, Annotated] = {}
-        self.refused: dict[str, str] = {}  # why an image's strokes do not count
-        self.unreadable: set[str] = set()  # of these, what is to be tried again
+        self.told_of = ToldOf()
+        self.images = self.told_of.images
         self.objects = FieldObjects()
         self.guide = Guide(inbox, token)
         self.shown = _NOTHING  # view number, generation, number of the objects' wish
@@ -96,7 +93,9 @@ class _Loop:
             yield from self._update()
             yield from self._show()
             yield from self.guide.search(self.learner, self.images, self._why_not)
-            yield from find_confidence(self.learner, self.images, self.inbox)
+            yield from find_confidence(
+                self.learner, self.images, self.inbox, self.token
+            )
             yield from self._predict_whole()
             is_whole = self.whole.is_running
             if not is_whole:  # who waits for an image does not wait for training
@@ -128,9 +127,7 @@ class _Loop:
         if mail.wants_reset or mail.wants_refresh:
             self.shown, self.failed_version = _NOTHING, -1
         for key in mail.forgotten:
-            self.images.pop(key, None)
-            self.refused.pop(key, None)
-            self.unreadable.discard(key)
+            self.told_of.forget(key)
             self.learner.forget(key)
             self.guide.watch.forget(key)
         self.images.update(mail.annotated)
@@ -139,11 +136,11 @@ class _Loop:
             is_new |= yield from self._load(mail.load_path, mail.keeps_scales)
         keys = list(self.images if is_new else mail.annotated)
         if mail.wants_refresh:
-            keys += self.unreadable - set(keys)
+            keys += self.told_of.unreadable - set(keys)
         if mail.wants_reset:  # what did not go with what was learned may go now
-            keys += self.refused.keys() - set(keys)
+            keys += self.told_of.refused.keys() - set(keys)
         for key in keys:
-            yield from self._annotate(key, self.images[key])
+            yield from self.told_of.tell(self.learner, key)
         if mail.annotated or mail.forgotten or is_new or mail.mode is not None:
             yield self._advice()
 
@@ -215,31 +212,9 @@ class _Loop:
         learner.class_names = old.class_names
         old.reset()
         self.learner = learner
-        self.refused.clear()
-        self.unreadable.clear()
+        self.told_of.try_again()
         self.shown, self.failed_version = _NOTHING, -1
         yield Notice(learner.status.device, "device")
-
-    def _annotate(self, key: str, item: Annotated) -> Generator[JobEvent, None, None]:
-        self.refused.pop(key, None)
-        self.unreadable.discard(key)
-        try:
-            self.learner.annotate(
-                item.image,
-                item.annotation,
-                key=key,
-                axes=item.axes,
-                complete=item.complete,
-                scale=item.scale,
-            )
-        except NapariUnetError as error:
-            text = str(error)
-            if isinstance(error, ImageError) and not self.learner.n_classes_painted:
-                text += f". {_START_OVER}"
-            self.refused[key] = text
-            if isinstance(error, FileError):
-                self.unreadable.add(key)
-            yield Notice(text, "warning")
 
     def _save(self, path: str, with_training: bool) -> Generator[JobEvent, None, None]:
         try:
@@ -260,9 +235,7 @@ class _Loop:
     @property
     def _advice_text(self) -> str:
         """What to paint; where painting does not help, why."""
-        refused = (
-            "" if self.learner.can_learn else next(iter(self.refused.values()), "")
-        )
+        refused = "" if self.learner.can_learn else self.told_of.why_refused
         return refused or self.learner.status.advice
 
     def _why_not(self) -> str:
@@ -352,8 +325,8 @@ class _Loop:
             yield from self._stop_training("")
             return
         if self.training is None:
-            for key in list(self.unreadable):  # maybe its drive is there again
-                yield from self._annotate(key, self.images[key])
+            for key in list(self.told_of.unreadable):  # maybe its drive is back
+                yield from self.told_of.tell(self.learner, key)
             if not self.learner.can_learn:
                 if self.inbox.has_annotations:  # painted while this turn took its time
                     return

@@ -10,7 +10,13 @@ import numpy as np
 from napari_unet.errors import NapariUnetError
 from napari_unet.inference.prediction import Prediction
 from napari_unet.inference.tiles import Tile
-from napari_unet.jobs import ConfidenceFound, JobEvent, Notice, TilePredicted
+from napari_unet.jobs import (
+    CancelToken,
+    ConfidenceFound,
+    JobEvent,
+    Notice,
+    TilePredicted,
+)
 from napari_unet.learning.inbox import Annotated, Inbox, ViewRequest
 
 if TYPE_CHECKING:
@@ -20,12 +26,16 @@ __all__ = ["find_confidence"]
 
 
 def find_confidence(
-    learner: Learner, images: Mapping[str, Annotated], inbox: Inbox
+    learner: Learner,
+    images: Mapping[str, Annotated],
+    inbox: Inbox,
+    token: CancelToken,
 ) -> Generator[JobEvent, None, None]:
     """Answer the wish that waits, if there is one.
 
     Yields the tiles as they are predicted, which the overlay shows, and one
-    `ConfidenceFound`; it is empty where there is no model or the work failed.
+    `ConfidenceFound`; it is empty where there is no model, the work failed or
+    was stopped.
     """
     view = inbox.take_unsure()
     if view is None:
@@ -33,7 +43,7 @@ def find_confidence(
     found = None
     try:
         if view.key in images and learner.generation:
-            found = yield from _predicted(learner, images[view.key], view)
+            found = yield from _predicted(learner, images[view.key], view, inbox, token)
     except NapariUnetError as error:
         yield Notice(str(error), "warning")
     if found is None:
@@ -45,9 +55,13 @@ def find_confidence(
 
 
 def _predicted(
-    learner: Learner, item: Annotated, view: ViewRequest
-) -> Generator[JobEvent, None, ConfidenceFound]:
-    """Predict a field, and keep the label and its probability."""
+    learner: Learner,
+    item: Annotated,
+    view: ViewRequest,
+    inbox: Inbox,
+    token: CancelToken,
+) -> Generator[JobEvent, None, ConfidenceFound | None]:
+    """Predict a field, and keep the label and its probability; None: it was stopped."""
     field = Tile(view.y0, view.y1, view.x0, view.x1)
     labels = np.zeros(field.shape, np.uint16)
     confidence = np.zeros(field.shape, np.float32)
@@ -65,8 +79,11 @@ def _predicted(
         index=view.index,
         region=field,
         store=store,
+        token=token,
     )
     for event in job:
         if isinstance(event, (TilePredicted, Notice)):
             yield event
+        if token.cancelled or inbox.is_closed:
+            return None
     return ConfidenceFound(view.key, view.index, view.y0, view.x0, labels, confidence)

@@ -172,6 +172,9 @@ class UncertaintyWatch:
         for known in (self._means, self._seen_as):
             for place in [place for place in known if place[0] == key]:
                 del known[place]
+        self._taken = [taken for taken in self._taken if taken[0] != key]
+        if any(source.key == key for source in self._mirrored[1].values()):
+            self._mirrored = (0, {})  # which would keep the image
 
     def is_known(self, key: str, plane: int, tile: Tile, generation: int) -> bool:
         """Whether a tile was seen as this model or a newer one predicts it."""

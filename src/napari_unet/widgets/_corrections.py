@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ class CorrectionsWatch(QObject):
         self._before: WeakKeyDictionary[Labels, TiledLabels] = WeakKeyDictionary()
         self._unsaved: list[Correction] = []
         self._goal: Correction | None = None
+        self._is_accepting = False
         keeper.opened.connect(self._on_opened)
         keeper.heard.connect(self._hear)
 
@@ -91,11 +93,25 @@ class CorrectionsWatch(QObject):
                 of_objects=entry.mode == "objects",
             )
         )
+        if self._is_accepting:
+            found = [each for each in found if each.is_correcting]
         if found:
             self._session.corrections += found
             self._unsaved += found
             self.save()
             self.changed.emit()
+
+    @contextmanager
+    def accepting(self) -> Iterator[None]:
+        """Count what is painted within where it corrects something alone.
+
+        Whoever accepts a prediction paints the same as it: that is no proof of it.
+        """
+        self._is_accepting = True
+        try:
+            yield
+        finally:
+            self._is_accepting = False
 
     def save(self) -> None:
         """Put what is new into the project, once there is one."""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.jobs import JobEvent, LearningChanged, WholeEnded
 from napari_unet.widgets._images import ImageBook
@@ -39,6 +39,11 @@ class InteractionLog(QObject):
         self._started_s: float | None = None
         self._done: set[int] | None = None
         self._unsaved: list[Line] = []
+        self._timer = QTimer(self)  # napari tells of a step before it draws it
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self._forget_start)
+        keeper.opened.connect(self._on_opened)
         book.changed.connect(self._follow)
         keeper.changed.connect(self._on_project)
 
@@ -63,6 +68,7 @@ class InteractionLog(QObject):
         if self._release is not None:
             self._release()
         self._release = self._followed = None
+        self._forget_start()
 
     def _follow(self) -> None:
         """Listen to the strokes of the current image."""
@@ -92,7 +98,12 @@ class InteractionLog(QObject):
     def _end(self, _event: Any = None) -> None:
         start, self._started_s = self._started_s, None
         now = time.time()
+        self._timer.start()
         self._note("paint", start=round(start or now, 2), end=round(now, 2))
+
+    def _forget_start(self) -> None:
+        """Let what a step draws after its end begin no other one."""
+        self._started_s = None
 
     def _note(self, what: str, **more: float) -> None:
         if not self.is_on:
@@ -111,6 +122,10 @@ class InteractionLog(QObject):
             lines, self._unsaved = self._unsaved, []
             job = partial(_add, lines=lines)
             self._keeper.ask(lambda desk: desk.wherever(project, job))
+
+    def _on_opened(self, _project: Project, is_same_work: bool) -> None:
+        if not is_same_work:
+            self._unsaved = []  # of other images than the project's
 
     def _on_project(self) -> None:
         """Note which images were accepted, that is, said to be done."""

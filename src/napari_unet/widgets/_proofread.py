@@ -76,7 +76,7 @@ class Proofreader(QObject):
         """Whether accepting also replaces what is painted."""
         self.tally = Tally()
         self.tool = ProofreadTool(state.viewer, self._on_drawn, self.changed.emit, self)
-        self._asked: tuple[str, float] | None = None
+        self._asked: tuple[str, str, float] | None = None  # image, mode, threshold
         state.book.changed.connect(self._on_book_changed)
 
     # --- what can be done now --------------------------------------------------------
@@ -246,7 +246,7 @@ class Proofreader(QObject):
             self._say(self._state.why_not)
             return
         key = sight.entry.key
-        self._asked = key, self.threshold
+        self._asked = key, sight.entry.mode, self.threshold
         self._say("Looking up how sure the model is …")
         self._state.live.find_confidence(key, field.middle(MAX_PART_PX))
 
@@ -256,6 +256,8 @@ class Proofreader(QObject):
         entry = self._state.book.current
         if asked is None or entry is None or not asked[0] == entry.key == found.key:
             return
+        if entry.mode != asked[1]:
+            return
         sight = self._sight()
         if sight is None:
             return
@@ -264,10 +266,10 @@ class Proofreader(QObject):
             return
         self._do(
             sight,
-            lambda: which_are_sure(sight, found, asked[1], self.is_over),
+            lambda: which_are_sure(sight, found, asked[2], self.is_over),
             _NOT_HERE,
             "Accepted",
-            f"Nothing that is free is as probable as {asked[1]:.2f} in sight.",
+            f"Nothing that is free is as probable as {asked[2]:.2f} in sight.",
             is_accepted=True,
         )
 
@@ -315,11 +317,14 @@ class Proofreader(QObject):
             for axis, s in zip(where, change.box, strict=True)
         )
         layer = sight.layer
+        self.tally.settle()
         layer.data_setitem(places, new)
         # Ctrl+Z is the active layer's
         self._state.book.layers.selection.active = layer
         if is_accepted:
             self.tally.add(layer, places, new, sight.of_objects)
+            with self._state.corrections.accepting():
+                self._state.painting.take()
         self.changed.emit()
         return len(new)
 

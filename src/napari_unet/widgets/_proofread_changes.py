@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,6 +146,10 @@ def merged(sight: Sight, first: Point, last: Point) -> Change | None:
     numbers = [thing.label for thing in things if thing.label]
     number = numbers[0] if numbers else sight.number_of(things[0])
     box = _around([thing.part.box for thing in things], [first, last])
+    box = tuple(  # the line may begin outside
+        slice(max(s.start, 0), min(s.stop, n))
+        for s, n in zip(box, sight.shape, strict=True)
+    )
     values = np.full([s.stop - s.start for s in box], _STAYS)
     corner = [s.start for s in box]
     ends = (tuple(i - c for i, c in zip(p, corner, strict=True)) for p in (first, last))
@@ -166,14 +171,20 @@ def things_along(sight: Sight, first: Point, last: Point) -> list[tuple[Thing, i
 
     rows, columns = line(*first[-2:], *last[-2:])  # type: ignore[no-untyped-call]
     points = [(*first[:-2], int(y), int(x)) for y, x in zip(rows, columns, strict=True)]
+    points = [point for point in points if sight.has(point)]
+    if not points:
+        return []
+    box = _around([], [points[0], points[-1]])  # read once: it may lie on the disk
+    places = np.array(points) - [side.start for side in box]
+    is_object = sight.is_object(box)[tuple(places.T)]
     found: list[tuple[Thing, int]] = []
-    for point in points:
+    for point in compress(points, is_object):
         for number, (thing, n_px) in enumerate(found):
             if _covers(thing.part, point):
                 found[number] = thing, n_px + 1
                 break
         else:
-            new = sight.thing_at(point) if sight.is_object(point) else None
+            new = sight.thing_at(point)
             if new is not None:
                 found.append((new, 1))
     return found

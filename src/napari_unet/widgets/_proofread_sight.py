@@ -7,7 +7,7 @@ needed comes from the disk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -165,18 +165,13 @@ class Sight:
         """Whether a point lies in the image."""
         return all(0 <= i < n for i, n in zip(point, self.shape, strict=True))
 
-    def is_predicted(self, point: Point) -> bool:
-        """Whether anything is predicted at a point."""
-        return bool(self.classes(_pixel(point)).any())
-
-    def is_object(self, point: Point) -> bool:
-        """Whether there is an object, or a class that is not background."""
-        if not self.has(point):
-            return False
-        box = _pixel(point)
+    def is_object(self, box: Slices) -> NDArray[np.bool_]:
+        """Return where there are objects, or classes that are not background."""
         if self.of_objects:
-            return bool((self.painted(box) > BACKGROUND) | (self.seen_objects(box) > 0))
-        return bool(self.seen_classes(box) > BACKGROUND)
+            found = (self.painted(box) > BACKGROUND) | (self.seen_objects(box) > 0)
+        else:
+            found = self.seen_classes(box) > BACKGROUND
+        return np.asarray(found, bool)
 
     def thing_at(self, point: Point, *, is_predicted: bool = False) -> Thing | None:
         """Return what is seen at a point, or what is predicted; None: nothing."""
@@ -189,9 +184,18 @@ class Sight:
                 return None if part is None else Thing(part, number, True)
         objects = self.objects if is_predicted else self.seen_objects
         part = self._by_number(objects, point)
+        if part is not None and self.of_objects:
+            return Thing(part, 0)
         if part is not None:
-            label = 0 if self.of_objects else self._class_of(part)
-            return Thing(part, label) if label or self.of_objects else None
+            label = self._class_of(part)
+            if not label:
+                return None
+            if not is_predicted:  # what was painted there as another class is not its
+                painted = self.painted(part.box)
+                is_its = part.mask & ((painted == 0) | (painted == label))
+                part = replace(part, mask=is_its)
+            if _has(part, point):
+                return Thing(part, label)
         classes = self.classes if is_predicted else self.seen_classes
         if self.of_objects:
             classes = self._background if is_predicted else self.seen_background
@@ -238,6 +242,11 @@ class Sight:
 
     def _connected(self, read: Any, point: Point) -> Part | None:
         return part_at(read, self.shape, point, is_connected=True)
+
+
+def _has(part: Part, point: Point) -> bool:
+    here = tuple(i - s.start for i, s in zip(point, part.box, strict=True))
+    return bool(part.mask[here])
 
 
 def _pixel(point: Point) -> Slices:

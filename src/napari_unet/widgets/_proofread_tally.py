@@ -23,6 +23,33 @@ class _Step:
     n_px: NDArray[np.intp]
     is_object: NDArray[np.bool_]
 
+    def is_there(self) -> NDArray[np.bool_]:
+        """Return which of them still have their number."""
+        layer = self.layer()
+        if layer is None or layer.ndim != len(self.samples):
+            return np.zeros(len(self.values), bool)
+        pairs = zip(self.samples, layer.data.shape, strict=True)
+        if any(axis.max() >= n for axis, n in pairs):  # its data was exchanged
+            return np.zeros(len(self.values), bool)
+        is_it: NDArray[np.bool_] = np.asarray(layer.data[self.samples]) == self.values
+        return is_it
+
+    def rest(self) -> _Step | None:
+        """Return what is left of the step; None: nothing."""
+        is_there = self.is_there()
+        if is_there.all():
+            return self
+        if not is_there.any():
+            return None
+        samples = tuple(axis[is_there] for axis in self.samples)
+        return _Step(
+            self.layer,
+            samples,
+            self.values[is_there],
+            self.n_px[is_there],
+            self.is_object[is_there],
+        )
+
 
 class Tally:
     """Counts accepted pixels and objects since the viewer opened.
@@ -33,6 +60,12 @@ class Tally:
 
     def __init__(self) -> None:
         self._steps: list[_Step] = []
+
+    def settle(self) -> None:
+        """Forget what is gone, before a new step: redo cannot bring it back then."""
+        self._steps = [
+            left for step in self._steps if (left := step.rest()) is not None
+        ]
 
     def add(
         self,
@@ -52,10 +85,7 @@ class Tally:
         """Pixels and objects that were accepted and are still there."""
         n_px = n_objects = 0
         for step in self._steps:
-            layer = step.layer()
-            if layer is None:
-                continue
-            is_there = np.asarray(layer.data[step.samples]) == step.values
+            is_there = step.is_there()
             n_px += int(step.n_px[is_there].sum())
             n_objects += int(np.count_nonzero(is_there & step.is_object))
         return n_px, n_objects

@@ -139,6 +139,7 @@ class ProofreadTool(QObject):
             layer.current_edge_color, layer.current_face_color = _ORANGE, _TINT
             layer.bind_key("Escape", lambda _layer: self.end(), overwrite=True)
             layer.mouse_drag_callbacks.append(self._on_drag)
+            layer.events.mode.connect(self._on_mode)
             self._layers[ndim] = layer
             layers.append(layer)
         else:
@@ -156,6 +157,16 @@ class ProofreadTool(QObject):
     def _on_active(self, _event: Any = None) -> None:
         """Give way to whoever chooses another layer."""
         if self._viewer().layers.selection.active is not self._layer:
+            self.end()
+
+    def _on_mode(self, _event: Any = None) -> None:
+        """Give way to another tool of napari's: S, D and others are its keys here.
+
+        Not to moving the view, for which the mode changes while space is held.
+        """
+        if self._layer is None or self.gesture is None:
+            return
+        if self._layer.mode not in (self.gesture.mode, "pan_zoom"):
             self.end()
 
     def _take(self) -> None:

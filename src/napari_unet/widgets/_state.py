@@ -15,16 +15,9 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.config import AnnotationMode, GuidanceConfig, LearnerConfig
 from napari_unet.jobs import (
-    ConfidenceFound,
     JobEvent,
-    ModelSaved,
-    Notice,
-    ObjectsFound,
-    Scored,
-    TilePredicted,
 )
 from napari_unet.session import Session
-from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._between import Between
 from napari_unet.widgets._brush import Brush
 from napari_unet.widgets._classes import ClassList
@@ -46,6 +39,7 @@ from napari_unet.widgets._project_others import OtherImages
 from napari_unet.widgets._project_rounds import ProjectRounds
 from napari_unet.widgets._project_settings import ProjectSettings
 from napari_unet.widgets._proofread import Proofreader
+from napari_unet.widgets._reports import Reports
 from napari_unet.widgets._stored import StoredImages
 from napari_unet.widgets._whole import WholeRequest
 
@@ -109,6 +103,7 @@ class ViewerState(QObject):
         self.project = ProjectKeeper(self.book, self.classes, self)
         self.settings = ProjectSettings(self)
         self.ends = Ends(self)
+        self.reports = Reports(self)
         self.corrections = CorrectionsWatch(
             self.viewer, self.book, self.session, self.project, self
         )
@@ -130,13 +125,13 @@ class ViewerState(QObject):
 
     def _connect(self) -> None:
         self.book.refused.connect(self.warn)
-        self.book.removed.connect(self._on_removed)
+        self.book.removed.connect(self.reports.take_removed)
         self.book.changed.connect(self._on_book_changed)
         self.book.rechannelled.connect(self.start_over)
         self.painting.refused.connect(self.warn)
         self.painting.failed.connect(self.ends.tell_not_counted)
-        self.painting.copied.connect(self._on_copied)
-        self.between.told.connect(self._on_told)
+        self.painting.copied.connect(self.reports.take_copied)
+        self.between.told.connect(self.reports.take_told)
         self.between.failed.connect(self.ends.tell_failed)
         self.overlay.viewed.connect(self.live.show)
         self.objects.wanted.connect(self.live.find_objects)
@@ -144,7 +139,7 @@ class ViewerState(QObject):
         self.objects.changed.connect(self.session.unsay)
         self.live.received.connect(self.apply)
         self.live.rescaled.connect(self.settings.describe)
-        self.guide.said.connect(self._on_told)
+        self.guide.said.connect(self.reports.take_told)
         self.guide.uncertainty.changed.connect(self.changed)
         self.live.drained.connect(self.renewed)
         self.live.failed.connect(self.ends.tell_failed)
@@ -158,8 +153,8 @@ class ViewerState(QObject):
         self.project.leaving.connect(self.rounds.keep)
         self.project.opened.connect(self.settings.take_up)
         for project_part in (self.project, self.others, self.opener):
-            project_part.said.connect(self._on_project_said)
-        self.others.told.connect(self._on_other_told)
+            project_part.said.connect(self.reports.take_project_said)
+        self.others.told.connect(self.reports.take_other_told)
         self.classes.changed.connect(self.settings.describe)
         self.stored.wanted.connect(self.whole.send)
         self.stored.unwanted.connect(self.whole.end)
@@ -356,75 +351,14 @@ class ViewerState(QObject):
         notify(sentence)
         self.renewed.emit()
 
-    def _on_told(self, sentence: str) -> None:
-        self.session.say(sentence)
-        self.renewed.emit()
-
     # --- what the job and the layers report --------------------------------------
 
     def apply(self, event: JobEvent) -> None:
         """Take one event of the job into layers and session."""
-        self.interactions.hear(event)
-        if self.guide.hear(event):
-            return
-        if isinstance(event, TilePredicted):
-            if not self.overlay.write(event):
-                return  # its layer is gone, or has another shape by now
-        elif isinstance(event, ObjectsFound):
-            if not self.objects.write(event):
-                return
-        elif isinstance(event, ConfidenceFound):
-            self.proofread.hear(event)
-            return
-        elif isinstance(event, Scored) and event.is_changed:
-            for entry in self.book:
-                entry.outdate()
-        elif isinstance(event, ModelSaved) and self.rounds.take(event.path):
-            return
-        elif isinstance(event, Notice) and event.level in ("caution", "warning"):
-            notify(event.message)
-        if not self.stored.hear(event):
-            return
-        self.session.apply(self.whole.bar.hear(event))
-        self.rounds.hear(event)
-
-    def _on_copied(self, entry: AnnotatedImage) -> None:
-        self.corrections.take(entry)  # first: the prediction is that before the stroke
-        if entry.copy is not None:
-            self.live.annotate(
-                entry.key,
-                entry.channels.pixels,
-                entry.copy,
-                entry.channels.axes,
-                entry.complete,
-                entry.scale,
-            )
-        if self.live.has_annotations:
-            self.session.be_ready()
-        self.project.save(entry, is_correction=bool(self.session.shown))
-        self.overlay.look_soon()
-        self.renewed.emit()
-
-    def _on_other_told(self) -> None:
-        if self.live.has_annotations:
-            self.session.be_ready()
-        self.renewed.emit()
-
-    def _on_project_said(self, sentence: str, level: str) -> None:
-        if level == "warning":
-            self.warn(sentence)
-        else:
-            self.session.say(sentence, level)
-            self.renewed.emit()
+        self.reports.take(event)
 
     def _name_classes(self) -> None:
         self.live.name_classes(self.classes.names)
-
-    def _on_removed(self, key: str) -> None:
-        self.live.forget(key)
-        self.stored.forget(key)
-        if not self.live.has_annotations:
-            self.stop()
 
     def _on_book_changed(self) -> None:
         self.overlay.dress()

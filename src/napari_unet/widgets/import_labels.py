@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QVBoxLayout, QWidget
 
 from napari_unet.annotation.class_map import ClassMap
 from napari_unet.annotation.objects import BACKGROUND
+from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.errors import NapariUnetError
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
@@ -45,6 +46,8 @@ _TIP = (
 )
 _READING = "Reading the labels …"
 _NOTHING = "Nothing was imported: all that is not ignored is painted already."
+_PAINTED = "Nothing was imported: you painted meanwhile. Press Import again."
+_LEFT = "Nothing was imported: another image or annotation was chosen meanwhile."
 
 
 class ImportDock(QWidget):
@@ -67,6 +70,8 @@ class ImportDock(QWidget):
         self.result = wrapping()
         self._seen: tuple[Any, str] | None = None
         self._fresh: FreshIds | None = None
+        self._goal: Labels | None = None  # the annotation that it was asked for,
+        self._painted: TiledLabels | None = None  # as it was then
         self._survey = Bridge(self)
         self._import = Bridge(self)
         self._fill()
@@ -181,6 +186,7 @@ class ImportDock(QWidget):
             return
         self.state.painting.take()
         self._fresh = FreshIds(entry.copy, annotation)
+        self._goal, self._painted = annotation, entry.copy
         try:
             class_map = self._class_map()
         except NapariUnetError as error:
@@ -198,8 +204,14 @@ class ImportDock(QWidget):
         return self.table.class_map(lambda: self.state.classes.add().value)
 
     def _on_found(self, found: Pixels) -> None:
+        goal, self._goal = self._goal, None
         entry = self.state.book.current
-        if entry is None or entry.annotation is None:
+        if entry is None or entry.annotation is None or entry.annotation is not goal:
+            self._tell(_LEFT, "info")
+            return
+        self.state.painting.take()
+        if entry.mode == "objects" and entry.copy is not self._painted:
+            self._tell(_PAINTED, "info")  # maybe with the same numbers
             return
         n_px, n_values = self._paint(entry, found)
         if not n_px:

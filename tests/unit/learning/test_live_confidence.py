@@ -1,11 +1,13 @@
 """How sure the model is of what is looked at, as the loop tells it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scripted_loop import of, run
 
 from napari_unet.config import LearnerConfig
-from napari_unet.jobs import ConfidenceFound, Notice, TilePredicted
+from napari_unet.jobs import CancelToken, ConfidenceFound, Notice, TilePredicted
 from napari_unet.learning.inbox import Inbox, ViewRequest
 from napari_unet.learning.live_confidence import find_confidence
 
@@ -63,12 +65,34 @@ def test_what_cannot_be_read_is_said_and_answered():
 
             raise FileError("gone")
 
-    from types import SimpleNamespace
-
     inbox = Inbox()
     inbox.find_confidence(FIELD)
     images = {"image": SimpleNamespace(image=None, axes=None)}
-    events = list(find_confidence(Broken(), images, inbox))
+    token = CancelToken()
+    events = list(find_confidence(Broken(), images, inbox, token))
     assert [e.message for e in of(events, Notice)] == ["gone"]
     assert of(events, ConfidenceFound)[0].labels.size == 0
-    assert list(find_confidence(Broken(), images, inbox)) == []  # asked once
+    assert list(find_confidence(Broken(), images, inbox, token)) == []  # asked once
+
+
+@pytest.mark.parametrize("how", ["closed", "cancelled"])
+def test_it_ends_with_the_loop_and_not_with_the_field(how):
+    inbox, token, n_tiles = Inbox(), CancelToken(), []
+    inbox.find_confidence(FIELD)
+
+    class Slow:
+        generation = 1
+
+        def predict_tiles(self, *_args, token, **_words):
+            for number in range(100):
+                n_tiles.append(number)
+                yield Notice("a tile")
+            return True
+
+    images = {"image": SimpleNamespace(image=None, axes=None)}
+    job = find_confidence(Slow(), images, inbox, token)
+    next(job)
+    inbox.close() if how == "closed" else token.cancel()
+    (last,) = list(job)
+    assert last.labels.size == 0  # half a field is none
+    assert len(n_tiles) == 1
