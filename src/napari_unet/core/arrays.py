@@ -213,7 +213,8 @@ class PlaneStack:
         if "C" not in kept:
             block, kept = block[None], "C" + kept
         block = block.transpose([kept.index(a) for a in "CYX"])
-        with np.errstate(over="ignore"):  # beyond float32 becomes infinite: handled
+        # beyond float32 becomes infinite, which is handled
+        with np.errstate(over="ignore", invalid="ignore"):
             return np.ascontiguousarray(block, dtype=np.float32)
 
     def whole(self) -> NDArray[Any]:

@@ -134,13 +134,14 @@ def area_mean(block: NDArray[np.float32], n: int) -> NDArray[np.float32]:
 def _sum_blocks(block: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     # n large additions are several times as fast as many small ones
     rows = np.zeros((block.shape[0], -(-block.shape[1] // n), block.shape[2]), "f4")
-    for first in range(n):
-        part = block[:, first::n]
-        rows[:, : part.shape[1]] += part
     total = np.zeros((*rows.shape[:2], -(-block.shape[2] // n)), np.float32)
-    for first in range(n):
-        part = rows[:, :, first::n]
-        total[:, :, : part.shape[2]] += part
+    with np.errstate(invalid="ignore"):  # infinite and minus infinite: NaN
+        for first in range(n):
+            part = block[:, first::n]
+            rows[:, : part.shape[1]] += part
+        for first in range(n):
+            part = rows[:, :, first::n]
+            total[:, :, : part.shape[2]] += part
     return total
 
 

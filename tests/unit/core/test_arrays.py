@@ -261,3 +261,9 @@ def test_what_does_not_fit_into_memory_can_still_be_halved():
     with pytest.raises(MemoryError) as found:
         PlaneStack(BrokenArray(MemoryError())).read(0, 0, 8, 0, 8)
     assert type(found.value) is MemoryError
+
+
+def test_a_signalling_nan_is_read_in_silence():
+    image = np.zeros((4, 5))
+    image.view("u8")[1, 2] = 0x7FF0000000000001  # NumPy warns when this is cast
+    assert np.isnan(PlaneStack(image, "YX").read(0, 0, 4, 0, 5)).sum() == 1

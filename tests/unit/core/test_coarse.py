@@ -190,3 +190,9 @@ def test_stacked_channels_have_the_levels_that_all_have():
     assert stack.n_read == 1
     assert np.allclose(stack.read(0, 0, 8, 0, 10), [_means(image, 2)] * 2)
     assert StackedChannels([one, image]).coarser == ()
+
+
+def test_infinite_values_of_both_signs_are_taken_in_silence():
+    block = np.ones((1, 4, 4), np.float32)
+    block[0, 0, 0], block[0, 0, 1] = np.inf, -np.inf
+    assert area_mean(block, 2)[0].tolist() == [[1, 1], [1, 1]]
