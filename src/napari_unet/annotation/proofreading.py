@@ -191,11 +191,12 @@ def known_objects(found: NDArray[Any], painted: NDArray[Any]) -> dict[int, int]:
     n_of_painted = dict(
         zip(*np.unique(painted[painted > 1], return_counts=True), strict=True)
     )
-    pairs = np.stack([found[is_both].astype(np.int64), painted[is_both]])
-    pairs, n_px = np.unique(pairs, axis=1, return_counts=True)
+    base = int(painted.max()) + 1  # one number for a pair: rows take 40 times as long
+    codes = found[is_both].astype(np.int64) * base + painted[is_both]
+    codes, n_px = np.unique(codes, return_counts=True)
     known: dict[int, int] = {}
     for number in np.argsort(-n_px, kind="stable"):
-        mine, its = (int(i) for i in pairs[:, number])
+        mine, its = divmod(int(codes[number]), base)
         least = min(n_of_found[mine], n_of_painted[its]) / 2
         if n_px[number] >= least:
             known.setdefault(mine, its)

@@ -76,8 +76,8 @@ class CorrectionsWatch(QObject):
         self._before[layer] = after
         if before is None or before.shape != after.shape or prediction is None:
             return  # what was there when the layer came corrects nothing
-        if prediction.data.shape != after.shape:
-            return  # somebody put other data there
+        if tuple(prediction.data.shape) != after.shape:
+            return  # somebody exchanged its data
         planes = np.reshape(prediction.data, (-1, *prediction.data.shape[-2:]))
 
         def read(plane: int, rows: slice, columns: slice) -> NDArray[np.integer]:

@@ -204,3 +204,24 @@ def test_planes_next_to_each_other_are_not_shown_one_after_the_other(learner, wi
     first, second = (watch.next_region("image", labels) for _ in range(2))
     is_elsewhere = first.tile != second.tile
     assert is_elsewhere or abs(first.plane - second.plane) > 2
+
+
+def test_of_a_closed_image_nothing_is_kept(learner, wide):
+    image, strokes = wide
+    learner.annotate(image, strokes, key="image")
+    watch = UncertaintyWatch("flips")
+    watch.wants_maps = True
+    learner.watch_uncertainty(watch)
+    finish(learner.predict_job(image[:64, :64], key="image"))
+    nothing = TiledLabels.of(np.zeros((64, 64), np.uint8))
+    first = watch.next_region("image", nothing)
+    assert first is not None
+    assert watch.next_region("image", nothing) is None
+    assert {s.key for s in watch._mirrored[1].values()} == {"image"}
+    watch.forget("other")
+    assert watch._mirrored[1] != {}
+    watch.forget("image")
+    assert watch._mirrored[1] == {}  # which hold the image's pixels
+    # one that comes again under its key is looked at anew
+    finish(learner.predict_job(image[:64, :64], key="image"))
+    assert watch.next_region("image", nothing) is not None
