@@ -208,6 +208,29 @@ def show_tissue(viewer: Any, dock: Any, args: Any) -> None:
     shoot(viewer, args.out / "tissue", ["dark"])
 
 
+def show_proofread(viewer: Any, dock: Any, args: Any) -> None:
+    """Accept an object in the dock *Proofread*, then measure all of them."""
+    truth = open_sample(viewer, dock, "nuclei")
+    for value in (1, 2):
+        paint_class(viewer, dock, truth, value)
+    session = dock.state.session
+    wait_until(lambda: session.scores and not session.is_updating)
+    dock.overlay.objects.objects.click()
+    dock.overlay.predict.click()
+    wait_until(lambda: dock.state.book.current.has_all_objects)
+    proofread = open_dock(viewer, "Proofread")
+    wait(1.0)
+    proofread.buttons["accept"].click()
+    drag(viewer, strokes_of(truth == 2)[0][:1] * 2)  # a click on one of them
+    wait_until(lambda: not proofread.counts.text().endswith(" 0 px"))
+    shoot(viewer, args.out / "proofread", ["dark", "light"])
+    measurements = open_dock(viewer, "Measurements")
+    wait(1.0)
+    measurements.measure.click()
+    wait_until(lambda: measurements.save.isVisible() and measurements.save.isEnabled())
+    shoot(viewer, args.out / "measurements", ["dark", "light"])
+
+
 def show_error(viewer: Any, dock: Any, args: Any) -> None:
     """Delete an image's file while it is learned from."""
     import dask.array as da
@@ -249,6 +272,7 @@ SCENES = {
     "help": show_help,
     "painted-objects": show_painted_objects,
     "tissue": show_tissue,
+    "proofread": show_proofread,
     "error": show_error,
     "settings": show_settings,
     "large": show_slide,
