@@ -202,7 +202,7 @@ class Proofreader(QObject):
             self._take_lasso(sight, corners)
         elif gesture.name == "split":
             self._do(
-                sight, lambda: changes.split(sight, first, last), _NOT_CUT, "Split"
+                sight, lambda: changes.split(sight, first, last), _NOT_CUT, "Split into"
             )
         elif gesture.name == "merge":
             self._do(
