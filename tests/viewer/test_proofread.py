@@ -357,6 +357,18 @@ def test_without_a_prediction_it_says_what_to_do(open_dock, blobs, qtbot):
     assert "Interactive segmentation" in dock.note.text()
 
 
+def test_what_was_missing_is_not_asked_for_any_more(open_dock, blobs, qtbot):
+    case = open_dock()
+    case.state.proofread.accept()
+    assert case.state.session.message == "Open an image first."
+    case.viewer.add_image(blobs)
+    qtbot.waitUntil(lambda: case.state.session.message == "")
+    case.state.proofread.accept()
+    assert "Make an annotation first" in case.state.session.message
+    case.state.book.new_annotation()
+    qtbot.waitUntil(lambda: case.state.session.message == "")
+
+
 def test_scale_and_translation_are_heeded(painted, qtbot):
     case = painted()
     image = case.state.book.current.image

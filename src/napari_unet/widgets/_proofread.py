@@ -178,8 +178,12 @@ class Proofreader(QObject):
             self._say(gesture.hint)
 
     def _on_book_changed(self) -> None:
-        """Give up a gesture on an image that is no longer the current one."""
+        """Give up a gesture on another image, and what was missing and is there now."""
         entry = self._state.book.current
+        session = self._state.session
+        is_there = {_NO_IMAGE: entry, _NO_LAYER: entry and entry.annotation}
+        if is_there.get(session.message) is not None:
+            session.unsay()
         if self.tool.entry is not None and (
             entry is not self.tool.entry or entry.annotation is None
         ):
@@ -198,7 +202,7 @@ class Proofreader(QObject):
             self._take_lasso(sight, corners)
         elif gesture.name == "split":
             self._do(
-                sight, lambda: changes.split(sight, first, last), _NOT_CUT, "Split"
+                sight, lambda: changes.split(sight, first, last), _NOT_CUT, "Split into"
             )
         elif gesture.name == "merge":
             self._do(

@@ -144,9 +144,8 @@ class ProofreadDock(QWidget):
         for number, name in enumerate(names):
             grid.addWidget(self.buttons[name], number, 0)
             if name == "accept_sure":
-                grid.addLayout(
-                    row(self.threshold, label("sure", "muted"), 1), number, 1
-                )
+                sure = row(self.threshold, label("sure", "muted"), 1)
+                grid.addLayout(sure, number, 1)
             else:
                 grid.addWidget(label(_ACTS_ON[name], "muted"), number, 1)
         return grid
