@@ -272,6 +272,30 @@ def test_what_was_painted_in_a_shown_object_stays(painted, qtbot, blobs):
     assert not case.layer.data[mine].any()
 
 
+@pytest.mark.parametrize("cut", [[[60, 75], [60, 112]], [[45, 75], [75, 112]]])
+def test_a_shown_object_that_was_split_is_joined_again(painted, qtbot, blobs, cut):
+    case = painted()
+    entry = case.state.book.current
+    case.viewer.scene.camera.center = (48.0, 64.0)
+    case.state.predict_all()
+    qtbot.waitUntil(lambda: entry.is_complete)
+    case.state.objects.set_on(True)
+    ids = np.zeros(blobs.shape, np.uint16)
+    ids[SECOND] = 3
+    assert case.state.objects.write(
+        ObjectsFound(entry.key, (), 0, 0, ids, 1, 99, None, is_whole=True)
+    )
+    mine = (slice(42, 48), slice(100, 106))  # background, painted by hand
+    case.layer.data_setitem(np.nonzero(whole_of(mine)), 1)
+    is_rest = whole_of(SECOND) & ~whole_of(mine)
+    case.state.proofread._on_drawn(GESTURES["split"], np.array(cut))
+    assert (case.layer.data[is_rest] == 1).any()
+    case.state.proofread._on_drawn(GESTURES["merge"], np.array([[40, 95], [80, 95]]))
+    assert "Merged" in case.state.session.message
+    assert (case.layer.data[is_rest] == 2).all()
+    assert (case.layer.data[mine] == 1).all()
+
+
 def test_a_line_reads_what_it_crosses_once(objects, monkeypatch):
     case = objects()
     n_read = []

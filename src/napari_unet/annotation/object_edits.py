@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["bridge", "cut_line", "holes_of", "split_object"]
+__all__ = ["bridge", "cut_line", "holes_of", "seams_of", "split_object"]
 
 _SLIVER = 0.01
 """Smaller shares of the object are crumbs of a line that grazed its rim."""
@@ -67,6 +67,16 @@ def cut_line(pieces: NDArray[Any]) -> Mask:
         meets[low] |= differs
         meets[high] |= differs
     return meets
+
+
+def seams_of(mask: Mask) -> NDArray[np.int32]:
+    """Return a number for each part that is as thin as `cut_line`, 0 elsewhere."""
+    parts, n_parts = ndimage.label(mask, np.ones((3,) * mask.ndim))
+    square = np.ones((*(1,) * (mask.ndim - 2), 3, 3))
+    is_thick = np.zeros(n_parts + 1, bool)
+    is_thick[np.unique(parts[ndimage.binary_erosion(mask, square)])] = True
+    seams: NDArray[np.int32] = np.where(is_thick[parts], 0, parts).astype(np.int32)
+    return seams
 
 
 def bridge(shape: Sequence[int], first: Pixel, last: Pixel) -> Mask:

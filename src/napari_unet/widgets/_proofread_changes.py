@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 
 import numpy as np
@@ -13,6 +13,7 @@ from napari_unet.annotation.object_edits import (
     bridge,
     cut_line,
     holes_of,
+    seams_of,
     split_object,
 )
 from napari_unet.annotation.objects import BACKGROUND
@@ -136,11 +137,13 @@ def split(sight: Sight, first: Point, last: Point) -> Change | None:
 def merged(sight: Sight, first: Point, last: Point) -> Change | None:
     """Make one of all objects that a line touches, and of what it runs over between.
 
-    None where it touches fewer than two.
+    None where it touches fewer than two, and no seam of one that was split.
     """
     things = [thing for thing, _ in things_along(sight, first, last)]
     if not sight.of_objects:  # one class does not swallow another
         things = [thing for thing in things if thing.label == things[0].label]
+    if len(things) == 1 and not sight.of_objects:
+        return _healed(sight, things[0], first, last)
     if len(things) < 2:
         return None
     numbers = [thing.label for thing in things if thing.label]
@@ -188,6 +191,24 @@ def things_along(sight: Sight, first: Point, last: Point) -> list[tuple[Thing, i
             if new is not None:
                 found.append((new, 1))
     return found
+
+
+def _healed(sight: Sight, thing: Thing, first: Point, last: Point) -> Change | None:
+    """Take back the seams that a line crosses within one object; None: there is none.
+
+    A found object that was split has the seam painted, and one number on both sides.
+    """
+    if not thing.part.value or not sight.shows_objects:
+        return None
+    box = thing.part.box
+    is_its = sight.objects(box) == thing.part.value
+    seams = seams_of(is_its & (sight.painted(box) == BACKGROUND))
+    ends = (_within(point, thing.part) for point in (first, last))
+    crossed = np.unique(seams[bridge(seams.shape, *ends)])
+    is_seam = np.isin(seams, crossed[crossed > 0])
+    if not is_seam.any():
+        return None
+    return replace(_painted(thing.part, is_seam, thing.label), n_objects=2)
 
 
 def _painted(part: Part, mask: NDArray[np.bool_], label: int) -> Change:
