@@ -16,7 +16,8 @@ _STEPS = (
     "With two classes painted the overlay comes by itself, and follows each stroke.",
     "Where touching objects must come apart, paint Objects: each one whole, with Q for "
     "the next, touching ones first; then background, or a complete region.",
-    "Correct where it is wrong: strokes there teach twice as much as elsewhere.",
+    "Correct where it is wrong, above all along borders; in between, paint some "
+    "strokes where it is right.",
     "Learn trains the network in the background. The overlay changes only to what "
     "scores better on strokes that were held out.",
     "Several strokes per class, in different places, make that score reliable.",
