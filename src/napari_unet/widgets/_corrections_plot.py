@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from statistics import fmean
 
-from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QEvent, QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
-from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_unet.annotation.corrective import Correction, Visit, verdict, visits_of
+from napari_unet.widgets._chart_widget import ChartWidget
 from napari_unet.widgets._plot import Chart, Series
 from napari_unet.widgets._state import ViewerState
-from napari_unet.widgets._style import Palette, palette_of
 
 __all__ = ["CorrectionsPlot", "csv_of"]
 
@@ -25,31 +24,14 @@ _N_MEAN = 5
 _EMPTY = "Correct the overlay: each region you paint on becomes a point"
 
 
-class CorrectionsPlot(QWidget):
+class CorrectionsPlot(ChartWidget):
     """A point for each region that was corrected, against the time of work."""
 
     def __init__(self, state: ViewerState) -> None:
-        super().__init__()
-        self._state = state
-        self._palette = palette_of(state.viewer())
+        super().__init__(state)
         self._visits: list[Visit] = []
         self._seen: tuple[Sequence[Correction], int] = ((), -1)
         self._hovered: Visit | None = None
-        self.setMouseTracking(True)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-
-    def sizeHint(self) -> QSize:
-        """Return a size at which points can be told apart."""
-        return QSize(320, 170)
-
-    def minimumSizeHint(self) -> QSize:
-        """Return the smallest size that still shows them."""
-        return QSize(260, 120)
-
-    def set_palette(self, palette: Palette) -> None:
-        """Follow the theme."""
-        self._palette = palette
-        self.update()
 
     @property
     def verdict(self) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent, QRectF, QSize, QTimer
+from qtpy.QtCore import QEvent, QRectF, QTimer
 from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFileDialog,
-    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 from napari_unet.errors import FileError
 from napari_unet.export import replace_file
 from napari_unet.session import CANDIDATE_NAMES
+from napari_unet.widgets._chart_widget import ChartWidget
 from napari_unet.widgets._corrections_plot import CorrectionsPlot, csv_of
 from napari_unet.widgets._parts import Button, ToolButton, row, wrapping
 from napari_unet.widgets._plot import Chart, Point, Series, smooth
@@ -65,29 +65,12 @@ def charts_of(state: ViewerState, palette: Palette) -> list[Chart]:
     ]
 
 
-class CurvePlot(QWidget):
+class CurvePlot(ChartWidget):
     """The two charts: side by side where there is width, else one above the other."""
 
     def __init__(self, state: ViewerState) -> None:
-        super().__init__()
-        self._state = state
-        self._palette = palette_of(state.viewer())
+        super().__init__(state)
         self._hover_x: float | None = None
-        self.setMouseTracking(True)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-
-    def sizeHint(self) -> QSize:
-        """Return a size at which both charts can be read."""
-        return QSize(320, 170)
-
-    def minimumSizeHint(self) -> QSize:
-        """Return the smallest size that still shows the lines."""
-        return QSize(260, 120)
-
-    def set_palette(self, palette: Palette) -> None:
-        """Follow the theme."""
-        self._palette = palette
-        self.update()
 
     @property
     def end_s(self) -> float:
