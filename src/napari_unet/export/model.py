@@ -97,12 +97,12 @@ def export_model(
     """
     kind, target = model_format_of(path, format)
     if kind == "bioimageio":
-        require("onnx", "onnx", "onnxscript")
         if is_scaled is False:
             raise ConfigError(
                 "a BioImage.IO package takes scaled images and says how they are "
                 "scaled: leave is_scaled out, or write an .onnx file"
             )
+        require("onnx", "onnx", "onnxscript")
         is_scaled = True
     if not isinstance(learner, Learner):
         learner = Learner.load(learner, device="cpu")

@@ -26,6 +26,8 @@ def classes_in(path):
 
 @pytest.mark.parametrize("name", list(FORMATS))
 def test_each_format_by_its_suffix(cli, labels, tmp_path, name):
+    if name == "parquet":
+        pytest.importorskip("pyarrow")
     out = tmp_path / f"b{FORMATS[name].suffixes[0]}"
     result = cli("export", "--labels", labels, "--out", out)
     assert (result.code, result.err) == (0, "")
