@@ -6,9 +6,11 @@ import pytest
 
 from napari_unet.core import memory
 
-# arrays of 80 MB, made and dropped; every page that must be got anew is a fault
+# arrays of 80 MB, made and dropped; every page that must be got anew is a fault, and
+# none is a huge one, of which the system may have some or not
 FAULTS = """
-import resource, sys
+import ctypes, resource, sys
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE
 from napari_unet.core.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
