@@ -296,6 +296,34 @@ def test_a_shown_object_that_was_split_is_joined_again(painted, qtbot, blobs, cu
     assert (case.layer.data[mine] == 1).all()
 
 
+def test_halves_that_are_shown_as_two_are_joined_again(painted, qtbot, blobs):
+    case = painted()
+    entry = case.state.book.current
+    case.viewer.scene.camera.center = (48.0, 64.0)
+    case.state.predict_all()
+    qtbot.waitUntil(lambda: entry.is_complete)
+    case.state.objects.set_on(True)
+    ids = np.zeros(blobs.shape, np.uint16)
+    ids[SECOND] = 3
+    found = ObjectsFound(entry.key, (), 0, 0, ids, 1, 99, None, is_whole=True)
+    assert case.state.objects.write(found)
+    beside = (slice(30, 40), slice(94, 96))  # background above, painted by hand
+    case.layer.data_setitem(np.nonzero(whole_of(beside)), 1)
+    case.state.proofread._on_drawn(GESTURES["split"], np.array([[60, 75], [60, 112]]))
+    seam = whole_of(SECOND) & (case.layer.data == 1)
+    assert seam.sum() >= 60  # across all of it
+    ids = ids.copy()
+    ids[60:80][ids[60:80] > 0] = 4
+    ids[seam] = 0
+    found = ObjectsFound(entry.key, (), 0, 0, ids, 2, 99, None, is_whole=True)
+    assert case.state.objects.write(found)
+    entry.prediction.data[seam] = 1
+    case.state.proofread._on_drawn(GESTURES["merge"], np.array([[45, 95], [75, 95]]))
+    assert "Merged 2" in case.state.session.message
+    assert (case.layer.data[SECOND] == 2).all()
+    assert (case.layer.data[beside] == 1).all()
+
+
 def test_a_line_reads_what_it_crosses_once(objects, monkeypatch):
     case = objects()
     n_read = []

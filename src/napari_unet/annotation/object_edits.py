@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["bridge", "cut_line", "holes_of", "seams_of", "split_object"]
+__all__ = [
+    "bridge",
+    "cut_line",
+    "holes_of",
+    "seam_between",
+    "seams_of",
+    "split_object",
+]
 
 _SLIVER = 0.01
 """Smaller shares of the object are crumbs of a line that grazed its rim."""
@@ -77,6 +84,16 @@ def seams_of(mask: Mask) -> NDArray[np.int32]:
     is_thick[np.unique(parts[ndimage.binary_erosion(mask, square)])] = True
     seams: NDArray[np.int32] = np.where(is_thick[parts], 0, parts).astype(np.int32)
     return seams
+
+
+def seam_between(masks: Sequence[Mask]) -> Mask:
+    """Return what is so near to two or more objects as `cut_line` is wide: 2 px."""
+    n_near = np.zeros(masks[0].shape, np.uint8)
+    square = np.ones((3,) * n_near.ndim, bool)
+    for mask in masks:
+        n_near += ndimage.binary_dilation(mask, square, iterations=2)
+    seam: Mask = n_near > 1
+    return seam
 
 
 def bridge(shape: Sequence[int], first: Pixel, last: Pixel) -> Mask:

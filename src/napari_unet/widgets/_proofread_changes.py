@@ -13,6 +13,7 @@ from napari_unet.annotation.object_edits import (
     bridge,
     cut_line,
     holes_of,
+    seam_between,
     seams_of,
     split_object,
 )
@@ -159,12 +160,19 @@ def merged(sight: Sight, first: Point, last: Point) -> Change | None:
     line = bridge(values.shape, *ends)
     line &= _is_between(sight, box)
     values[line] = number
+    masks = []
     for thing in things:
         inner = tuple(
             slice(s.start - c, s.stop - c)
             for s, c in zip(thing.part.box, corner, strict=True)
         )
         values[inner][thing.part.mask] = number
+        mask = np.zeros(values.shape, bool)
+        mask[inner] = thing.part.mask
+        masks.append(mask)
+    if not sight.of_objects:  # what a split painted would keep them two
+        seam = seam_between(masks)
+        values[seam & (sight.painted(box) == BACKGROUND)] = number
     return Change(box, values, len(things), any(t.part.is_cut for t in things))
 
 
