@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from napari_unet.export import FORMATS
-from napari_unet.jobs import Progress
+from napari_unet.jobs import ObjectsFound, Progress
 from napari_unet.widgets.export import ExportDock, _source
 
 
@@ -259,6 +259,28 @@ def test_objects_have_the_class_that_another_layer_says(export, qtbot, tmp_path)
     qtbot.waitUntil(lambda: "Saved" in dock.result.text())
     found = json.loads((tmp_path / "cells.json").read_text())
     assert [a["iscrowd"] for a in found["annotations"]] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["geojson", "coco"])
+def test_the_first_object_is_no_background(export, qtbot, tmp_path, name):
+    _predict_all(export, qtbot)
+    entry = export.state.book.current
+    export.state.objects.set_on(True)
+    ids = np.zeros((96, 128), np.uint16)
+    ids[20:50, 20:50], ids[40:80, 80:110] = 1, 2
+    found = ObjectsFound(entry.key, (), 0, 0, ids, 2, 99, None, is_whole=True)
+    assert export.state.objects.write(found)
+    dock = export.export
+    (layer,) = (e for e in export.viewer.layers if e.name.endswith(" objects"))
+    dock.form.labels.show_layer(layer)
+    dock.form.layer_chosen.emit(layer)
+    assert dock.form.are_objects
+    choose(dock, name)
+    dock.export.click()
+    qtbot.waitUntil(lambda: "Saved" in dock.result.text())
+    (path,) = tmp_path.glob("*objects.*json")
+    written = json.loads(path.read_text())
+    assert len(written["features" if name == "geojson" else "annotations"]) == 2
 
 
 def test_cancel_leaves_no_file(export, qtbot, tmp_path, monkeypatch):

@@ -54,7 +54,8 @@ def label_facts(
     if names is None:
         names = metadata.get(_CLASS_NAMES) or _named_in(get("features"))
     is_ours = role == "annotation" or (role == "prediction" and has_classes)
-    is_background = is_ours or names.get(_BACKGROUND) == "background"
+    is_named = names.get(_BACKGROUND) == "background"
+    is_background = is_ours or (has_classes and is_named)  # an object may be number 1
     unit = str(get("units")[-1])
     return LabelFacts(
         axes=_axes(get("axis_labels")),

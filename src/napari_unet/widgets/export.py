@@ -182,6 +182,8 @@ class ExportDock(QWidget):
             facts = replace(facts, axes=entry.axes.replace("C", ""))
         if facts.are_objects != self.form.are_objects:  # a person knows better
             facts = replace(facts, are_objects=self.form.are_objects, class_colours={})
+            if not facts.are_objects and facts.class_names.get(1) == "background":
+                facts = replace(facts, background=1)
         return facts
 
     def _stored_text(self, layer: Labels | None) -> tuple[str, bool]:
