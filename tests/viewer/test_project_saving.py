@@ -373,6 +373,7 @@ def test_a_round_brings_back_a_folder_that_was_deleted(painted, qtbot, tmp_path)
     case.state.apply(ModelSaved(path))
 
     qtbot.waitUntil(lambda: len(keeper.project.rounds) == 1)
+    wait_until_saved(case, qtbot)
     with Project.open(tmp_path / "p", is_read_only=True) as again:
         found = np.asarray(again.annotation(1, "strokes"))
     np.testing.assert_array_equal(found, case.layer.data)

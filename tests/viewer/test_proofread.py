@@ -147,8 +147,9 @@ def test_a_lasso_takes_what_is_inside(proof, qtbot):
     assert case.viewer.layers.selection.active == case.layer
 
 
-def test_the_plane_is_accepted_as_far_as_it_is_free(proof):
+def test_the_plane_is_accepted_as_far_as_it_is_free(proof, qtbot):
     case = proof()
+    qtbot.waitUntil(lambda: case.entry.prediction.data.all())
     before = case.layer.data.copy()
     case.press("accept_plane")
     after = case.layer.data
