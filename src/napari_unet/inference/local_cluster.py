@@ -52,6 +52,7 @@ def local_cluster(n_workers: int | None, device: str = "auto") -> Iterator[Any]:
     if n_workers < 1:
         raise ClusterError("'local:0' has no worker: write local:1 or more")
     environ = "distributed.nanny.pre-spawn-environ"
+    before = {name: os.environ.get(name) for name in _KEEPING_MEMORY}
     with dask.config.set({environ: {**dask.config.get(environ), **_KEEPING_MEMORY}}):
         cluster = LocalCluster(
             n_workers=n_workers,
@@ -66,3 +67,8 @@ def local_cluster(n_workers: int | None, device: str = "auto") -> Iterator[Any]:
         yield cluster
     finally:
         cluster.close(timeout=_CLOSING_S)
+        # dask puts them into the environment of this program, for its workers
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
