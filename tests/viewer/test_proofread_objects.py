@@ -9,6 +9,8 @@ from napari_unet.widgets._proofread_tool import GESTURES
 
 FIRST = (slice(20, 50), slice(20, 50))
 SECOND = (slice(40, 80), slice(80, 110))
+# cut where classes are one
+LEFT, RIGHT = (slice(40, 80), slice(80, 95)), (slice(40, 80), slice(95, 110))
 
 
 @pytest.fixture
@@ -44,6 +46,29 @@ def objects(open_dock, blobs, qtbot):
         assert case.state.objects.write(found)
         case.before = case.layer.data.copy()
         case.proof = case.state.proofread
+        return case
+
+    return make
+
+
+@pytest.fixture
+def shown(painted, qtbot, blobs):
+    """Return a function that shows objects (number -> box) beside strokes."""
+
+    def make(boxes):
+        case = painted()
+        entry = case.state.book.current
+        case.viewer.scene.camera.center = (48.0, 64.0)
+        case.state.predict_all()
+        qtbot.waitUntil(lambda: entry.is_complete)
+        case.state.objects.set_on(True)
+        ids = np.zeros(blobs.shape, np.uint16)
+        for number, box in boxes.items():
+            ids[box] = number
+        n = len(boxes)
+        assert case.state.objects.write(
+            ObjectsFound(entry.key, (), 0, 0, ids, n, 99, None, is_whole=True)
+        )
         return case
 
     return make
@@ -217,18 +242,8 @@ def test_objects_go_on_through_z(objects, blobs):
     assert numbers_of(case, (3, *SECOND)) == [number]
 
 
-def test_objects_shown_while_strokes_are_painted(painted, qtbot, blobs):
-    case = painted()
-    entry = case.state.book.current
-    case.viewer.scene.camera.center = (48.0, 64.0)
-    case.state.predict_all()
-    qtbot.waitUntil(lambda: entry.is_complete)
-    case.state.objects.set_on(True)
-    ids = np.zeros(blobs.shape, np.uint16)
-    ids[40:80, 80:95], ids[40:80, 95:110] = 3, 4  # cut where classes are one
-    assert case.state.objects.write(
-        ObjectsFound(entry.key, (), 0, 0, ids, 2, 99, None, is_whole=True)
-    )
+def test_objects_shown_while_strokes_are_painted(shown):
+    case = shown({3: LEFT, 4: RIGHT})
     case.state.proofread.accept((60, 85))
     assert (case.layer.data[40:80, 80:95] == 2).all()
     assert not case.layer.data[40:80, 95:110].any()
@@ -244,18 +259,8 @@ def test_no_number_is_left(objects):
     assert 1 < number < 53_300  # a gap, now that the highest are used
 
 
-def test_what_was_painted_in_a_shown_object_stays(painted, qtbot, blobs):
-    case = painted()
-    entry = case.state.book.current
-    case.viewer.scene.camera.center = (48.0, 64.0)
-    case.state.predict_all()
-    qtbot.waitUntil(lambda: entry.is_complete)
-    case.state.objects.set_on(True)
-    ids = np.zeros(blobs.shape, np.uint16)
-    ids[40:80, 80:95], ids[40:80, 95:110] = 3, 4
-    assert case.state.objects.write(
-        ObjectsFound(entry.key, (), 0, 0, ids, 2, 99, None, is_whole=True)
-    )
+def test_what_was_painted_in_a_shown_object_stays(shown):
+    case = shown({3: LEFT, 4: RIGHT})
     third = case.state.classes.add().value
     mine = (slice(41, 44), slice(81, 84))
     places = np.nonzero(whole_of(mine))
@@ -273,18 +278,8 @@ def test_what_was_painted_in_a_shown_object_stays(painted, qtbot, blobs):
 
 
 @pytest.mark.parametrize("cut", [[[60, 75], [60, 112]], [[45, 75], [75, 112]]])
-def test_a_shown_object_that_was_split_is_joined_again(painted, qtbot, blobs, cut):
-    case = painted()
-    entry = case.state.book.current
-    case.viewer.scene.camera.center = (48.0, 64.0)
-    case.state.predict_all()
-    qtbot.waitUntil(lambda: entry.is_complete)
-    case.state.objects.set_on(True)
-    ids = np.zeros(blobs.shape, np.uint16)
-    ids[SECOND] = 3
-    assert case.state.objects.write(
-        ObjectsFound(entry.key, (), 0, 0, ids, 1, 99, None, is_whole=True)
-    )
+def test_a_shown_object_that_was_split_is_joined_again(shown, cut):
+    case = shown({3: SECOND})
     mine = (slice(42, 48), slice(100, 106))  # background, painted by hand
     case.layer.data_setitem(np.nonzero(whole_of(mine)), 1)
     is_rest = whole_of(SECOND) & ~whole_of(mine)
@@ -296,23 +291,16 @@ def test_a_shown_object_that_was_split_is_joined_again(painted, qtbot, blobs, cu
     assert (case.layer.data[mine] == 1).all()
 
 
-def test_halves_that_are_shown_as_two_are_joined_again(painted, qtbot, blobs):
-    case = painted()
+def test_halves_that_are_shown_as_two_are_joined_again(shown):
+    case = shown({3: SECOND})
     entry = case.state.book.current
-    case.viewer.scene.camera.center = (48.0, 64.0)
-    case.state.predict_all()
-    qtbot.waitUntil(lambda: entry.is_complete)
-    case.state.objects.set_on(True)
-    ids = np.zeros(blobs.shape, np.uint16)
-    ids[SECOND] = 3
-    found = ObjectsFound(entry.key, (), 0, 0, ids, 1, 99, None, is_whole=True)
-    assert case.state.objects.write(found)
     beside = (slice(30, 40), slice(94, 96))  # background above, painted by hand
     case.layer.data_setitem(np.nonzero(whole_of(beside)), 1)
     case.state.proofread._on_drawn(GESTURES["split"], np.array([[60, 75], [60, 112]]))
     seam = whole_of(SECOND) & (case.layer.data == 1)
     assert seam.sum() >= 60  # across all of it
-    ids = ids.copy()
+    ids = np.zeros(seam.shape, np.uint16)
+    ids[SECOND] = 3
     ids[60:80][ids[60:80] > 0] = 4
     ids[seam] = 0
     found = ObjectsFound(entry.key, (), 0, 0, ids, 2, 99, None, is_whole=True)
