@@ -216,15 +216,20 @@ def is_flag(annotation: Any) -> bool:
 
 def keys_page() -> str:
     """Return the page of keys."""
-    from napari_unet.widgets._keys import key_help
+    from napari_unet.widgets._keys import DEFAULT_KEYS, key_help
 
-    rows = [f"| `{key}` | {meaning} |" for key, meaning in key_help()]
+    rows = [f"| `{key}` | {meaning} |" for key, meaning in key_help(DEFAULT_KEYS)]
     parts = [
         "# Keys",
         MADE,
         "They work while the canvas has the focus: click into the image once. Buttons "
         "in the docks show theirs, and the question mark in the dock shows this table. "
         "A script that had bound one of them gets it back when the dock is closed.",
+        "To change them: *File > Preferences > U-Net*, a letter, a digit or a sign, "
+        "alone or with Shift; buttons, tips and help page show the new ones when "
+        "napari starts again. A key that napari uses itself, or that is there twice, "
+        "is refused with a sentence, and the one below stays. The keys of classes, and "
+        "napari's own, are not among them.",
         "\n".join(["| key | |", "|---|---|", *rows]),
     ]
     return "\n\n".join(parts) + "\n"

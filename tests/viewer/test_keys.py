@@ -92,7 +92,7 @@ def test_buttons_show_their_keys(open_dock, blobs):
         "complete": case.dock.objects.complete,
         "between": case.dock.paint.between,
         "learn": learning.learn,
-        "update": learning.update_now,
+        "update_now": learning.update_now,
         "stop": learning.stop,
         "predict": overlay.predict,
         "uncertain": overlay.guide.next,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import npe2
 import pytest
+from napari.utils.events import EventedModel
 
 import napari_unet
 from napari_unet.export import FORMATS
@@ -72,3 +73,16 @@ def test_every_format_can_be_saved(manifest):
     ]
     known = [each.suffixes for each in FORMATS.values() if not each.is_table]
     assert suffixes == known
+
+
+def test_the_preferences_have_every_key(manifest):
+    from napari_unet.widgets._keys import ACTIONS
+
+    properties = manifest.contributions.configurations["keys"].properties
+    assert list(properties) == list(ACTIONS)
+    for name, entry in properties.items():
+        key, does = ACTIONS[name]
+        assert entry.default == key
+        assert entry.title == does[0].upper() + does[1:]
+        # napari 0.9 makes them attributes of a model, whose own they must not hide
+        assert not hasattr(EventedModel, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_unet.widgets._keys import key_help
+from napari_unet.widgets._keys import KEYS, key_help
 from napari_unet.widgets._parts import fill, label, set_part, wrapping
 
 __all__ = ["HelpPage"]
@@ -14,14 +14,15 @@ _STEPS = (
     "Paint a short stroke inside an object and one on the background. What you leave "
     "unpainted counts as unknown, never as background.",
     "With two classes painted the overlay comes by itself, and follows each stroke.",
-    "Where touching objects must come apart, paint Objects: each one whole, with Q for "
-    "the next, touching ones first; then background, or a complete region.",
+    "Where touching objects must come apart, paint Objects: each one whole, with "
+    f"{KEYS['next_class']} for the next, touching ones first; then background, or a "
+    "complete region.",
     "Correct where it is wrong, above all along borders; in between, paint some "
     "strokes where it is right.",
     "Learn trains the network in the background. The overlay changes only to what "
     "scores better on strokes that were held out.",
     "Several strokes per class, in different places, make that score reliable.",
-    "Where it is right, accept it: A on an object makes it annotation.",
+    f"Where it is right, accept it: {KEYS['accept']} on an object makes it annotation.",
     "Predict whole image, then export, or measure.",
 )
 _STEPS_PX, _WIDTH_PX = 270, 960

@@ -2,44 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from napari_unet.widgets._key_choice import choose_keys, keys_of_napari, wanted_keys
+from napari_unet.widgets._notify import notify
 from napari_unet.widgets._open import open_dock
 
 if TYPE_CHECKING:
     from napari_unet.widgets._state import ViewerState
 
-__all__ = ["KEYS", "N_CLASS_KEYS", "bind_keys", "class_key", "key_help"]
+__all__ = [
+    "ACTIONS",
+    "DEFAULT_KEYS",
+    "KEYS",
+    "N_CLASS_KEYS",
+    "bind_keys",
+    "class_key",
+    "key_help",
+]
 
-KEYS = {
-    "next_class": "Q",
-    "complete": "R",  # as in napari: a rectangle
-    "learn": "K",
-    "update": "U",
-    "stop": "0",  # as on a switch
-    "predict": "G",
-    "export": "Shift+E",
-    "new": "N",
-    "between": "I",  # as in interpolate
-    "uncertain": ".",  # as players go on with it; N has always made a new layer here
-    "uncertainty": "Shift+H",  # as in heat
-    "next_image": "Shift+N",
-    "done": "Shift+D",
-    "hide": "H",
-    "outline": "W",
-    "annotation": "J",
-    "accept": "A",
-    "lasso": "Shift+L",
-    "accept_plane": "Shift+A",
-    "accept_sure": "Shift+C",  # as in confident
-    "reject": "D",  # as in discard
-    "split": "S",
-    "merge": "Shift+M",
-    "fill_holes": "Shift+F",
-    "relabel": "Shift+R",
+
+class Action(NamedTuple):
+    """What a key does, and which key that is as long as nobody chose another."""
+
+    key: str
+    does: str
+
+
+ACTIONS = {
+    "next_class": Action("Q", "next class, or a new object"),
+    "complete": Action("R", "draw a complete region of objects"),  # a rectangle
+    "between": Action("I", "fill between painted planes"),  # interpolate
+    # as players go on with it; N has always made a new layer here
+    "uncertain": Action(".", "go to the least sure place"),
+    "uncertainty": Action("Shift+H", "show where it is unsure, or not"),  # heat
+    "learn": Action("K", "learn / pause"),
+    "update_now": Action("U", "update the overlay now"),
+    "stop": Action("0", "stop learning and predicting"),  # as on a switch
+    "predict": Action("G", "predict the whole image"),
+    "export": Action("Shift+E", "export labels"),
+    "new": Action("N", "new annotation layer"),
+    "next_image": Action("Shift+N", "next unfinished image"),
+    "done": Action("Shift+D", "this image is done, or not"),
+    "hide": Action("H", "hide the overlay, held"),
+    "annotation": Action("J", "hide what you painted, held"),
+    "outline": Action("W", "filled overlay / outlines"),
+    "accept": Action("A", "accept what the pointer is on"),
+    "lasso": Action("Shift+L", "accept what you draw around"),
+    "accept_plane": Action("Shift+A", "accept all of the plane"),
+    "accept_sure": Action("Shift+C", "accept what is sure enough"),  # confident
+    "reject": Action("D", "reject what the pointer is on"),  # discard
+    "relabel": Action("Shift+R", "give it the chosen class"),
+    "split": Action("S", "split an object: draw a line across"),
+    "merge": Action("Shift+M", "merge objects: drag over them"),
+    "fill_holes": Action("Shift+F", "fill the holes of an object"),
 }
-"""Action -> key. Shown on the buttons; here only, so that they cannot differ."""
+"""Name of the action -> its key. The preferences in `napari.yaml` repeat it."""
+
+DEFAULT_KEYS = {name: action.key for name, action in ACTIONS.items()}
+
+KEYS, KEY_COMPLAINTS = choose_keys(DEFAULT_KEYS, wanted_keys(), keys_of_napari())
+"""Action -> key, as chosen in napari's preferences before this module was imported; and
+a sentence for each choice that cannot be used. Buttons, tips and the help page show
+them, and read them here only, so that they cannot differ."""
 
 N_CLASS_KEYS = 9
 
@@ -49,35 +75,13 @@ def class_key(value: int) -> str:
     return f"Ctrl+{value}" if 1 <= value <= N_CLASS_KEYS else ""
 
 
-def key_help() -> list[tuple[str, str]]:
+def key_help(keys: Mapping[str, str] = KEYS) -> list[tuple[str, str]]:
     """Return (key, what it does) for the help page; napari's own painting keys last."""
+    ours = [(keys[name], action.does) for name, action in ACTIONS.items()]
     return [
-        (KEYS["next_class"], "next class, or a new object"),
+        *ours[:1],
         (f"Ctrl+1 … {N_CLASS_KEYS}", "paint this class"),
-        (KEYS["complete"], "draw a complete region of objects"),
-        (KEYS["between"], "fill between painted planes"),
-        (KEYS["uncertain"], "go to the least sure place"),
-        (KEYS["uncertainty"], "show where it is unsure, or not"),
-        (KEYS["learn"], "learn / pause"),
-        (KEYS["update"], "update the overlay now"),
-        (KEYS["stop"], "stop learning and predicting"),
-        (KEYS["predict"], "predict the whole image"),
-        (KEYS["export"], "export labels"),
-        (KEYS["new"], "new annotation layer"),
-        (KEYS["next_image"], "next unfinished image"),
-        (KEYS["done"], "this image is done, or not"),
-        (KEYS["hide"], "hide the overlay, held"),
-        (KEYS["annotation"], "hide what you painted, held"),
-        (KEYS["outline"], "filled overlay / outlines"),
-        (KEYS["accept"], "accept what the pointer is on"),
-        (KEYS["lasso"], "accept what you draw around"),
-        (KEYS["accept_plane"], "accept all of the plane"),
-        (KEYS["accept_sure"], "accept what is sure enough"),
-        (KEYS["reject"], "reject what the pointer is on"),
-        (KEYS["relabel"], "give it the chosen class"),
-        (KEYS["split"], "split an object: draw a line across"),
-        (KEYS["merge"], "merge objects: drag over them"),
-        (KEYS["fill_holes"], "fill the holes of an object"),
+        *ours[1:],
         ("2  3  4  1  6", "brush, polygon, fill, erase, pan"),
         ("[  ]", "smaller, larger brush"),
         ("Ctrl+Z", "undo a stroke"),
@@ -95,6 +99,8 @@ def _selects(state: ViewerState, value: int) -> Callable[[Any], None]:
 
 def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
     """Bind the keys on one viewer; return a function that gives them back."""
+    while KEY_COMPLAINTS:  # said once
+        notify(KEY_COMPLAINTS.pop(0))
 
     def hold_overlay(_viewer: Any) -> Iterator[None]:
         state.overlay.hide()
@@ -113,7 +119,7 @@ def bind_keys(viewer: Any, state: ViewerState) -> Callable[[], None]:
         KEYS["uncertain"]: lambda _viewer: state.next_uncertain(),
         KEYS["uncertainty"]: lambda _viewer: state.guide.toggle_uncertainty(),
         KEYS["learn"]: lambda _viewer: state.toggle_learning(),
-        KEYS["update"]: lambda _viewer: state.update_now(),
+        KEYS["update_now"]: lambda _viewer: state.update_now(),
         KEYS["stop"]: lambda _viewer: state.stop(),
         KEYS["predict"]: lambda _viewer: state.predict_all(),
         KEYS["export"]: lambda viewer: open_dock(viewer, "Export labels"),

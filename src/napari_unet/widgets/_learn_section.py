@@ -85,7 +85,7 @@ class LearnSection(QWidget):
         super().__init__()
         self._state = state
         self.learn = Button("Learn", "learn", "primary", KEYS["learn"])
-        self.update_now = Button("Update now", key=KEYS["update"])
+        self.update_now = Button("Update now", key=KEYS["update_now"])
         self.stop = Button("Stop", "stop", key=KEYS["stop"])
         self.status = eliding("muted")
         self.progress = QProgressBar()
@@ -145,7 +145,8 @@ class LearnSection(QWidget):
         )
         self.update_now.offer(
             can_learn,
-            f"Take the newest strokes and predict what you look at ({KEYS['update']}).",
+            "Take the newest strokes and predict what you look at "
+            f"({KEYS['update_now']}).",
             self._state.why_not,
         )
         is_busy = is_learning or session.progress is not None
