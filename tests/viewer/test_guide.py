@@ -63,6 +63,21 @@ def test_the_place_is_framed_for_a_moment_and_the_brush_stays(painted, qtbot):
     assert len(frames()) == 1  # the same layer, used again
 
 
+def test_the_view_stays_where_it_is_while_a_stroke_is_painted(
+    painted, qtbot, monkeypatch
+):
+    case = painted(FakeLive(regions=[FIRST]), show=True)
+    wait_for_drawing(case.viewer, qtbot)
+    guide, before = case.state.guide, case.viewer.scene.camera.center
+    monkeypatch.setattr("napari_unet.widgets._guide.is_dragging", lambda: True)
+    case.state.next_uncertain()
+    qtbot.waitUntil(guide._timer.isActive)  # it was found, and the hand is down
+    assert case.viewer.scene.camera.center == before
+    monkeypatch.setattr("napari_unet.widgets._guide.is_dragging", lambda: False)
+    qtbot.waitUntil(lambda: "0.93 of 1" in case.state.session.message)
+    assert middle_of(case.viewer, case.layer) == pytest.approx((31.5, 95.5))
+
+
 def test_in_a_stack_it_goes_to_the_plane(painted, qtbot, blobs):
     stack = np.stack([blobs] * 5)
     case = painted(FakeLive(regions=[((3,), 16, 80, 32, 32, 0.5)]), image=stack)

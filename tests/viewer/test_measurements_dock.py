@@ -152,7 +152,7 @@ def test_objects_of_a_prediction_have_its_classes(painted, qtbot):
     dock = MeasurementsDock(case.viewer)
     qtbot.addWidget(dock)
     assert dock.labels.value is entry.objects
-    assert "Only what you looked at" in dock.note.text()
+    assert "Only the objects in what you looked at were found." in dock.note.text()
 
     def measure_these():
         # in one go with what is measured: the loop goes on predicting

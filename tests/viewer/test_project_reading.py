@@ -200,3 +200,15 @@ def test_a_thumbnail_that_is_kept_is_not_made_anew(project, monkeypatch):
     made = thumbnail(project, 1)
     monkeypatch.delattr("napari_unet.widgets._project_files.read_pixels")
     assert thumbnail(project, 1) == made
+
+
+def test_without_a_next_image_it_says_what_is_true(project):
+    def found(after):
+        (event,) = reading.find_image(project, None, after, frozenset())
+        return event
+
+    assert found(1).image.number == 2
+    project.change_images({number: {"is_done": True} for number in (2, 3, 4)})
+    assert found(1).message == "Every other image is done."
+    project.remove_images(2, 3, 4)
+    assert found(1).message.startswith("The project has no other image")

@@ -451,7 +451,9 @@ def test_what_is_accepted_again_after_undo_counts_once(proof, qtbot):
     case = proof(show=False)
     reader = case.state.proofread
     reader.accept((60, 95))
+    assert "Ctrl+Z takes it back" in case.said()
     case.layer.undo()
+    qtbot.waitUntil(lambda: case.said() == "")
     assert reader.tally.counts == (0, 0)
     case.layer.redo()
     assert reader.tally.counts == (1200, 0)
@@ -474,3 +476,17 @@ def test_an_answer_for_the_other_mode_is_not_painted(proof, qtbot):
     reader._asked = case.entry.key, "strokes", 0.9
     reader.hear(found)
     assert (case.layer.data > 0).all()
+
+
+def test_what_is_left_of_something_accepted_is_counted(proof):
+    case = proof(show=False)
+    dock, reader = ProofreadDock(case.viewer), case.state.proofread
+    assert dock.counts.text() == ""
+    reader.accept((60, 95))
+    dock.refresh()
+    assert dock.counts.text() == "Accepted: 1,200 px"
+    case.layer.data[40:50, 80:110] = 0  # a quarter of it, its first pixel included
+    dock.refresh()
+    n_px, _ = reader.tally.counts
+    assert dock.counts.text() == f"Accepted: about {n_px:,} px"
+    assert abs(n_px - 900) <= 2 * 1200 / 32

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtWidgets import QApplication
 
 from napari_unet.config import GuidanceConfig
 from napari_unet.jobs import JobEvent, RegionFound, UncertaintyMapped
@@ -18,6 +19,14 @@ __all__ = ["Guide", "why_here"]
 
 _SURE = 0.1
 """Less is what smooth borders of objects have anyway."""
+
+_HAND_MS = 50
+"""How often a hand that paints is looked at, to move the view once it is lifted."""
+
+
+def is_dragging() -> bool:
+    """Tell whether a mouse button is held: the view must stay where it is."""
+    return QApplication.mouseButtons() != Qt.MouseButton.NoButton
 
 
 def why_here(score: float) -> str:
@@ -52,6 +61,11 @@ class Guide(QObject):
         self.uncertainty = UncertaintyOverlay(book, live, self)
         self._mark = PlaceMark(self)
         self.config = GuidanceConfig()
+        self._found: RegionFound | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_HAND_MS)
+        self._timer.timeout.connect(self._go)
 
     def set_config(self, config: GuidanceConfig) -> None:
         """Measure uncertainty as the settings say."""
@@ -73,17 +87,26 @@ class Guide(QObject):
         if isinstance(event, UncertaintyMapped):
             self.uncertainty.write(event)
         elif isinstance(event, RegionFound):
-            self._go(event)
+            self._found = event
+            self._go()
         else:
             return False
         return True
 
     def stop(self) -> None:
         """Mark and draw nothing more: the dock closes."""
+        self._found = None
         self._mark.hide()
         self.uncertainty.stop()
 
-    def _go(self, found: RegionFound) -> None:
+    def _go(self) -> None:
+        """Show the place that was found, as soon as no stroke is being painted."""
+        if self._found is not None and is_dragging():
+            self._timer.start()
+            return
+        found, self._found = self._found, None
+        if found is None:
+            return
         entry = self._book.get(found.key)
         layer = None if entry is None else entry.prediction or entry.annotation
         if entry is None or layer is None:

@@ -8,13 +8,18 @@ from typing import Any
 
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._layers import MODE, ROLE
 
-__all__ = ["LabelFacts", "label_facts"]
+__all__ = ["LabelFacts", "label_facts", "what_is_missing"]
 
 _CLASS_NAMES = f"{ROLE} classes"  # in the metadata of samples
 _BACKGROUND = 1
 _NAME_COLUMNS = ("class", "name")
+_IN_SIGHT = {
+    "prediction": "Only what you looked at was predicted.",
+    "objects": "Only the objects in what you looked at were found.",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,22 @@ class LabelFacts:
     background: int | None
     class_names: Mapping[int, str] = field(default_factory=dict)
     class_colours: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
+
+
+def what_is_missing(entry: AnnotatedImage | None, layer: Any) -> str:
+    """Say that a layer of an image covers only what was in sight; ``""`` if all of it.
+
+    All objects are found when the whole image is predicted while they are shown.
+    """
+    if entry is None or layer is None:
+        return ""
+    if layer is entry.prediction and not entry.is_complete:
+        missing = _IN_SIGHT["prediction"]
+    elif layer is entry.objects and not entry.has_all_objects:
+        missing = _IN_SIGHT["objects"]
+    else:
+        return ""
+    return f"{missing} Predict whole image adds the rest."
 
 
 def label_facts(

@@ -208,7 +208,10 @@ def find_image(
             continue
         yield ImageFound(found, path)
         return
+    n_others = len(project.record.images) - 1
     text = "Every other image is done."
+    if n_others < 1:
+        text = "The project has no other image: Add images … brings some in."
     if missing:
         n = "1 unfinished image is" if len(missing) == 1 else f"{len(missing)} are"
         text = f"{n} missing: say where with Find …; every other one is done."

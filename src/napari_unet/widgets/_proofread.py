@@ -25,11 +25,12 @@ from napari_unet.widgets._proofread_areas import (
 )
 from napari_unet.widgets._proofread_changes import Change
 from napari_unet.widgets._proofread_sight import Point, Sight
-from napari_unet.widgets._proofread_tally import Tally
+from napari_unet.widgets._proofread_tally import Step, Tally, step_of
 from napari_unet.widgets._proofread_tool import GESTURES, Gesture, ProofreadTool
 from napari_unet.widgets._view import VisibleField, visible_field
 
 if TYPE_CHECKING:
+    from napari_unet.widgets._annotated import AnnotatedImage
     from napari_unet.widgets._state import ViewerState
 
 __all__ = ["Proofreader"]
@@ -77,7 +78,10 @@ class Proofreader(QObject):
         self.tally = Tally()
         self.tool = ProofreadTool(state.viewer, self._on_drawn, self.changed.emit, self)
         self._asked: tuple[str, str, float] | None = None  # image, mode, threshold
+        self._newest: Step | None = None  # whatever it did,
+        self._sentence = ""  # and what was said of it
         state.book.changed.connect(self._on_book_changed)
+        state.painting.copied.connect(self._on_copied)
 
     # --- what can be done now --------------------------------------------------------
 
@@ -188,6 +192,15 @@ class Proofreader(QObject):
             entry is not self.tool.entry or entry.annotation is None
         ):
             self.tool.end()
+
+    def _on_copied(self, _entry: AnnotatedImage) -> None:
+        """Say no more what was done and is undone."""
+        step, session = self._newest, self._state.session
+        if step is None or session.message != self._sentence:
+            return
+        if not step.shares().any():
+            session.unsay()
+            self._state.renewed.emit()
 
     def _on_drawn(self, gesture: Gesture, corners: Any) -> None:
         """Do what was drawn; corners (n, ndim) are in pixels of the annotation."""
@@ -306,7 +319,8 @@ class Proofreader(QObject):
         what = f"{n_px:,} px"
         if change.n_objects > 1 or (sight.of_objects and change.n_objects):
             what = f"{_objects(change.n_objects)}, {what}"
-        self._say(f"{done} {what}. {_BACK}{_MORE if change.is_cut else ''}")
+        self._sentence = f"{done} {what}. {_BACK}{_MORE if change.is_cut else ''}"
+        self._say(self._sentence)
 
     def _paint(
         self, sight: Sight, change: Change, values: Any, is_accepted: bool
@@ -323,10 +337,11 @@ class Proofreader(QObject):
         layer = sight.layer
         self.tally.settle()
         layer.data_setitem(places, new)
+        step = self._newest = step_of(layer, places, new, sight.of_objects)
         # Ctrl+Z is the active layer's
         self._state.book.layers.selection.active = layer
         if is_accepted:
-            self.tally.add(layer, places, new, sight.of_objects)
+            self.tally.add(step)
             with self._state.corrections.accepting():
                 self._state.painting.take()
         self.changed.emit()

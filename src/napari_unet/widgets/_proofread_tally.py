@@ -10,12 +10,19 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-__all__ = ["Tally"]
+__all__ = ["Step", "Tally", "step_of"]
+
+_N_SAMPLES = 32
+_MOST = 0.5
+"""An object of which less is left is no longer counted."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Step:
-    """One accepted step: of each object one pixel, its number, and how many it has."""
+class Step:
+    """One step as it was painted: of each object some pixels, number and size.
+
+    ``samples`` has for each axis of the layer indices (n objects, `_N_SAMPLES`).
+    """
 
     layer: ref[Labels]
     samples: tuple[NDArray[np.int32], ...]
@@ -23,43 +30,57 @@ class _Step:
     n_px: NDArray[np.intp]
     is_object: NDArray[np.bool_]
 
-    def is_there(self) -> NDArray[np.bool_]:
-        """Return which of them still have their number."""
+    def shares(self) -> NDArray[np.float64]:
+        """Return how much of each still has its number, 0..1."""
         layer = self.layer()
         if layer is None or layer.ndim != len(self.samples):
-            return np.zeros(len(self.values), bool)
+            return np.zeros(len(self.values))
         pairs = zip(self.samples, layer.data.shape, strict=True)
         if any(axis.max() >= n for axis, n in pairs):  # its data was exchanged
-            return np.zeros(len(self.values), bool)
-        is_it: NDArray[np.bool_] = np.asarray(layer.data[self.samples]) == self.values
-        return is_it
+            return np.zeros(len(self.values))
+        is_there = np.asarray(layer.data[self.samples]) == self.values[:, np.newaxis]
+        return np.asarray(is_there.mean(axis=1))
 
-    def rest(self) -> _Step | None:
+    def rest(self) -> Step | None:
         """Return what is left of the step; None: nothing."""
-        is_there = self.is_there()
+        is_there = self.shares() > 0
         if is_there.all():
             return self
         if not is_there.any():
             return None
-        samples = tuple(axis[is_there] for axis in self.samples)
-        return _Step(
+        return Step(
             self.layer,
-            samples,
+            tuple(axis[is_there] for axis in self.samples),
             self.values[is_there],
             self.n_px[is_there],
             self.is_object[is_there],
         )
 
 
+def step_of(
+    layer: Labels,
+    places: tuple[NDArray[np.int32], ...],
+    values: NDArray[Any],
+    of_objects: bool,
+) -> Step:
+    """Return what to remember of pixels: indices, one array for each axis; values."""
+    order = np.argsort(values, kind="stable")
+    kept, first, n_px = np.unique(values[order], return_index=True, return_counts=True)
+    spread = np.rint((n_px - 1)[:, np.newaxis] * np.linspace(0, 1, _N_SAMPLES))
+    chosen = order[first[:, np.newaxis] + spread.astype(np.intp)]
+    samples = tuple(axis[chosen] for axis in places)
+    return Step(ref(layer), samples, kept, n_px, (kept > 1) & of_objects)
+
+
 class Tally:
     """Counts accepted pixels and objects since the viewer opened.
 
-    Of each object, or class in a step, one pixel is remembered: where it has another
-    value now, all of it is taken for gone.
+    Of each object, or class in a step, some pixels are looked at, and what they say is
+    taken for all of it: exact where nothing or everything was changed.
     """
 
     def __init__(self) -> None:
-        self._steps: list[_Step] = []
+        self._steps: list[Step] = []
 
     def settle(self) -> None:
         """Forget what is gone, before a new step: redo cannot bring it back then."""
@@ -67,25 +88,21 @@ class Tally:
             left for step in self._steps if (left := step.rest()) is not None
         ]
 
-    def add(
-        self,
-        layer: Labels,
-        places: tuple[NDArray[np.int32], ...],
-        values: NDArray[Any],
-        of_objects: bool,
-    ) -> None:
-        """Note what was painted: indices, one array for each axis, and values."""
-        kept, first, n_px = np.unique(values, return_index=True, return_counts=True)
-        samples = tuple(axis[first] for axis in places)
-        is_object = (kept > 1) & of_objects
-        self._steps.append(_Step(ref(layer), samples, kept, n_px, is_object))
+    def add(self, step: Step) -> None:
+        """Count what was accepted."""
+        self._steps.append(step)
 
     @property
     def counts(self) -> tuple[int, int]:
         """Pixels and objects that were accepted and are still there."""
         n_px = n_objects = 0
         for step in self._steps:
-            is_there = step.is_there()
-            n_px += int(step.n_px[is_there].sum())
-            n_objects += int(np.count_nonzero(is_there & step.is_object))
+            shares = step.shares()
+            n_px += int(np.rint(step.n_px * shares).sum())
+            n_objects += int(np.count_nonzero((shares >= _MOST) & step.is_object))
         return n_px, n_objects
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether each step is there as it was accepted, or not at all."""
+        return all(np.isin(step.shares(), (0, 1)).all() for step in self._steps)

@@ -21,17 +21,12 @@ from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._export_form import ExportForm
-from napari_unet.widgets._label_facts import LabelFacts, label_facts
+from napari_unet.widgets._label_facts import LabelFacts, label_facts, what_is_missing
 from napari_unet.widgets._notify import notify_error
 from napari_unet.widgets._parts import Button, fill, row, sync_property, wrapping
 from napari_unet.widgets._stored_layer import store_of
 
 __all__ = ["ExportDock"]
-
-_PARTIAL = (
-    "Only what you looked at was predicted. Use Predict whole image first to export "
-    "all of it."
-)
 
 _COPIED_BYTES = 2**28
 
@@ -149,11 +144,8 @@ class ExportDock(Dock):
         tip = "Stop writing; no file is left." if is_running else "Write the file."
         self.export.offer(is_running or not why_not, tip, why_not)
         notes = [stored] if stored else []
-        if entry is not None and (
-            (layer is entry.prediction and not entry.is_complete)
-            or (layer is entry.objects and not entry.has_all_objects)
-        ):
-            notes.append(_PARTIAL)
+        if missing := what_is_missing(entry, layer):
+            notes.append(missing)
         if stored:
             self.show_folder.setVisible(True)
         if layer is not None and path is None:

@@ -22,6 +22,7 @@ from napari_unet.jobs import CancelToken, JobEvent, Progress
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
 from napari_unet.widgets._dock import Dock
+from napari_unet.widgets._label_facts import what_is_missing
 from napari_unet.widgets._layer_combo import LayerCombo
 from napari_unet.widgets._measure_source import (
     Source,
@@ -43,10 +44,6 @@ _EMPTY = (
 )
 _NO_LABELS = (
     "There are no labels to measure yet: predict an image, or open a label image."
-)
-_PARTIAL = (
-    "Only what you looked at was predicted. Use Predict whole image first to measure "
-    "all of it."
 )
 _ARE_CLASSES = (
     "These labels are classes. To measure single objects, show Objects in the dock "
@@ -293,11 +290,8 @@ class MeasurementsDock(Dock):
             notes.append(_NO_LABELS)
         elif not has_table and not is_running:
             notes.append(_EMPTY)
-        if entry is not None and (
-            (layer is entry.prediction and not entry.is_complete)
-            or (layer is entry.objects and not entry.has_all_objects)
-        ):
-            notes.append(_PARTIAL)
+        if missing := what_is_missing(entry, layer):
+            notes.append(missing)
         if self._measured is not None and self._measured.is_outdated:
             notes.append(_OUTDATED)
         self.note.setText("\n\n".join(notes))

@@ -195,14 +195,21 @@ class ProofreadDock(Dock):
             self.threshold.setValue(self.proofread.threshold)
         with QSignalBlocker(self.over):
             self.over.setChecked(self.proofread.is_over)
-        n_px, n_objects = self.proofread.tally.counts
-        what = f"{n_px:,} px"
-        if n_objects:
-            what += f" in {n_objects:,} object{'' if n_objects == 1 else 's'}"
-        self.counts.setText(f"Accepted: {what}")
+        self.counts.setText(self._counted())
+        self.counts.setVisible(bool(self.counts.text()))
         session = self.state.session
         self.message.setText(session.message)
         sync_property(self.message, "level", session.message_level)
+
+    def _counted(self) -> str:
+        tally = self.proofread.tally
+        n_px, n_objects = tally.counts
+        if not n_px:
+            return ""
+        what = f"{'' if tally.is_exact else 'about '}{n_px:,} px"
+        if n_objects:
+            what += f" in {n_objects:,} object{'' if n_objects == 1 else 's'}"
+        return f"Accepted: {what}"
 
     def reset_choices(self, _event: Any = None) -> None:
         """Show other layers; napari calls this when the layer list changes."""
