@@ -208,7 +208,7 @@ def find_image(
             continue
         yield ImageFound(found, path)
         return
-    n_others = len(project.record.images) - 1
+    n_others = len(project.record.present) - 1
     text = "Every other image is done."
     if n_others < 1:
         text = "The project has no other image: Add images … brings some in."
