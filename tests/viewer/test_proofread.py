@@ -29,7 +29,8 @@ def proof(painted, qtbot, canvas_stroke):
         case.state.overlay.look()
         entry = case.state.book.current
         case.entry = entry
-        qtbot.waitUntil(lambda: entry.prediction.data.any())
+        plane = tuple(case.viewer.dims.current_step[:-2])
+        qtbot.waitUntil(lambda: np.all(entry.prediction.data[plane]))  # all its tiles
         qtbot.waitUntil(lambda: case.state.session.shown != "")
         canvas = raw.window._qt_viewer.canvas
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
+
+from napari_unet.widgets._dock import Dock
 
 __all__ = ["Docked"]
 
 
-class Docked(QWidget):
+class Docked(Dock):
     """Notices that its dock was closed with the X, and that it was docked again.
 
     napari keeps the widget of a closed dock, takes its parent away, and tells it
     nothing else.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
         self._is_open = False
 
     def _follow(self) -> None:

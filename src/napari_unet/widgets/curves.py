@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import QEvent, QRectF, QTimer
@@ -19,10 +20,11 @@ from napari_unet.export import replace_file
 from napari_unet.session import CANDIDATE_NAMES
 from napari_unet.widgets._chart_widget import ChartWidget
 from napari_unet.widgets._corrections_plot import CorrectionsPlot, csv_of
+from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._parts import Button, ToolButton, row, wrapping
 from napari_unet.widgets._plot import Chart, Point, Series, smooth
-from napari_unet.widgets._state import ViewerState, state_of
-from napari_unet.widgets._style import Palette, palette_of, style_sheet
+from napari_unet.widgets._state import ViewerState
+from napari_unet.widgets._style import Palette
 
 __all__ = ["CurvePlot", "CurvesDock", "charts_of"]
 
@@ -116,7 +118,7 @@ class CurvePlot(ChartWidget):
         self.update()
 
 
-class CurvesDock(QWidget):
+class CurvesDock(Dock):
     """Shows the curves of the viewer's session; dotted lines mark new strokes.
 
     A second page, *Corrections*, compares predictions with what a person left of them.
@@ -128,8 +130,7 @@ class CurvesDock(QWidget):
     """
 
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.state = state_of(napari_viewer)
+        super().__init__(napari_viewer, parent)
         self.plot = CurvePlot(self.state)
         self.corrections = CorrectionsPlot(self.state)
         self.pages = QStackedWidget()
@@ -165,17 +166,11 @@ class CurvesDock(QWidget):
         self.save.clicked.connect(self._save)
         self.state.renewed.connect(self._on_news)
         self.state.changed.connect(self._on_news)
-        self.state.viewer().events.theme.connect(self.follow_theme)
-        self.follow_theme()
+        self._begin_colours()
         self.refresh()
 
-    def follow_theme(self, _event: Any = None) -> None:
-        """Take the colours of napari's theme."""
-        palette = palette_of(self.state.viewer())
-        self.setStyleSheet(style_sheet(palette))
-        self.plot.set_palette(palette)
-        self.corrections.set_palette(palette)
-        self.save.set_palette(palette)
+    def _coloured(self) -> Iterable[Any]:
+        return self.plot, self.corrections, self.save
 
     def refresh(self) -> None:
         """Draw what the session holds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,19 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.export import export_job
 from napari_unet.jobs import CancelToken, JobEvent, Progress
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
+from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._export_form import ExportForm
 from napari_unet.widgets._label_facts import LabelFacts, label_facts
 from napari_unet.widgets._notify import notify_error
 from napari_unet.widgets._parts import Button, fill, row, sync_property, wrapping
-from napari_unet.widgets._state import state_of
 from napari_unet.widgets._stored_layer import store_of
-from napari_unet.widgets._style import palette_of, style_sheet
 
 __all__ = ["ExportDock"]
 
@@ -37,7 +36,7 @@ _PARTIAL = (
 _COPIED_BYTES = 2**28
 
 
-class ExportDock(QWidget):
+class ExportDock(Dock):
     """Choose a label layer, a format and a file; says where the result went.
 
     Parameters
@@ -47,8 +46,7 @@ class ExportDock(QWidget):
     """
 
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.state = state_of(napari_viewer)
+        super().__init__(napari_viewer, parent)
         self._saved: Path | None = None
         self.form = ExportForm(self._choices)
         self.export = Button("Export", "export", "primary")
@@ -58,14 +56,10 @@ class ExportDock(QWidget):
         self._bridge = Bridge(self)
         self._fill()
         self._connect()
-        self.follow_theme()
         self.reset_choices()
 
     def _fill(self) -> None:
-        self.setMinimumWidth(300)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 8, 10, 8)
-        layout.setSpacing(8)
+        layout = self._column()
         fill(layout, self.form, self.note, self.export, self.result)
         layout.addLayout(row(self.show_folder, 1))
         layout.addStretch(1)
@@ -80,17 +74,13 @@ class ExportDock(QWidget):
         self._bridge.finished.connect(self._on_saved)
         self._bridge.failed.connect(self._on_failed)
         self.state.renewed.connect(self.refresh)
-        self.state.viewer().events.theme.connect(self.follow_theme)
+        self._begin_colours()
         # napari deletes the widget with the window and tells it nothing else
         worker_of = self._bridge.stop
         self.destroyed.connect(lambda: worker_of())
 
-    def follow_theme(self, _event: Any = None) -> None:
-        """Take the colours of napari's theme."""
-        palette = palette_of(self.state.viewer())
-        self.setStyleSheet(style_sheet(palette))
-        for piece in (self.export, self.form.browse, self.show_folder):
-            piece.set_palette(palette)
+    def _coloured(self) -> Iterable[Any]:
+        return self.export, self.form.browse, self.show_folder
 
     def _choices(self) -> list[Labels]:
         layers = self.state.viewer().layers

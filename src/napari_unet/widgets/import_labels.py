@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 
 from napari_unet.annotation.class_map import ClassMap
 from napari_unet.annotation.objects import BACKGROUND
@@ -14,6 +15,7 @@ from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.errors import NapariUnetError
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
+from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._label_import import (
     Pixels,
     Survey,
@@ -32,8 +34,6 @@ from napari_unet.widgets._parts import (
     wrapping,
 )
 from napari_unet.widgets._proofread_sight import FreshIds
-from napari_unet.widgets._state import state_of
-from napari_unet.widgets._style import palette_of, style_sheet
 from napari_unet.widgets._value_table import ValueTable
 
 __all__ = ["ImportDock"]
@@ -50,7 +50,7 @@ _PAINTED = "Nothing was imported: you painted meanwhile. Press Import again."
 _LEFT = "Nothing was imported: another image or annotation was chosen meanwhile."
 
 
-class ImportDock(QWidget):
+class ImportDock(Dock):
     """Choose labels, say what their values are, and paint them.
 
     Parameters
@@ -60,8 +60,7 @@ class ImportDock(QWidget):
     """
 
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.state = state_of(napari_viewer)
+        super().__init__(napari_viewer, parent)
         self.labels = LayerCombo(self._choices, self._on_layer)
         self.browse = ToolButton("folder", "Open a file of labels.")
         self.table = ValueTable()
@@ -76,19 +75,15 @@ class ImportDock(QWidget):
         self._import = Bridge(self)
         self._fill()
         self._connect()
-        self.follow_theme()
         self.reset_choices()
 
     def _fill(self) -> None:
-        self.setMinimumWidth(300)
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(label("Labels", "caption"), 0, 0)
         grid.addLayout(row(self.labels, self.browse), 0, 1)
         grid.setColumnStretch(1, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 8, 10, 8)
-        layout.setSpacing(8)
+        layout = self._column()
         layout.addLayout(grid)
         fill(layout, self.table, self.note, self.run, self.result, 1)
 
@@ -100,17 +95,13 @@ class ImportDock(QWidget):
         self._import.finished.connect(self._on_found)
         self._import.failed.connect(self._on_failed)
         self.state.changed.connect(self.refresh)
-        self.state.viewer().events.theme.connect(self.follow_theme)
+        self._begin_colours()
         # napari deletes the widget with the window and tells it nothing else
         stops = self._survey.stop, self._import.stop
         self.destroyed.connect(lambda: [stop() for stop in stops])
 
-    def follow_theme(self, _event: Any = None) -> None:
-        """Take the colours of napari's theme."""
-        palette = palette_of(self.state.viewer())
-        self.setStyleSheet(style_sheet(palette))
-        for piece in (self.run, self.browse):
-            piece.set_palette(palette)
+    def _coloured(self) -> Iterable[Any]:
+        return self.run, self.browse
 
     def _choices(self) -> list[Labels]:
         entry = self.state.book.current

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
     QProgressBar,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,6 +21,7 @@ from napari_unet.export import Table, measure_job, write_table
 from napari_unet.jobs import CancelToken, JobEvent, Progress
 from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
+from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._layer_combo import LayerCombo
 from napari_unet.widgets._measure_source import (
     Source,
@@ -33,8 +33,7 @@ from napari_unet.widgets._measure_view import MeasureView
 from napari_unet.widgets._measured_layer import MeasuredLayer
 from napari_unet.widgets._notify import notify_error
 from napari_unet.widgets._parts import Button, fill, label, row, sync_property, wrapping
-from napari_unet.widgets._state import state_of
-from napari_unet.widgets._style import palette_of, style_sheet
+from napari_unet.widgets._style import palette_of
 
 __all__ = ["MeasurementsDock"]
 
@@ -71,7 +70,7 @@ def _release(links: list[MeasuredLayer]) -> None:
         links.pop().release()
 
 
-class MeasurementsDock(QWidget):
+class MeasurementsDock(Dock):
     """Choose labels and an image; shows what is measured, and saves it.
 
     Parameters
@@ -81,8 +80,7 @@ class MeasurementsDock(QWidget):
     """
 
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.state = state_of(napari_viewer)
+        super().__init__(napari_viewer, parent)
         self.labels = LayerCombo(
             self._label_choices, self._on_labels, "The labels to measure."
         )
@@ -107,11 +105,9 @@ class MeasurementsDock(QWidget):
         self._bridge = Bridge(self)
         self._fill()
         self._connect()
-        self.follow_theme()
         self.reset_choices()
 
     def _fill(self) -> None:
-        self.setMinimumWidth(300)
         rows = QButtonGroup(self)
         for button in (self.objects, self.classes):
             button.setCheckable(True)
@@ -134,9 +130,7 @@ class MeasurementsDock(QWidget):
         grid.addLayout(row(self.objects, self.classes, 1, spacing=0), 2, 1)
         grid.addWidget(self.by_plane, 3, 1)
         grid.setColumnStretch(1, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 8, 10, 8)
-        layout.setSpacing(8)
+        layout = self._column()
         layout.addLayout(grid)
         fill(layout, self.measure, self.progress, self.note)
         layout.addWidget(self.view, 1)
@@ -154,18 +148,14 @@ class MeasurementsDock(QWidget):
         self._bridge.finished.connect(self._on_done)
         self._bridge.failed.connect(self._on_failed)
         self.state.renewed.connect(self.refresh)
-        self.state.viewer().events.theme.connect(self.follow_theme)
+        self._begin_colours()
         # napari deletes the widget with the window and tells it nothing else
         stop_worker, links = self._bridge.stop, self._links
         self.destroyed.connect(lambda: stop_worker())
         self.destroyed.connect(lambda: _release(links))
 
-    def follow_theme(self, _event: Any = None) -> None:
-        """Take the colours of napari's theme."""
-        palette = palette_of(self.state.viewer())
-        self.setStyleSheet(style_sheet(palette))
-        for piece in (self.measure, self.save, self.view):
-            piece.set_palette(palette)
+    def _coloured(self) -> Iterable[Any]:
+        return self.measure, self.save, self.view
 
     # --- what is measured -----------------------------------------------------------
 

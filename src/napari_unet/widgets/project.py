@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,6 @@ from napari_unet.widgets._project_rows import (
 from napari_unet.widgets._project_start import StartSection
 from napari_unet.widgets._project_table import RoundSection
 from napari_unet.widgets._recent import RecentListed, list_recent, note_recent
-from napari_unet.widgets._state import state_of
-from napari_unet.widgets._style import palette_of, style_sheet
 
 __all__ = ["ProjectDock"]
 
@@ -56,8 +55,7 @@ class ProjectDock(Docked):
     """
 
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.state = state_of(napari_viewer)
+        super().__init__(napari_viewer, parent)
         self._keeper = self.state.project
         self._rounds_known: tuple[int, ...] = ()
         state = self.state  # this widget is gone when it is asked for
@@ -78,7 +76,6 @@ class ProjectDock(Docked):
         self._open()
 
     def _fill(self) -> None:
-        self.setMinimumWidth(300)
         policy = QSizePolicy.Policy  # or napari adds an empty stretch at the bottom
         self.setSizePolicy(policy.Preferred, policy.Expanding)
         self.work = QWidget()
@@ -88,9 +85,7 @@ class ProjectDock(Docked):
         fill(inner, self.head)
         inner.addWidget(self.images, 1)
         fill(inner, line(), self.rounds)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 8, 10, 8)
-        layout.setSpacing(8)
+        layout = self._column()
         fill(layout, self.start)
         layout.addWidget(self.work, 1)
         fill(layout, self.undo, self.note)
@@ -137,10 +132,9 @@ class ProjectDock(Docked):
         for speaker in self._speakers:
             speaker.said.connect(self.say)
         self.state.changed.connect(self._on_changed)
-        self.state.viewer().events.theme.connect(self.follow_theme)
+        self._begin_colours()
         # napari deletes the widget with the window and tells it nothing else
         self.destroyed.connect(self._release)
-        self.follow_theme()
         self._renew()
 
     def _unfollow(self) -> None:
@@ -153,18 +147,8 @@ class ProjectDock(Docked):
         self.state.changed.disconnect(self._on_changed)
         self.state.viewer().events.theme.disconnect(self.follow_theme)
 
-    def follow_theme(self, _event: Any = None) -> None:
-        """Take the colours of napari's theme."""
-        palette = palette_of(self.state.viewer())
-        self.setStyleSheet(style_sheet(palette))
-        for piece in (
-            self.start,
-            self.head,
-            self.images,
-            self.rounds,
-            self.undo,
-        ):
-            piece.set_palette(palette)
+    def _coloured(self) -> Iterable[Any]:
+        return self.start, self.head, self.images, self.rounds, self.undo
 
     # --- show -----------------------------------------------------------------------
 

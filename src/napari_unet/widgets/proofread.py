@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
@@ -9,10 +10,10 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
     QGridLayout,
-    QVBoxLayout,
     QWidget,
 )
 
+from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._keys import KEYS
 from napari_unet.widgets._open import open_dock
 from napari_unet.widgets._parts import (
@@ -25,8 +26,6 @@ from napari_unet.widgets._parts import (
     wrapping,
 )
 from napari_unet.widgets._proofread_tool import GESTURES
-from napari_unet.widgets._state import state_of
-from napari_unet.widgets._style import palette_of, style_sheet
 
 __all__ = ["ProofreadDock"]
 
@@ -86,7 +85,7 @@ _OVER_TIP = (
 )
 
 
-class ProofreadDock(QWidget):
+class ProofreadDock(Dock):
     """Buttons for what the keys do, and how much was accepted.
 
     Parameters
@@ -96,8 +95,7 @@ class ProofreadDock(QWidget):
     """
 
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.state = state_of(napari_viewer)
+        super().__init__(napari_viewer, parent)
         self.proofread = self.state.proofread
         self.note = wrapping(part="muted")
         self.buttons = {
@@ -113,7 +111,6 @@ class ProofreadDock(QWidget):
         self.refresh()
 
     def _fill(self) -> None:
-        self.setMinimumWidth(300)
         self.threshold.setRange(0.5, 1.0)
         self.threshold.setSingleStep(0.01)
         self.threshold.setDecimals(2)
@@ -122,9 +119,7 @@ class ProofreadDock(QWidget):
         self.imports.setToolTip("Start from labels that you have: a layer or a file.")
         for name, button in self.buttons.items():
             button.setCheckable(name in GESTURES)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 8, 10, 8)
-        layout.setSpacing(6)
+        layout = self._column(6)
         fill(layout, self.note, label("Accept as annotation", "caption"))
         layout.addLayout(self._rows("accept", "lasso", "accept_plane", "accept_sure"))
         fill(layout, self.over, line(), label("Put right", "caption"))
@@ -165,14 +160,13 @@ class ProofreadDock(QWidget):
         self.imports.clicked.connect(
             lambda: open_dock(self.state.viewer(), "Import labels")
         )
-        self.state.viewer().events.theme.connect(self.follow_theme)
+        self._begin_colours()
         for signal in (
             self.state.changed,
             self.state.renewed,
             self.proofread.changed,
         ):
             signal.connect(self._refresh_soon)
-        self.follow_theme()
 
     def _begins(self, name: str) -> Any:
         return lambda _is_checked: self._begin(name)
@@ -181,12 +175,8 @@ class ProofreadDock(QWidget):
         self.proofread.begin(name)
         self.refresh()  # a button that could not begin comes up again
 
-    def follow_theme(self, _event: Any = None) -> None:
-        """Take the colours of napari's theme."""
-        palette = palette_of(self.state.viewer())
-        self.setStyleSheet(style_sheet(palette))
-        for button in (*self.buttons.values(), self.imports):
-            button.set_palette(palette)
+    def _coloured(self) -> Iterable[Any]:
+        return *self.buttons.values(), self.imports
 
     def refresh(self) -> None:
         """Show what can be done, what is waited for, and how much was accepted."""

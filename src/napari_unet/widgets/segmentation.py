@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,6 @@ from napari_unet.widgets._parts import (
 )
 from napari_unet.widgets._project_line import OfferCard, ProjectLine
 from napari_unet.widgets._samples import SAMPLE_TITLES, add_sample
-from napari_unet.widgets._state import state_of
-from napari_unet.widgets._style import palette_of, style_sheet
 from napari_unet.widgets._tips import tip_text
 
 __all__ = ["SegmentationDock"]
@@ -60,8 +59,7 @@ class SegmentationDock(Docked):
         *,
         make_job: JobFactory = live_job,
     ) -> None:
-        super().__init__(parent)
-        self.state = state_of(napari_viewer, make_job)
+        super().__init__(napari_viewer, parent, make_job=make_job)
         self.empty = EmptySection(SAMPLE_TITLES)
         self.layers = LayerSection(self.state)
         self.paint = PaintSection(self.state)
@@ -83,7 +81,6 @@ class SegmentationDock(Docked):
         self._open()
 
     def _fill(self) -> None:
-        self.setMinimumWidth(300)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 6, 10, 4)
         layout.setSpacing(4)
@@ -115,10 +112,9 @@ class SegmentationDock(Docked):
         """Follow the viewer; also when a closed dock is docked again."""
         self.state.changed.connect(self._refresh_soon)
         self.state.renewed.connect(self._refresh_soon)
-        self.state.viewer().events.theme.connect(self.follow_theme)
+        self._begin_colours()
         self.state.resume()
         self._age_timer.start()
-        self.follow_theme()
         self.refresh()
         # napari deletes the widget with the window and tells it nothing else
         self.destroyed.connect(self.state.end)
@@ -137,14 +133,9 @@ class SegmentationDock(Docked):
 
     # --- show ----------------------------------------------------------------------
 
-    def follow_theme(self, _event: Any = None) -> None:
-        """Take the colours of napari's theme."""
-        palette = palette_of(self.state.viewer())
-        self.setStyleSheet(style_sheet(palette))
-        for part in self._sections:
-            part.set_palette(palette)
-        for piece in (self.tip, self.help, self.more, self.project, self.offer):
-            piece.set_palette(palette)
+    def _coloured(self) -> Iterable[Any]:
+        rest = self.tip, self.help, self.more, self.project, self.offer
+        return *self._sections, *rest
 
     def refresh(self) -> None:
         """Show what the state holds."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QWidget
 
 from napari_unet.config import ClusterConfig, LearnerConfig
 from napari_unet.errors import ConfigError
+from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._guidance_settings import GuidanceSettings
 from napari_unet.widgets._parts import (
     Button,
@@ -19,8 +21,6 @@ from napari_unet.widgets._parts import (
     wrapping,
 )
 from napari_unet.widgets._settings_form import SettingsForm
-from napari_unet.widgets._state import state_of
-from napari_unet.widgets._style import palette_of, style_sheet
 
 __all__ = ["SettingsDock"]
 
@@ -45,7 +45,7 @@ _IN_USE = "These settings are in use."
 _CHANGED = "Not in use yet. Strokes stay; what Learn has trained begins again."
 
 
-class SettingsDock(QWidget):
+class SettingsDock(Dock):
     """Change settings, take them into use, go back to the defaults.
 
     Parameters
@@ -55,8 +55,7 @@ class SettingsDock(QWidget):
     """
 
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.state = state_of(napari_viewer)
+        super().__init__(napari_viewer, parent)
         self.form = SettingsForm(self.state.config, _GROUPS)
         self.apply = Button("Apply", "", "primary")
         self.defaults = Button("Defaults")
@@ -73,20 +72,16 @@ class SettingsDock(QWidget):
         self.apply.clicked.connect(self._apply)
         self.defaults.clicked.connect(self._show_defaults)
         self.state.changed.connect(self.refresh)
-        self.state.viewer().events.theme.connect(self.follow_theme)
-        self.follow_theme()
+        self._begin_colours()
         self.refresh()
 
     def _fill(self) -> None:
-        self.setMinimumWidth(300)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.form.native)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 8, 10, 8)
-        layout.setSpacing(8)
+        layout = self._column()
         fill(layout, wrapping(_HINT, "muted"))
         layout.addWidget(scroll, 1)
         fill(layout, wrapping(_LARGE))
@@ -99,12 +94,8 @@ class SettingsDock(QWidget):
         last.setStretch(0, 1)
         layout.addLayout(last)
 
-    def follow_theme(self, _event: Any = None) -> None:
-        """Take the colours of napari's theme."""
-        palette = palette_of(self.state.viewer())
-        self.setStyleSheet(style_sheet(palette))
-        for button in (self.apply, self.defaults):
-            button.set_palette(palette)
+    def _coloured(self) -> Iterable[Any]:
+        return self.apply, self.defaults
 
     def refresh(self, _value: Any = None) -> None:
         """Say whether what is in the form is in use, or why it cannot be."""
