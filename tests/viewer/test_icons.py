@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QApplication, QPushButton
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
 from napari_unet.widgets import _icons
 from napari_unet.widgets._icons import pixmap
@@ -52,4 +52,14 @@ def test_no_button_is_cut_with_large_letters(painted, large_letters, title):
     buttons = [b for b in dock.findChildren(QPushButton) if b.isVisible()]
     assert buttons
     cut = [b.text() for b in buttons if b.width() < b.minimumSizeHint().width()]
+    assert cut == []
+
+
+def test_no_caption_of_the_settings_is_cut(painted):
+    case = painted(show=True)
+    dock = open_dock(case.viewer, "Settings")
+    QApplication.processEvents()
+    captions = [c for c in dock.form.native.findChildren(QLabel) if c.text()]
+    assert len(captions) > 10
+    cut = [c.text() for c in captions if c.width() < c.sizeHint().width()]
     assert cut == []
