@@ -99,8 +99,9 @@ class SettingsDock(Dock):
         return self.apply, self.defaults
 
     def showEvent(self, event: QShowEvent | None) -> None:
+        """Align the form: only now have its captions the letters of napari's theme."""
         super().showEvent(event)
-        self.form.align()  # only now have the captions the letters of napari's theme
+        self.form.align()
 
     def refresh(self, _value: Any = None) -> None:
         """Say whether what is in the form is in use, or why it cannot be."""
