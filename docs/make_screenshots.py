@@ -43,6 +43,7 @@ from _screen import (
 from numpy.typing import NDArray
 
 BRUSH_PX = 8
+EDGE_PX = 90  # what is corrected has the image all around
 
 
 def main() -> int:
@@ -150,7 +151,8 @@ def show_correct(viewer: Any, dock: Any, args: Any) -> None:
     dock.overlay.outline.click()
     labels = np.asarray(viewer.layers["nuclei prediction"].data)
     wrong = (labels == 2) & (load_sample("nuclei").truth == 1)
-    row, column = deepest_inside(wrong)
+    row, column = deepest_inside(wrong[EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX])
+    row, column = row + EDGE_PX, column + EDGE_PX
     viewer.scene.camera.center = (0.0, row, column)
     viewer.scene.camera.zoom *= 3
     dock.state.book.current.annotation.brush_size = 4
