@@ -43,6 +43,7 @@ from _screen import (
 from numpy.typing import NDArray
 
 BRUSH_PX = 8
+EDGE_PX = 90  # what is corrected has the image all around
 
 
 def main() -> int:
@@ -136,6 +137,43 @@ def show_loop(viewer: Any, dock: Any, args: Any) -> None:
     shoot(viewer, args.out / "border-weights", ["dark"])
     viewer.layers.remove("nuclei border weights")
     export(viewer, args)
+
+
+def show_correct(viewer: Any, dock: Any, args: Any) -> None:
+    """Open the sample by its button; then correct an overlay, as outlines, close by."""
+    from napari_unet.sample import load_sample
+
+    dock.empty.buttons["nuclei"].click()
+    session = dock.state.session
+    wait_until(lambda: session.scores and not session.is_updating)
+    viewer.reset_view()
+    shoot(viewer, args.out / "sample", ["dark"])
+    dock.overlay.outline.click()
+    labels = np.asarray(viewer.layers["nuclei prediction"].data)
+    wrong = (labels == 2) & (load_sample("nuclei").truth == 1)
+    row, column = deepest_inside(wrong[EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX])
+    row, column = row + EDGE_PX, column + EDGE_PX
+    viewer.scene.camera.center = (0.0, row, column)
+    viewer.scene.camera.zoom *= 3
+    dock.state.book.current.annotation.brush_size = 4
+    dock.state.book.current.annotation.mode = "paint"
+    dock.state.brush.select(1)
+    wait(1.0)
+    before = session.overlay_time_s
+    drag(viewer, [(row + step, column) for step in (-4.0, -2.0, 0.0, 2.0, 4.0)])
+    wait_until(lambda: session.overlay_time_s != before)
+    wait_until(lambda: session.scores and not session.is_updating)
+    wait(2.0)
+    shoot(viewer, args.out / "correct", ["dark"])
+
+
+def deepest_inside(area: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the place (row, column) deepest inside an area."""
+    from scipy import ndimage
+
+    depth = ndimage.distance_transform_edt(area)
+    row, column = np.unravel_index(int(depth.argmax()), area.shape)
+    return float(row), float(column)
 
 
 def export(viewer: Any, args: Any) -> None:
@@ -269,6 +307,7 @@ def show_settings(viewer: Any, dock: Any, args: Any) -> None:
 
 SCENES = {
     "loop": show_loop,
+    "correct": show_correct,
     "help": show_help,
     "painted-objects": show_painted_objects,
     "tissue": show_tissue,

@@ -71,6 +71,20 @@ def test_usual_classes_are_shown_whole(painted):
     assert row.painted.shown_text == "815 px, 4 strokes"
 
 
+def test_large_counts_keep_their_figures(painted):
+    case = painted(show=True)
+    case.state.classes.rename(2, "dividing cell")
+    key, counts = case.state.book.current.key, {1: (123_658, 8), 2: (13_596, 14)}
+    case.state.classes.set_counts(Counted(key, counts))
+    squeeze(case.dock)
+    painted_labels = [row.painted for row in case.dock.classes.rows]
+    assert [widget.shown_text for widget in painted_labels] == [
+        "123,658 px · 8",
+        "13,596 px · 14",
+    ]
+    assert painted_labels[1].toolTip() == "13,596 px, 14 strokes"
+
+
 def test_a_long_class_name_is_shortened_until_it_is_edited(case, qtbot):
     name = case.dock.classes.rows[1].name
     assert "…" in name.text()

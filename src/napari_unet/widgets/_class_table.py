@@ -21,12 +21,12 @@ from napari_unet.widgets._keys import KEYS, class_key
 from napari_unet.widgets._parts import (
     Button,
     card,
-    eliding,
     fill,
     label,
     row,
     set_part,
     sync_property,
+    terse,
 )
 from napari_unet.widgets._state import ViewerState
 from napari_unet.widgets._style import Palette
@@ -45,6 +45,11 @@ def painted_text(entry: LabelClass) -> str:
         return "not painted yet"
     strokes = "1 stroke" if entry.n_strokes == 1 else f"{entry.n_strokes:,} strokes"
     return f"{entry.n_px:,} px, {strokes}"
+
+
+def _terse_text(entry: LabelClass) -> str:
+    """Return the same for a narrow dock, such as ``"1,204 px · 3"``."""
+    return f"{entry.n_px:,} px · {entry.n_strokes:,}" if entry.n_px else "none"
 
 
 class Swatch(QToolButton):
@@ -148,7 +153,7 @@ class _Row(QFrame):
         self.name.setMinimumWidth(usual_px + 2 * _EDGE_PX)
         # beyond that it takes what the numbers leave
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.painted = eliding("muted")
+        self.painted = terse("muted")
         self.painted.setSizePolicy(
             QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred
         )
@@ -177,7 +182,7 @@ class _Row(QFrame):
         self.swatch.colour = entry.colour
         self.swatch.update()
         self.name.show_name(entry.name)
-        self.painted.setText(painted_text(entry))
+        self.painted.set_texts(painted_text(entry), _terse_text(entry))
         sync_property(self, "chosen", is_chosen)
         key = class_key(entry.value)
         self.setToolTip(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.widgets._live import JobFactory, live_job
@@ -36,7 +37,10 @@ class Dock(QWidget):
     ) -> None:
         super().__init__(parent)
         self.state: ViewerState = state_of(napari_viewer, make_job)
-        self.setMinimumWidth(_WIDTH_PX)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return what its texts need, more with large letters, and no narrow strip."""
+        return super().minimumSizeHint().expandedTo(QSize(_WIDTH_PX, 0))
 
     def _column(self, spacing_px: int = 8) -> QVBoxLayout:
         """Return the layout from top to bottom, with the margins of a dock."""

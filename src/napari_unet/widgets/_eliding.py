@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-__all__ = ["MIDDLE", "ElidingCombo", "ElidingLabel", "WrappingLabel"]
+__all__ = ["MIDDLE", "ElidingCombo", "ElidingLabel", "TerseLabel", "WrappingLabel"]
 
 MIDDLE = Qt.TextElideMode.ElideMiddle
 """Names differ at their ends: "nuclei annotation", "nuclei prediction"."""
@@ -66,6 +66,25 @@ class ElidingLabel(QElidingLabel):
     def _tell(self) -> None:
         is_whole = self.shown_text == self.text()
         self.setToolTip("" if is_whole else self.text())
+
+
+class TerseLabel(ElidingLabel):
+    """A line that has a shorter wording, for where the usual one is too long."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        self._terse = ""
+        super().__init__(parent)
+
+    def set_texts(self, usual: str, terse: str) -> None:
+        """Show a text, or, where it does not fit, what is as good in fewer letters."""
+        self._terse = terse
+        self.setText(usual)
+
+    def _elidedText(self) -> str:
+        room = self.width() - _EDGES_PX
+        if not self._terse or self.fontMetrics().horizontalAdvance(self._text) <= room:
+            return str(super()._elidedText())
+        return self.fontMetrics().elidedText(self._terse, self._elide_mode, room)
 
 
 class WrappingLabel(QLabel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QByteArray, QSize, Qt
+from qtpy.QtCore import QByteArray, QRectF, QSize, Qt
 from qtpy.QtGui import QIcon, QPainter, QPixmap
 from qtpy.QtSvg import QSvgRenderer
 
@@ -52,7 +52,9 @@ def pixmap(name: str, colour: str, size_px: int = 16, ratio: float = 1.0) -> QPi
     image.setDevicePixelRatio(ratio)
     image.fill(Qt.GlobalColor.transparent)
     painter = QPainter(image)
-    QSvgRenderer(QByteArray(_svg(name, colour))).render(painter)
+    # left to itself it takes device pixels, and the icon leaves its picture
+    place = QRectF(0, 0, size_px, size_px)
+    QSvgRenderer(QByteArray(_svg(name, colour))).render(painter, place)
     painter.end()
     return image
 

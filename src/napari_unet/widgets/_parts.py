@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.widgets._eliding import ElidingLabel, WrappingLabel
+from napari_unet.widgets._eliding import ElidingLabel, TerseLabel, WrappingLabel
 from napari_unet.widgets._icons import icon, pixmap
 from napari_unet.widgets._style import Palette
 
@@ -73,6 +73,11 @@ def _plain(widget: LabelT, part: str) -> LabelT:
 def eliding(part: str = "") -> ElidingLabel:
     """Return a line that is shortened where it is too long; ``part`` as in `label`."""
     return _plain(ElidingLabel(), part)
+
+
+def terse(part: str = "") -> TerseLabel:
+    """Return a line with a second, shorter wording; ``part`` as in `label`."""
+    return _plain(TerseLabel(), part)
 
 
 def line() -> QFrame:

@@ -49,10 +49,10 @@ class SettingsForm:
                     widget.native.setKeyboardTracking(False)
         self._container: Any = Container(widgets=rows, labels=True)
         self.native = self._container.native
-        self._align()
+        self.align()
         self.show(config)
 
-    def _align(self) -> None:
+    def align(self) -> None:
         """Let all fields begin at the same place."""
         lines = [w.native.parentWidget().layout() for w in self.widgets.values()]
         captions = [layout.itemAt(0).widget() for layout in lines]

@@ -173,7 +173,8 @@ class SegmentationDock(Docked):
 
     def sizeHint(self) -> QSize:
         """Return a width that leaves the canvas most of a small screen."""
-        return QSize(320, super().sizeHint().height())
+        needed = self.minimumSizeHint().width()
+        return QSize(max(320, needed), super().sizeHint().height())
 
     def reset_choices(self, _event: Any = None) -> None:
         """Show other layers; napari calls this when the layer list changes."""

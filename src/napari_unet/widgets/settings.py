@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QWidget
 
 from napari_unet.config import ClusterConfig, LearnerConfig
@@ -96,6 +97,11 @@ class SettingsDock(Dock):
 
     def _coloured(self) -> Iterable[Any]:
         return self.apply, self.defaults
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Align the form: only now have its captions the letters of napari's theme."""
+        super().showEvent(event)
+        self.form.align()
 
     def refresh(self, _value: Any = None) -> None:
         """Say whether what is in the form is in use, or why it cannot be."""
