@@ -6,7 +6,7 @@ are right, the whole plane with its errors, or what is sure, and goes on correct
 Cases are appended to ``--out`` as they are done; run it again, or several shards at
 once, and it goes on from there.
 
-    python benchmarks/accepting.py --data FOLDER --out benchmarks/results/accepting.jsonl
+    python benchmarks/accepting.py --data FOLDER --markdown docs/benchmarks.md
 """
 
 from __future__ import annotations
