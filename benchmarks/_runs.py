@@ -81,10 +81,12 @@ def add_stroke_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_round_arguments(parser: argparse.ArgumentParser, n_rounds: int) -> None:
+def add_round_arguments(
+    parser: argparse.ArgumentParser, n_rounds: int, after: str = "the start"
+) -> None:
     """Add the options of those that paint in rounds; ``n_rounds`` is the default."""
     add_stroke_arguments(parser)
-    parser.add_argument("--rounds", type=int, default=n_rounds, help="after the start")
+    parser.add_argument("--rounds", type=int, default=n_rounds, help=f"after {after}")
     parser.add_argument(
         "--strokes", type=int, default=3, help="strokes that a round adds, in all"
     )

@@ -55,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser, "accepting")
-    add_round_arguments(parser, n_rounds=3)
+    add_round_arguments(parser, n_rounds=3, after="the acceptance")
     parser.add_argument(
         "--steps", type=int, default=0, help="of fine-tuning after the last round"
     )
