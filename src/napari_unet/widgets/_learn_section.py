@@ -30,7 +30,7 @@ _SCORE_TIP = (
 )
 _ACCEPTED_TIP = (
     "Most of the annotation was accepted, and so the model was in part scored by what "
-    "it said itself. Where that has errors, the score is too high, by 0.1 or 0.2 in "
+    "it said itself. Where that has errors, the score is too high, by 0.1 to 0.3 in "
     "whole planes. Score images that are kept apart (napari-unet evaluate)."
 )
 _HINTS = {
