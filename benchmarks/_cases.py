@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from _data import Picture, Row, read_picture
 from _judge import Judged, score_labels
-from _runs import Task, read_sets, shard_of
+from _runs import Task, read_sets, run_tasks, shard_of
 from numpy.typing import NDArray
 
 from napari_unet import Learner, LearnerConfig
@@ -25,6 +25,7 @@ __all__ = [
     "plan_cases",
     "plan_tasks",
     "run_learner",
+    "run_round_tasks",
     "run_scratch",
     "warm_up",
 ]
@@ -33,6 +34,7 @@ INSTANT = ("forest", "instant", "instant+forest")
 TUNED = ("fine-tuned", "fine-tuned+forest")
 Record = dict[str, Any]
 Work = Callable[["Case", str, Picture, Picture | None], Record]
+RoundWork = Callable[..., Record]
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,21 @@ def plan_tasks(
         for case in shard_of(args, cases)
         for part in parts
     ]
+
+
+def run_round_tasks(
+    args: argparse.Namespace, settings: Record, parts: Sequence[str], work: RoundWork
+) -> int:
+    """Run the cases of this shard that begin with one stroke per class.
+
+    ``work`` gets ``n_rounds``, ``n_strokes`` and ``config``, besides a case, a part and
+    two pictures. Returns how many failed.
+    """
+    config = LearnerConfig(device=args.device, n_threads=args.threads, start=args.start)
+    warm_up(config)
+    work = partial(work, n_rounds=args.rounds, n_strokes=args.strokes, config=config)
+    cases = plan_cases(read_sets(args), [1], args.seeds)
+    return run_tasks(args, settings, plan_tasks(args, cases, parts, work))
 
 
 def run_learner(

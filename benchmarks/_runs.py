@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Task",
     "add_arguments",
+    "add_round_arguments",
     "add_stroke_arguments",
     "base_settings",
     "limit_threads",
@@ -33,6 +34,7 @@ __all__ = [
     "read_lines",
     "read_records",
     "read_sets",
+    "round_settings",
     "run_tasks",
     "shard_of",
     "stroke_settings",
@@ -79,6 +81,17 @@ def add_stroke_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_round_arguments(
+    parser: argparse.ArgumentParser, n_rounds: int, after: str = "the start"
+) -> None:
+    """Add the options of those that paint in rounds; ``n_rounds`` is the default."""
+    add_stroke_arguments(parser)
+    parser.add_argument("--rounds", type=int, default=n_rounds, help=f"after {after}")
+    parser.add_argument(
+        "--strokes", type=int, default=3, help="strokes that a round adds, in all"
+    )
+
+
 def limit_threads(n_threads: int) -> None:
     """Tell the numerical libraries, which read this once, when they are loaded."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -104,6 +117,12 @@ def stroke_settings(args: argparse.Namespace) -> Record:
     """Return the same, of those that paint strokes on an image."""
     settings = base_settings(args, args.start)
     return {**settings, "window_px": args.window, "start": args.start}
+
+
+def round_settings(args: argparse.Namespace) -> Record:
+    """Return the same, of those that paint in rounds."""
+    settings = stroke_settings(args)
+    return {**settings, "n_rounds": args.rounds, "n_strokes": args.strokes}
 
 
 def read_sets(args: argparse.Namespace) -> dict[str, list[Row]]:

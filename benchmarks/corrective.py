@@ -18,13 +18,11 @@ from typing import Any
 
 from _runs import (
     add_arguments,
-    add_stroke_arguments,
+    add_round_arguments,
     limit_threads,
     put_between_marks,
     read_records,
-    read_sets,
-    run_tasks,
-    stroke_settings,
+    round_settings,
 )
 
 
@@ -33,9 +31,7 @@ def main() -> int:
     args = parse_arguments()
     limit_threads(args.threads)
     settings = {
-        **stroke_settings(args),
-        "n_rounds": args.rounds,
-        "n_strokes": args.strokes,
+        **round_settings(args),
         "fine_tune_s": args.fine_tune_s,
     }
     n_failed = 0 if args.report else run(args, settings)
@@ -58,11 +54,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser, "corrective")
-    add_stroke_arguments(parser)
-    parser.add_argument("--rounds", type=int, default=5, help="after the start")
-    parser.add_argument(
-        "--strokes", type=int, default=3, help="strokes that a round adds, in all"
-    )
+    add_round_arguments(parser, n_rounds=5)
     parser.add_argument(
         "--fine-tune-s",
         type=float,
@@ -74,22 +66,11 @@ def parse_arguments() -> argparse.Namespace:
 
 def run(args: argparse.Namespace, settings: dict[str, Any]) -> int:
     """Run the cases of this shard that are not in the file; count failures."""
-    from _cases import plan_cases, plan_tasks, warm_up
+    from _cases import run_round_tasks
     from _rounds import run_rounds
 
-    from napari_unet import LearnerConfig
-
-    cases = plan_cases(read_sets(args), [1], args.seeds)
-    config = LearnerConfig(device=args.device, n_threads=args.threads, start=args.start)
-    warm_up(config)
-    work = partial(
-        run_rounds,
-        n_rounds=args.rounds,
-        n_strokes=args.strokes,
-        fine_tune_s=args.fine_tune_s,
-        config=config,
-    )
-    return run_tasks(args, settings, plan_tasks(args, cases, ["rounds"], work))
+    work = partial(run_rounds, fine_tune_s=args.fine_tune_s)
+    return run_round_tasks(args, settings, ["rounds"], work)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,11 @@ from typing import Any
 
 from _runs import (
     add_arguments,
-    add_stroke_arguments,
+    add_round_arguments,
     limit_threads,
     put_between_marks,
     read_records,
-    read_sets,
-    run_tasks,
-    stroke_settings,
+    round_settings,
 )
 
 
@@ -33,9 +31,7 @@ def main() -> int:
     args = parse_arguments()
     limit_threads(args.threads)
     settings = {
-        **stroke_settings(args),
-        "n_rounds": args.rounds,
-        "n_strokes": args.strokes,
+        **round_settings(args),
         "measure": args.measure,
     }
     n_failed = 0 if args.report else run(args, settings)
@@ -62,11 +58,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser, "guided")
-    add_stroke_arguments(parser)
-    parser.add_argument("--rounds", type=int, default=4, help="after the start")
-    parser.add_argument(
-        "--strokes", type=int, default=3, help="strokes that a round adds, in all"
-    )
+    add_round_arguments(parser, n_rounds=4)
     parser.add_argument(
         "--measure",
         choices=["entropy", "flips"],
@@ -78,22 +70,10 @@ def parse_arguments() -> argparse.Namespace:
 
 def run(args: argparse.Namespace, settings: dict[str, Any]) -> int:
     """Run the cases of this shard that are not in the file; count failures."""
-    from _cases import plan_cases, plan_tasks, warm_up
+    from _cases import run_round_tasks
     from _guided import ARMS, run_arm
 
-    from napari_unet import LearnerConfig
-
-    cases = plan_cases(read_sets(args), [1], args.seeds)
-    config = LearnerConfig(device=args.device, n_threads=args.threads, start=args.start)
-    warm_up(config)
-    work = partial(
-        run_arm,
-        n_rounds=args.rounds,
-        n_strokes=args.strokes,
-        measure=args.measure,
-        config=config,
-    )
-    return run_tasks(args, settings, plan_tasks(args, cases, ARMS, work))
+    return run_round_tasks(args, settings, ARMS, partial(run_arm, measure=args.measure))
 
 
 if __name__ == "__main__":

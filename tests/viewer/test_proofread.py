@@ -464,6 +464,32 @@ def test_what_is_accepted_again_after_undo_counts_once(proof, qtbot):
     assert reader.tally.counts == (0, 0)
 
 
+def test_the_score_says_when_most_was_accepted(proof, qtbot):
+    case = proof(show=False)
+    reader, session = case.state.proofread, case.state.session
+    card = case.dock.learning
+
+    def shown():
+        painted = np.count_nonzero(case.layer.data)
+        qtbot.waitUntil(lambda: session.n_px == painted)
+        case.dock.refresh()
+        return card.score.text()
+
+    by_hand = "IoU 0.80 (40 px of 4 strokes held out)"
+    assert shown() == by_hand
+    reader.accept((60, 95))
+    accepted = "IoU 0.80, mostly on accepted px (40 px of 4 strokes held out)"
+    assert shown() == accepted
+    assert "what it said itself" in card.card.toolTip()
+    case.layer.data_setitem(np.nonzero(case.layer.data == 0), 1)  # more by hand
+    assert shown() == by_hand
+    assert "what it said itself" not in card.card.toolTip()
+    case.layer.undo()
+    assert shown() == accepted
+    case.layer.undo()
+    assert shown() == by_hand
+
+
 def test_an_answer_for_the_other_mode_is_not_painted(proof, qtbot):
     case = proof(show=False)
     reader = case.state.proofread

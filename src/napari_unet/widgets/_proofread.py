@@ -101,6 +101,12 @@ class Proofreader(QObject):
             return _NO_OBJECTS if of_objects else _NOTHING
         return ""
 
+    @property
+    def is_most_accepted(self) -> bool:
+        """Whether half of what is annotated, or more, was accepted in this viewer."""
+        n_px, _ = self.tally.counts
+        return n_px > 0 and 2 * n_px >= self._state.session.n_px
+
     def _sight(self) -> Sight | None:
         """Return what is seen, with all that is painted until now; or say why not."""
         self._state.painting.take()
