@@ -63,6 +63,42 @@ def test_torch_export_gives_the_same(learner, tmp_path):
     assert checked.max_difference < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes", "settings", "suffix"),
+    [
+        ((44, 60), "YX", {"downsampling": 2}, "pt2"),
+        ((44, 60), "YX", {"downsampling": 2}, "onnx"),
+        ((44, 60, 3), "YXC", {}, "onnx"),
+        ((44, 60), "YX", {"annotation_mode": "objects"}, "pt2"),
+        ((5, 33, 40), "ZYX", {"dimensions": "2.5d"}, "pt2"),
+        ((5, 33, 40), "ZYX", {"dimensions": "3d"}, "onnx"),
+    ],
+)
+def test_each_kind_of_model_runs_elsewhere(tmp_path, shape, axes, settings, suffix):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, shape).astype(np.uint8)
+    plane = tuple(n for n, axis in zip(shape, axes, strict=True) if axis in "YX")
+    strokes = np.zeros(shape if axes == "ZYX" else plane, np.uint8)
+    painted = strokes[2] if axes == "ZYX" else strokes
+    painted[:3], painted[8:14, 4:20], painted[16:22, 4:20] = 1, 2, 3
+    config = {"base_channels": 4, "depth": 2, "start": "scratch", "device": "cpu"}
+    learner = Learner(LearnerConfig(**config, **settings))
+    learner.annotate(image, strokes, axes=axes)
+    name = "instant"
+    if "dimensions" in settings:
+        list(learner.fine_tune(steps=2))
+        name = "fine-tuned"
+    list(learner.update())
+    state = learner._state
+    state.complete()
+    state.model = state.model.using(state.tuned, name)
+    done = export_model(learner, tmp_path / f"model.{suffix}", axes=axes)
+    assert done.network.ndim == (3 if name == "fine-tuned" else 2)
+    checked = check_model(done)
+    assert checked.is_right
+    assert checked.max_difference < 1e-5
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_zoos_own_validator_takes_a_package(learner, tmp_path):
     pytest.importorskip("bioimageio.spec")

@@ -120,7 +120,10 @@ class PortableNetwork(nn.Module):
         found = logits.softmax(dim=1)
         if self.downsampling > 1:
             found = _enlarged(found, self.downsampling)
-            found = found[..., : size[-2], : size[-1]]
+            # a slice would be laid out in memory as the size has it, and torch.export
+            # would hold every image to the layout of its example
+            for axis in (-2, -1):
+                found = found.index_select(axis, torch.arange(size[axis]))
         if self.is_merged:
             found = torch.einsum("sk,bk...->bs...", self.merging, found)
             found = found / found.sum(dim=1, keepdim=True)
