@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QApplication, QLabel, QPushButton
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QScrollArea
 
 from napari_unet.widgets import _icons
 from napari_unet.widgets._icons import pixmap
@@ -63,3 +63,5 @@ def test_no_caption_of_the_settings_is_cut(painted):
     assert len(captions) > 10
     cut = [c.text() for c in captions if c.width() < c.sizeHint().width()]
     assert cut == []
+    area = dock.findChild(QScrollArea)
+    assert dock.form.native.width() <= area.viewport().width()

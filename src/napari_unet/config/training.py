@@ -30,7 +30,7 @@ class AugmentationConfig(Settings):
         0.0,
         ge=0,
         le=50,
-        title="Elastic deformation (px)",
+        title="Deformation (px)",
         description="Standard deviation of the displacement vectors on a coarse grid, "
         "interpolated bicubically. The paper takes 10 px for 572 px tiles. 0, "
         "because the pretrained network has seen many shapes already.",

@@ -49,6 +49,7 @@ class SettingsForm:
                     widget.native.setKeyboardTracking(False)
         self._container: Any = Container(widgets=rows, labels=True)
         self.native = self._container.native
+        self.native.layout().setContentsMargins(0, 0, 2, 0)  # the dock has its own
         self.align()
         self.show(config)
 

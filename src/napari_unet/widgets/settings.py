@@ -77,7 +77,7 @@ class SettingsDock(Dock):
         self.refresh()
 
     def _fill(self) -> None:
-        scroll = QScrollArea()
+        scroll = self._scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -102,6 +102,10 @@ class SettingsDock(Dock):
         """Align the form: only now have its captions the letters of napari's theme."""
         super().showEvent(event)
         self.form.align()
+        bar = self._scroll.verticalScrollBar()
+        bar_px = 0 if bar is None else bar.sizeHint().width()
+        needed_px = self.form.native.minimumSizeHint().width() + bar_px
+        self._scroll.setMinimumWidth(needed_px)
 
     def refresh(self, _value: Any = None) -> None:
         """Say whether what is in the form is in use, or why it cannot be."""
