@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from qtpy.QtCore import QTimer
 
 from napari_unet.widgets.import_labels import ImportDock
 
@@ -36,6 +37,7 @@ def imports(open_dock, blobs, qtbot):
     yield case
     case.imports._survey.stop()
     case.imports._import.stop()
+    case.imports._step.stop()
 
 
 def texts(case):
@@ -166,3 +168,48 @@ def test_objects_painted_meanwhile_share_no_number_with_imported_ones(imports, q
     case.imports.result.setText("")
     assert "2 objects" in case.run()
     assert np.count_nonzero(layer.data == 4) == 2
+
+
+@pytest.fixture
+def large(imports, qtbot, monkeypatch):
+    """An import under way, of 12 pieces of which the first is painted."""
+    monkeypatch.setattr("napari_unet.widgets._large_step.PIECE_PX", 1024)
+    case = imports
+    case.choose(np.full(case.labels.shape, 5))
+    step = case.imports._step
+    monkeypatch.setattr(step._timer, "start", lambda: None)  # until `go_on`
+    case.imports.run.click()
+    qtbot.waitUntil(lambda: step.is_running)
+    case.goal = case.state.book.current.annotation
+    case.go_on = lambda: QTimer.start(step._timer)
+    return case
+
+
+def test_a_large_import_leaves_turns_to_the_window_and_is_one_step(large, qtbot):
+    case, layer = large, large.goal
+    assert np.count_nonzero(layer.data) == 1024
+    assert layer.mode == "pan_zoom"
+    assert not case.imports.run.isEnabled()
+    assert "Painting" in case.imports.note.text()
+    assert not case.state.book.current.copy.any()  # nobody learns from a part of it
+    case.go_on()
+    qtbot.waitUntil(lambda: "Imported 12,288 px" in case.imports.result.text())
+    assert layer.mode == "paint"
+    assert layer.data.all()
+    layer.undo()
+    assert not layer.data.any()
+
+
+def test_another_array_ends_a_large_import(large, qtbot):
+    case, layer = large, large.goal
+    layer.data = np.zeros_like(layer.data)
+    case.go_on()
+    qtbot.waitUntil(lambda: "Imported 1,024 px" in case.imports.result.text())
+    assert not layer.data.any()
+
+
+def test_a_dock_that_goes_leaves_its_large_import_as_one_step(large):
+    layer = large.goal
+    large.imports._step.stop()
+    layer.undo()
+    assert not layer.data.any()

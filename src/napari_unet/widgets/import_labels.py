@@ -13,7 +13,6 @@ from napari_unet.annotation.class_map import ClassMap
 from napari_unet.annotation.objects import BACKGROUND
 from napari_unet.annotation.tiled import TiledLabels
 from napari_unet.errors import NapariUnetError
-from napari_unet.widgets._annotated import AnnotatedImage
 from napari_unet.widgets._bridge import Bridge
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._label_import import (
@@ -22,6 +21,7 @@ from napari_unet.widgets._label_import import (
     import_job,
     survey_job,
 )
+from napari_unet.widgets._large_step import LargeStep
 from napari_unet.widgets._layer_combo import LayerCombo
 from napari_unet.widgets._notify import notify_error
 from napari_unet.widgets._parts import (
@@ -45,6 +45,7 @@ _TIP = (
     "painted stays."
 )
 _READING = "Reading the labels …"
+_PAINTING = "Painting the labels …"
 _NOTHING = "Nothing was imported: all that is not ignored is painted already."
 _PAINTED = "Nothing was imported: you painted meanwhile. Press Import again."
 _LEFT = "Nothing was imported: another image or annotation was chosen meanwhile."
@@ -73,6 +74,7 @@ class ImportDock(Dock):
         self._painted: TiledLabels | None = None  # as it was then
         self._survey = Bridge(self)
         self._import = Bridge(self)
+        self._step = LargeStep(self)
         self._fill()
         self._connect()
         self.reset_choices()
@@ -94,10 +96,11 @@ class ImportDock(Dock):
         self._survey.failed.connect(self._on_failed)
         self._import.finished.connect(self._on_found)
         self._import.failed.connect(self._on_failed)
+        self._step.finished.connect(self._on_painted)
         self.state.changed.connect(self.refresh)
         self._begin_colours()
         # napari deletes the widget with the window and tells it nothing else
-        stops = self._survey.stop, self._import.stop
+        stops = self._survey.stop, self._import.stop, self._step.stop
         self.destroyed.connect(lambda: [stop() for stop in stops])
 
     def _coloured(self) -> Iterable[Any]:
@@ -125,15 +128,21 @@ class ImportDock(Dock):
             self._on_layer(layer)  # classes mean something else than objects
             return
         why_not = self._why_not(layer)
-        busy = self._survey.is_running or self._import.is_running
-        self.note.setText(why_not or (_READING if busy else self.table.note))
+        busy = self._survey.is_running or self.is_running
+        doing = _PAINTING if self._step.is_running else _READING
+        self.note.setText(why_not or (doing if busy else self.table.note))
         self.note.setVisible(bool(self.note.text()))
         self.table.show_classes(self.state.classes)
         self.run.offer(
             not why_not and not busy and self.table.has_rows,
             _TIP,
-            why_not or _READING,
+            why_not or doing,
         )
+
+    @property
+    def is_running(self) -> bool:
+        """Whether labels are being imported."""
+        return self._import.is_running or self._step.is_running
 
     def _why_not(self, layer: Labels | None) -> str:
         """Say why these labels cannot become the annotation; ``""`` if they can."""
@@ -170,7 +179,7 @@ class ImportDock(Dock):
     def start(self) -> None:
         """Work out on a worker what is to be painted."""
         layer, entry = self.labels.value, self.state.book.current
-        if layer is None or entry is None or self._import.is_running:
+        if layer is None or entry is None or self.is_running:
             return
         annotation = entry.annotation or self.state.book.new_annotation()
         if annotation is None:
@@ -195,7 +204,7 @@ class ImportDock(Dock):
         return self.table.class_map(lambda: self.state.classes.add().value)
 
     def _on_found(self, found: Pixels) -> None:
-        goal, self._goal = self._goal, None
+        goal = self._goal
         entry = self.state.book.current
         if entry is None or entry.annotation is None or entry.annotation is not goal:
             self._tell(_LEFT, "info")
@@ -204,37 +213,32 @@ class ImportDock(Dock):
         if entry.mode == "objects" and entry.copy is not self._painted:
             self._tell(_PAINTED, "info")  # maybe with the same numbers
             return
-        n_px, n_values = self._paint(entry, found)
+        if any(
+            axis.max(initial=-1) >= n
+            for axis, n in zip(found.where, entry.shape, strict=True)
+        ):
+            self._tell(_NOTHING, "info")  # its data was exchanged meanwhile
+            return
+        self._step.start(goal, found.where, found.values)
+        self.refresh()
+
+    def _on_painted(self, n_px: int, values: Any) -> None:
         if not n_px:
             self._tell(_NOTHING, "info")
             return
-        what = "object" if entry.mode == "objects" else "class"
-        plural = {"object": "objects", "class": "classes"}[what]
+        goal = self._goal
+        if goal in self.state.book.layers:
+            self.state.book.layers.selection.active = goal  # Ctrl+Z is for it
+        of_objects = self.state.mode == "objects"
+        n_values = (
+            int(np.count_nonzero(values > BACKGROUND)) if of_objects else len(values)
+        )
+        one, more = ("object", "objects") if of_objects else ("class", "classes")
         self._tell(
-            f"Imported {n_px:,} px of {n_values:,} {what if n_values == 1 else plural}."
+            f"Imported {n_px:,} px of {n_values:,} {one if n_values == 1 else more}."
             " Ctrl+Z takes it back.",
             "advice",
         )
-
-    def _paint(self, entry: AnnotatedImage, found: Pixels) -> tuple[int, int]:
-        """Paint where nothing is; return how many pixels and of how many values."""
-        layer = entry.annotation
-        assert layer is not None
-        values = found.values
-        if not len(values) or any(
-            axis.max() >= n for axis, n in zip(found.where, entry.shape, strict=True)
-        ):
-            return 0, 0
-        is_free = np.asarray(layer.data[found.where]) == 0
-        values = values[is_free]
-        if not len(values):
-            return 0, 0
-        layer.data_setitem(tuple(axis[is_free] for axis in found.where), values)
-        self.state.book.layers.selection.active = layer
-        shown = np.unique(values)
-        if entry.mode == "objects":
-            shown = shown[shown > BACKGROUND]
-        return len(values), len(shown)
 
     def _browse(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
