@@ -4,11 +4,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, QRect
+from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
 from napari_unet.jobs import Score, Scored
 from napari_unet.session import CANDIDATE_NAMES
+from napari_unet.widgets._open import open_dock
 
 
 @pytest.fixture
@@ -70,3 +71,32 @@ def test_elsewhere_all_of_it_is_shown(case):
     assert dock.message.toolTip() == ""
     assert dock.learning.reason.isVisible()
     assert dock.paint.between.text().startswith("Fill between planes")
+
+
+def test_docks_of_napari_s_menu_share_one_stack_of_tabs(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    window = viewer.window._qt_window
+    main, _ = viewer.window.add_plugin_dock_widget("napari-unet")
+    docks = [main]
+    for title in ("Project", "Proofread", "Measurements", "Learning curves"):
+        # as the menus Layers and Plugins do it
+        dock, _ = viewer.window.add_plugin_dock_widget("napari-unet", title)
+        docks.append(dock)
+    *beside, curves = docks
+    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(main)) == len(beside) - 1)
+    below = Qt.DockWidgetArea.BottomDockWidgetArea
+    qtbot.waitUntil(lambda: window.dockWidgetArea(curves) == below)
+    assert window.minimumSizeHint().height() <= 800
+
+
+def test_a_dock_that_was_moved_stays_there(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    window = viewer.window._qt_window
+    viewer.window.add_plugin_dock_widget("napari-unet")
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-unet", "Proofread")
+    qtbot.waitUntil(lambda: not widget._placing.isActive())
+    left = Qt.DockWidgetArea.LeftDockWidgetArea
+    window.addDockWidget(left, dock)
+    open_dock(viewer, "Proofread")
+    qtbot.wait(20)
+    assert window.dockWidgetArea(dock) == left

@@ -1,12 +1,12 @@
-"""What the content of every dock has: the viewer's state, one column, its colours."""
+"""What the content of every dock has: state, place, one column, colours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
 from napari_unet.widgets._live import JobFactory, live_job
 from napari_unet.widgets._state import ViewerState, state_of
@@ -15,6 +15,10 @@ from napari_unet.widgets._style import palette_of, style_sheet
 __all__ = ["Dock"]
 
 _WIDTH_PX = 300
+_CORNERS = (
+    (Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
+    (Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea),
+)
 
 
 class Dock(QWidget):
@@ -26,7 +30,15 @@ class Dock(QWidget):
         The viewer, given by napari because of the parameter's name.
     make_job
         What the worker runs; the real learner unless a test says otherwise.
+
+    Attributes
+    ----------
+    is_wide
+        Whether it belongs below the canvas, where it is wide, and not beside it.
     """
+
+    is_wide = False
+    _placing: QTimer | None = None  # Qt may tell of a parent before there is one
 
     def __init__(
         self,
@@ -37,6 +49,50 @@ class Dock(QWidget):
     ) -> None:
         super().__init__(parent)
         self.state: ViewerState = state_of(napari_viewer, make_job)
+        self._placing = QTimer(self)
+        self._placing.setSingleShot(True)
+        self._placing.setInterval(0)  # napari first has to put its dock into the window
+        self._placing.timeout.connect(self._place)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that napari puts it into a dock, from whichever menu or button."""
+        is_moved = event is not None and event.type() == QEvent.Type.ParentChange
+        if is_moved and self._placing is not None and self.parent() is not None:
+            self._placing.start()
+        return super().event(event)
+
+    def place(self) -> None:
+        """Go where it belongs if it is new there; what somebody moved later stays."""
+        if self._placing is not None and self._placing.isActive():
+            self._placing.stop()
+            self._place()
+
+    def _place(self) -> None:
+        """Take a tab beside our other docks.
+
+        Below each other they need more height than a screen has.
+        """
+        dock = _dock_of(self)
+        window = None if dock is None else dock.parent()
+        if dock is None or not isinstance(window, QMainWindow):
+            return
+        if self.is_wide:
+            # only below the canvas: docks at the sides keep the full height
+            for corner, area in _CORNERS:
+                window.setCorner(corner, area)
+            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+            return
+        others = [
+            other
+            for other in map(_dock_of, window.findChildren(Dock))
+            if other is not None and other is not dock and not other.isHidden()
+            if not other.isFloating()
+            if window.dockWidgetArea(other) == window.dockWidgetArea(dock)
+            if dock not in window.tabifiedDockWidgets(other)
+        ]
+        if others and not dock.isFloating():
+            window.tabifyDockWidget(others[-1], dock)
+            dock.raise_()
 
     def minimumSizeHint(self) -> QSize:
         """Return what its texts need, more with large letters, and no narrow strip."""
@@ -64,3 +120,11 @@ class Dock(QWidget):
         self.setStyleSheet(style_sheet(palette))
         for part in self._coloured():
             part.set_palette(palette)
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    """Return the dock that a widget is in."""
+    parent = widget.parent()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parent()
+    return parent

@@ -95,6 +95,7 @@ class Guide(QObject):
 
     def stop(self) -> None:
         """Mark and draw nothing more: the dock closes."""
+        self._timer.stop()
         self._found = None
         self._mark.hide()
         self.uncertainty.stop()

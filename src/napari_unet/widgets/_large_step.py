@@ -72,14 +72,20 @@ class LargeStep(QObject):
     def stop(self) -> None:
         """Leave it at what is painted so far: one step still, and said to nobody."""
         self._timer.stop()
-        self._layer = None
+        layer, self._layer = self._layer, None
         self._ending.close()
+        if layer is not None and self._n_px:
+            layer.refresh()
 
     def _go_on(self) -> None:
         if self._layer is None or self._layer.data is not self._data:
             self._end()  # another array has no such pixels
             return
-        self._paint_piece()
+        try:
+            self._paint_piece()
+        except BaseException:
+            self.stop()  # or the next turn fails again
+            raise
         if self._at >= len(self._values):
             self._end()
 
@@ -97,8 +103,5 @@ class LargeStep(QObject):
             self._shown = np.union1d(self._shown, values)
 
     def _end(self) -> None:
-        layer, n_px = self._layer, self._n_px
         self.stop()
-        if layer is not None and n_px:
-            layer.refresh()
-        self.finished.emit(n_px, self._shown)
+        self.finished.emit(self._n_px, self._shown)

@@ -129,6 +129,8 @@ class CurvesDock(Dock):
         The viewer, given by napari because of the parameter's name.
     """
 
+    is_wide = True
+
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
         self.plot = CurvePlot(self.state)
