@@ -152,3 +152,14 @@ def test_every_command_is_listed_once():
     modules = [module.__name__.rpartition("._")[2] for module in _main._COMMANDS]
     names = [module.replace("_", "-") for module in modules]
     assert names == list(COMMANDS)
+
+
+def test_package_runs_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_unet", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: napari-unet")
