@@ -357,3 +357,17 @@ def test_the_dock_keeps_up_while_changes_stream_in(painted, qtbot):
     case.state.session.say("A thousand tiles to go.")
     qtbot.waitUntil(lambda: case.dock.message.text() == "A thousand tiles to go.")
     stream.stop()
+
+
+def test_before_the_first_overlay_it_asks_only_for_strokes_that_are_missing(
+    painted, qtbot
+):
+    case = painted()
+    assert "two strokes per class" in case.dock.learning._hint()
+    case.layer.brush_size = 3
+    with case.layer.block_history():
+        case.layer.paint((60, 95), 2)
+        case.layer.paint((90, 10), 1)
+    counts = case.state.classes
+    qtbot.waitUntil(lambda: all(entry.n_strokes == 2 for entry in counts))
+    assert "in a moment" in case.dock.learning._hint()

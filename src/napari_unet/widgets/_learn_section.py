@@ -37,6 +37,7 @@ _HINTS = {
     "strokes": "Its score takes two strokes per class.",
     "objects": "Its score takes two objects that lie apart.",
 }
+_COMING = "The overlay comes in a moment, and its score with it."
 
 
 def clock_text(seconds: float) -> str:
@@ -198,14 +199,21 @@ class LearnSection(QWidget):
             parts.append("learning waits")
         return "  ·  ".join(parts)
 
+    def _hint(self) -> str:
+        """Return what stands in the place of a score before there is any overlay."""
+        painted = [entry for entry in self._state.classes if entry.n_px]
+        is_enough = all(entry.n_strokes > 1 for entry in painted)
+        if self._state.mode == "strokes" and self._state.can_learn and is_enough:
+            return _COMING
+        return _HINTS[self._state.mode]
+
     def _refresh_card(self) -> None:
         session = self._state.session
         name = CANDIDATE_NAMES.get(session.shown, session.shown)
-        hint = _HINTS[self._state.mode]
         self.shown.setText(name[:1].upper() + name[1:] if name else "nothing yet")
         is_accepted = self._state.proofread.is_most_accepted
         score = score_text(session.score, is_accepted)
-        self.score.setText(score if session.shown else hint)
+        self.score.setText(score if session.shown else self._hint())
         others = others_text(session.scores, session.shown)
         self.others.setText(f"others: {others}" if others else "")
         self.reason.setText(session.reason)
