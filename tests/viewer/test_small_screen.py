@@ -87,6 +87,10 @@ def test_docks_of_napari_s_menu_share_one_stack_of_tabs(make_napari_viewer, qtbo
     below = Qt.DockWidgetArea.BottomDockWidgetArea
     qtbot.waitUntil(lambda: window.dockWidgetArea(curves) == below)
     assert window.minimumSizeHint().height() <= 800
+    assert main.windowTitle() == "Interactive segmentation"
+    (title,) = [i for i in main.titleBarWidget().findChildren(QLabel) if i.text()]
+    assert title.text() == main.windowTitle()
+    assert "Interactive segmentation (napari-unet)" in viewer.window.dock_widgets
 
 
 def test_a_dock_that_was_moved_stays_there(make_napari_viewer, qtbot):

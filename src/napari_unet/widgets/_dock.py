@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QVBoxLayout, QWidget
 
 from napari_unet.widgets._live import JobFactory, live_job
 from napari_unet.widgets._state import ViewerState, state_of
@@ -76,6 +76,7 @@ class Dock(QWidget):
         window = None if dock is None else dock.parent()
         if dock is None or not isinstance(window, QMainWindow):
             return
+        _shorten_title(dock)
         if self.is_wide:
             # only below the canvas: docks at the sides keep the full height
             for corner, area in _CORNERS:
@@ -128,3 +129,17 @@ def _dock_of(widget: QWidget) -> QDockWidget | None:
     while parent is not None and not isinstance(parent, QDockWidget):
         parent = parent.parent()
     return parent
+
+
+def _shorten_title(dock: QDockWidget) -> None:
+    """Leave the plugin's name, which napari adds, out of tab and title bar.
+
+    A tab is too narrow for both, and the bar of the main dock too.
+    """
+    title = dock.windowTitle()
+    short = title.partition(" (")[0]
+    dock.setWindowTitle(short)
+    bar = dock.titleBarWidget()
+    for label in [] if bar is None else bar.findChildren(QLabel):
+        if label.text() == title:
+            label.setText(short)
