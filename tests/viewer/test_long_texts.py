@@ -85,6 +85,23 @@ def test_large_counts_keep_their_figures(painted):
     assert painted_labels[1].toolTip() == "13,596 px, 14 strokes"
 
 
+def test_counts_are_worded_alike(painted):
+    case = painted(show=True)
+    counts = {1: (123_658, 18), 2: (401, 5)}
+    case.state.classes.set_counts(Counted(case.state.book.current.key, counts))
+    squeeze(case.dock)
+    long, short = (row.painted for row in case.dock.classes.rows)
+    assert (long.shown_text, short.shown_text) == ("123,658 px · 18", "401 px · 5")
+    assert short.toolTip() == "401 px, 5 strokes"
+    counts = {1: (815, 4), 2: (401, 5)}
+    case.state.classes.set_counts(Counted(case.state.book.current.key, counts))
+    squeeze(case.dock)
+    assert (long.shown_text, short.shown_text) == (
+        "815 px, 4 strokes",
+        "401 px, 5 strokes",
+    )
+
+
 def test_a_long_class_name_is_shortened_until_it_is_edited(case, qtbot):
     name = case.dock.classes.rows[1].name
     assert "…" in name.text()

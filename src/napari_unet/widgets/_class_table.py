@@ -249,6 +249,7 @@ class ClassTable(QWidget):
             self._rows[entry.value].show_class(
                 entry, is_chosen=entry.value == self._state.brush.value
             )
+        self._word_alike()
         n_rows = min(len(classes), _MAX_ROWS)
         self._scroll.setFixedHeight(n_rows * (ROW_PX + 1) + 3)
         has_annotation = self._state.brush.value > 0
@@ -262,6 +263,12 @@ class ClassTable(QWidget):
             if not has_annotation:
                 widget.setToolTip(NO_LAYER)
 
+    def _word_alike(self) -> None:
+        """Let all counts be worded as the longest of them has room for."""
+        is_tight = any(row.painted.is_tight for row in self.rows)
+        for one in self.rows:
+            one.painted.set_terse(is_tight)
+
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
         self.add.set_palette(palette)
@@ -271,6 +278,7 @@ class ClassTable(QWidget):
         new.chosen.connect(self._state.brush.select)
         new.renamed.connect(self._state.classes.rename)
         new.recoloured.connect(self._state.classes.recolour)
+        new.painted.resized.connect(self._word_alike)
         self._rows[value] = new
         self._rows_layout.insertWidget(sorted(self._rows).index(value), new)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
@@ -69,11 +69,36 @@ class ElidingLabel(QElidingLabel):
 
 
 class TerseLabel(ElidingLabel):
-    """A line that has a shorter wording, for where the usual one is too long."""
+    """A line that has a shorter wording, for where the usual one is too long.
+
+    Signals
+    -------
+    resized : it has another width, and its neighbours may have to be worded anew
+    """
+
+    resized = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         self._terse = ""
+        self._is_terse = False
         super().__init__(parent)
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether there is too little room for the usual wording."""
+        room = self.width() - _EDGES_PX
+        return self.fontMetrics().horizontalAdvance(self._text) > room
+
+    def set_terse(self, on: bool) -> None:
+        """Show the shorter wording also where there is room, as a neighbour does."""
+        if on != self._is_terse:
+            self._is_terse = on
+            self._tell()
+            self.update()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self.resized.emit()
 
     def set_texts(self, usual: str, terse: str) -> None:
         """Show a text, or, where it does not fit, what is as good in fewer letters."""
@@ -81,9 +106,9 @@ class TerseLabel(ElidingLabel):
         self.setText(usual)
 
     def _elidedText(self) -> str:
-        room = self.width() - _EDGES_PX
-        if not self._terse or self.fontMetrics().horizontalAdvance(self._text) <= room:
+        if not self._terse or not (self._is_terse or self.is_tight):
             return str(super()._elidedText())
+        room = self.width() - _EDGES_PX
         return self.fontMetrics().elidedText(self._terse, self._elide_mode, room)
 
 
