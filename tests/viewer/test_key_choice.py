@@ -10,6 +10,7 @@ from napari_unet.widgets._key_choice import choose_keys, keys_of_napari
 from napari_unet.widgets._keys import DEFAULT_KEYS
 
 TABLE = {"learn": "K", "stop": "0", "hide": "H", "accept_plane": "Shift+A"}
+TITLES = {name: name.replace("_", " ") for name in TABLE}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ TABLE = {"learn": "K", "stop": "0", "hide": "H", "accept_plane": "Shift+A"}
     ],
 )
 def test_a_key_that_is_free_is_used(wanted, used):
-    assert choose_keys(TABLE, wanted, {"Z"}) == ({**TABLE, **used}, [])
+    assert choose_keys(TABLE, wanted, {"Z"}, TITLES) == ({**TABLE, **used}, [])
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_key_that_is_free_is_used(wanted, used):
     ],
 )
 def test_another_is_refused_and_the_default_stays(key, why):
-    keys, complaints = choose_keys(TABLE, {"accept_plane": key}, {"Z"})
+    keys, complaints = choose_keys(TABLE, {"accept_plane": key}, {"Z"}, TITLES)
     assert keys == TABLE
     (sentence,) = complaints
     assert sentence.startswith(f"The key '{key}' for 'accept plane' {why}")
@@ -54,7 +55,7 @@ def test_another_is_refused_and_the_default_stays(key, why):
 def test_a_default_that_comes_back_does_not_meet_another():
     # K is learn's again because 0 is taken, and so hide cannot have it
     wanted = {"learn": "0", "hide": "K"}
-    keys, complaints = choose_keys(TABLE, wanted, ())
+    keys, complaints = choose_keys(TABLE, wanted, (), TITLES)
     assert keys == TABLE
     assert len(complaints) == 2
 
@@ -97,6 +98,9 @@ def test_a_chosen_key_works_on_the_canvas(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     warning, result = done.stdout.splitlines()
-    assert "The key 'M' for 'stop' is napari's own: 0 is used" in warning
+    assert (
+        "The key 'M' for 'stop learning and predicting' is napari's own: 0 is used"
+        in warning
+    )
     assert result.startswith("1 True ")  # N makes no layer any more, Shift+T does
     assert "(Shift+T)" in result

@@ -37,7 +37,10 @@ def keys_of_napari() -> set[str]:
 
 
 def choose_keys(
-    defaults: Mapping[str, str], wanted: Mapping[str, str], taken: Collection[str]
+    defaults: Mapping[str, str],
+    wanted: Mapping[str, str],
+    taken: Collection[str],
+    titles: Mapping[str, str],
 ) -> tuple[dict[str, str], list[str]]:
     """Return the key of each action, and a sentence for each that cannot be used.
 
@@ -49,6 +52,8 @@ def choose_keys(
         Action -> key as somebody typed it. Actions that are missing keep the default.
     taken
         Keys that are somebody else's.
+    titles
+        Action -> what it does, as the preferences name it.
     """
     keys, complaints = dict(defaults), []
     for name, default in defaults.items():
@@ -57,7 +62,7 @@ def choose_keys(
         if not problem and key != default and key in taken:
             problem = "is napari's own"
         if problem:
-            complaints.append(_sentence(name, typed, problem, default))
+            complaints.append(_sentence(titles[name], typed, problem, default))
         else:
             keys[name] = key
     while True:  # ends: the defaults differ, and each turn puts one of them back
@@ -68,7 +73,8 @@ def choose_keys(
             return keys, complaints
         for name in changed:
             problem = "is the key of something else too"
-            complaints.append(_sentence(name, keys[name], problem, defaults[name]))
+            default = defaults[name]
+            complaints.append(_sentence(titles[name], keys[name], problem, default))
             keys[name] = defaults[name]
 
 
@@ -87,9 +93,8 @@ def _one_key(typed: str) -> tuple[str, str]:
     return key, ""
 
 
-def _sentence(name: str, typed: str, problem: str, default: str) -> str:
-    what = name.replace("_", " ")
+def _sentence(title: str, typed: str, problem: str, default: str) -> str:
     return (
-        f"The key '{typed}' for '{what}' {problem}: {default} is used. Choose a free "
+        f"The key '{typed}' for '{title}' {problem}: {default} is used. Choose a free "
         f"key, alone or with Shift, in {_WHERE}"
     )

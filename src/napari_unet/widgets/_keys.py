@@ -62,7 +62,12 @@ ACTIONS = {
 
 DEFAULT_KEYS = {name: action.key for name, action in ACTIONS.items()}
 
-KEYS, KEY_COMPLAINTS = choose_keys(DEFAULT_KEYS, wanted_keys(), keys_of_napari())
+KEYS, KEY_COMPLAINTS = choose_keys(
+    DEFAULT_KEYS,
+    wanted_keys(),
+    keys_of_napari(),
+    {name: action.does for name, action in ACTIONS.items()},
+)
 """Action -> key, as chosen in napari's preferences before this module was imported; and
 a sentence for each choice that cannot be used. Buttons, tips and the help page show
 them, and read them here only, so that they cannot differ."""

@@ -73,8 +73,8 @@ def score_text(score: Score | None, is_accepted: bool = False) -> str:
     """
     if score is None or score.mean_iou is None:
         return "no score yet"
-    if is_accepted:  # at once after the number: the end may be cut off
-        return f"IoU {score.mean_iou:.2f}, mostly on accepted px ({score.held_out})"
+    if is_accepted:  # there is no room for more: the tooltip has it
+        return f"IoU {score.mean_iou:.2f}, mostly on accepted px"
     return score.text
 
 
@@ -217,7 +217,9 @@ class LearnSection(QWidget):
         others = others_text(session.scores, session.shown)
         self.others.setText(f"others: {others}" if others else "")
         self.reason.setText(session.reason)
-        tip = f"{_SCORE_TIP}\n\n{_ACCEPTED_TIP}" if is_accepted else _SCORE_TIP
+        tip = _SCORE_TIP
+        if is_accepted and session.score is not None:
+            tip = "\n\n".join([session.score.text, tip, _ACCEPTED_TIP])
         if session.n_scales:
             factor = self._state.config.downsampling
             sight = sight_text(session.n_scales, session.reach_px, factor)
