@@ -574,3 +574,17 @@ def test_a_round_of_a_project_that_got_a_name_stays_with_it(saved, qtbot, tmp_pa
     keeper.keep_round(unnamed, pending, {"chosen": "instant"})
     qtbot.waitUntil(lambda: (tmp_path / "mine" / "rounds" / "rounds.json").exists())
     assert len(keeper.project.rounds) == 0
+
+
+def test_what_changes_after_the_end_does_not_open_the_project_again(
+    painted, qtbot, tmp_path
+):
+    case = painted()
+    keeper = case.state.project
+    keeper.create(tmp_path / "p")
+    qtbot.waitUntil(lambda: keeper.is_named)
+    case.state.end()
+    case.state.classes.rename(2, "late")  # as a count that comes late
+    qtbot.waitUntil(lambda: not keeper._bridge.is_running)
+    with Project.open(tmp_path / "p") as project:
+        assert "late" not in [entry.name for entry in project.record.classes]

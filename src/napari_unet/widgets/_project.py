@@ -75,6 +75,7 @@ class ProjectKeeper(QObject):
         self.offer: tuple[str, Unsaved] | None = None
         """What was painted on an image before, without a project."""
         self._seen: WeakSet[Labels] = WeakSet()
+        self._is_shut = False
         self._bridge = Bridge(self)
         self._bridge.received.connect(self._on_received)
         self._bridge.failed.connect(self._on_failed)
@@ -176,7 +177,7 @@ class ProjectKeeper(QObject):
         if mode == "strokes":
             changes["classes"] = classes
         self._desk.description.update(changes)  # one that begins later begins with it
-        if self.project is not None:
+        if self.project is not None and not self._is_shut:
             self.note(self.project, **changes)
 
     def note(self, project: Project, **changes: Any) -> None:
@@ -241,6 +242,7 @@ class ProjectKeeper(QObject):
 
     def shut(self) -> None:
         """Let go of the project: the viewer closed."""
+        self._is_shut = True  # late counts would open it once more, and lock it
         self._bridge.stop()
         if self._desk_or_none is not None:
             self._desk.shut()
