@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 __all__ = ["Step", "Tally", "step_of"]
 
 _N_SAMPLES = 32
+_N_SEEN = 2**16
 _MOST = 0.5
 """An object of which less is left is no longer counted."""
 
@@ -64,10 +65,15 @@ def step_of(
     of_objects: bool,
 ) -> Step:
     """Return what to remember of pixels: indices, one array for each axis; values."""
-    order = np.argsort(values, kind="stable")
-    kept, first, n_px = np.unique(values[order], return_index=True, return_counts=True)
-    spread = np.rint((n_px - 1)[:, np.newaxis] * np.linspace(0, 1, _N_SAMPLES))
-    chosen = order[first[:, np.newaxis] + spread.astype(np.intp)]
+    kept, first, n_px = np.unique(values, return_index=True, return_counts=True)
+    # of millions of pixels some are enough, and of each value the first
+    some = np.concatenate(
+        [first, np.arange(0, len(values), 1 + len(values) // _N_SEEN)]
+    )
+    order = some[np.argsort(values[some], kind="stable")]
+    _, begin, n = np.unique(values[order], return_index=True, return_counts=True)
+    spread = np.rint((n - 1)[:, np.newaxis] * np.linspace(0, 1, _N_SAMPLES))
+    chosen = order[begin[:, np.newaxis] + spread.astype(np.intp)]
     samples = tuple(axis[chosen] for axis in places)
     return Step(ref(layer), samples, kept, n_px, (kept > 1) & of_objects)
 
