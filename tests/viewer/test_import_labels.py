@@ -204,12 +204,31 @@ def test_another_array_ends_a_large_import(large, qtbot):
     case, layer = large, large.goal
     layer.data = np.zeros_like(layer.data)
     case.go_on()
-    qtbot.waitUntil(lambda: "Imported 1,024 px" in case.imports.result.text())
+    qtbot.waitUntil(lambda: "another array" in case.imports.result.text())
+    assert layer.mode == "paint"
     assert not layer.data.any()
 
 
 def test_a_dock_that_goes_leaves_its_large_import_as_one_step(large):
     layer = large.goal
     large.imports._step.stop()
+    layer.undo()
+    assert not layer.data.any()
+
+
+def test_an_import_that_fails_ends_and_undo_works_on(large, qtbot, monkeypatch):
+    case, layer = large, large.goal
+
+    def full(*_args, **_keywords):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(layer), "data_setitem", full)
+        with pytest.raises(MemoryError):
+            case.imports._step._go_on()
+    assert not case.imports._step.is_running
+    layer.data_setitem((np.array([95]), np.array([127])), 1)
+    layer.undo()  # the stroke alone
+    assert np.count_nonzero(layer.data) == 1024
     layer.undo()
     assert not layer.data.any()

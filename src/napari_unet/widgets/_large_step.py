@@ -32,9 +32,11 @@ class LargeStep(QObject):
     Signals
     -------
     finished : how many pixels were painted, and an array of their values
+    given_up : the layer was given another array, which has no such pixels
     """
 
     finished = Signal(int, object)
+    given_up = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -61,13 +63,11 @@ class LargeStep(QObject):
         self._at = self._n_px = 0
         self._shown: NDArray[np.uint16] = values[:0]
         self._ending.enter_context(layer.block_history())
-        self._paint_piece()
-        if self._at >= len(values):
-            self._end()
-            return
-        self._ending.callback(_take_up, layer, str(layer.mode))
-        layer.mode = _RESTING
-        self._timer.start()
+        self._go_on()
+        if self.is_running:
+            self._ending.callback(_take_up, layer, str(layer.mode))
+            layer.mode = _RESTING
+            self._timer.start()
 
     def stop(self) -> None:
         """Leave it at what is painted so far: one step still, and said to nobody."""
@@ -79,7 +79,8 @@ class LargeStep(QObject):
 
     def _go_on(self) -> None:
         if self._layer is None or self._layer.data is not self._data:
-            self._end()  # another array has no such pixels
+            self.stop()
+            self.given_up.emit()
             return
         try:
             self._paint_piece()
@@ -87,7 +88,8 @@ class LargeStep(QObject):
             self.stop()  # or the next turn fails again
             raise
         if self._at >= len(self._values):
-            self._end()
+            self.stop()
+            self.finished.emit(self._n_px, self._shown)
 
     def _paint_piece(self) -> None:
         assert self._layer is not None
@@ -101,7 +103,3 @@ class LargeStep(QObject):
             self._layer.data_setitem(where, values, refresh=False)
             self._n_px += len(values)
             self._shown = np.union1d(self._shown, values)
-
-    def _end(self) -> None:
-        self.stop()
-        self.finished.emit(self._n_px, self._shown)

@@ -48,6 +48,7 @@ _READING = "Reading the labels …"
 _PAINTING = "Painting the labels …"
 _NOTHING = "Nothing was imported: all that is not ignored is painted already."
 _PAINTED = "Nothing was imported: you painted meanwhile. Press Import again."
+_EXCHANGED = "The import ended: the annotation was given another array meanwhile."
 _LEFT = "Nothing was imported: another image or annotation was chosen meanwhile."
 
 
@@ -97,6 +98,7 @@ class ImportDock(Dock):
         self._import.finished.connect(self._on_found)
         self._import.failed.connect(self._on_failed)
         self._step.finished.connect(self._on_painted)
+        self._step.given_up.connect(lambda: self._tell(_EXCHANGED, "info"))
         self.state.changed.connect(self.refresh)
         self._begin_colours()
         # napari deletes the widget with the window and tells it nothing else
@@ -217,7 +219,7 @@ class ImportDock(Dock):
             axis.max(initial=-1) >= n
             for axis, n in zip(found.where, entry.shape, strict=True)
         ):
-            self._tell(_NOTHING, "info")  # its data was exchanged meanwhile
+            self._tell(_EXCHANGED, "info")
             return
         self._step.start(goal, found.where, found.values)
         self.refresh()
