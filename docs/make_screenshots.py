@@ -269,6 +269,19 @@ def show_proofread(viewer: Any, dock: Any, args: Any) -> None:
     shoot(viewer, args.out / "measurements", ["dark", "light"])
 
 
+def show_uncertainty(viewer: Any, dock: Any, args: Any) -> None:
+    """Show where the model is unsure on the sample with its strokes."""
+    dock.empty.buttons["nuclei"].click()
+    session = dock.state.session
+    wait_until(lambda: session.scores and not session.is_updating)
+    viewer.reset_view()
+    dock.state.guide.toggle_uncertainty()
+    wait_until(lambda: any("uncertainty" in layer.name for layer in viewer.layers))
+    wait_until(lambda: not session.is_updating)
+    wait(3.0)
+    shoot(viewer, args.out / "uncertainty", ["dark"])
+
+
 def show_error(viewer: Any, dock: Any, args: Any) -> None:
     """Delete an image's file while it is learned from."""
     import dask.array as da
@@ -312,6 +325,7 @@ SCENES = {
     "painted-objects": show_painted_objects,
     "tissue": show_tissue,
     "proofread": show_proofread,
+    "uncertainty": show_uncertainty,
     "error": show_error,
     "settings": show_settings,
     "large": show_slide,
