@@ -10,6 +10,7 @@ from _tables import (
     WHERE,
     Record,
     by_set,
+    counted,
     gain,
     largest_loss,
     mean_iou,
@@ -115,15 +116,11 @@ def _held_out(records: Sequence[Record], last: str) -> list[list[str]]:
 
 def _head(records: Sequence[Record]) -> str:
     settings = records[0]["settings"]
-    n_sets = len({r["case"]["set"] for r in records})
-    n_seeds = len({r["case"]["seed"] for r in records})
-    commits = ", ".join(sorted({r["origin"]["commit"] for r in records}))
+    cases, program = counted(records)
     return (
-        f"{n_sets} sets, {n_seeds} seed{'s' if n_seeds > 1 else ''}, {len(records)} "
-        f"cases, windows of {settings['window_px']} px; one stroke per class at the "
+        f"{cases}, windows of {settings['window_px']} px; one stroke per class at the "
         f"start, then {settings['n_strokes']} more per round in the largest errors; "
-        f"accepted after round {N_BEFORE}; {settings['device']}, start weights: "
-        f"{settings['start']}; napari-unet {settings['version']} ({commits}). Cells: "
-        "on the image with the strokes / on another image of the set, means over "
-        "sets; ± is the standard deviation over seeds."
+        f"accepted after round {N_BEFORE}; {settings['device']}, {program}. "
+        "Cells: on the image with the strokes / on another image of the set, means "
+        "over sets; ± is the standard deviation over seeds."
     )

@@ -11,6 +11,7 @@ from _tables import (
     WHERE,
     Record,
     by_set,
+    counted,
     gain,
     mean_iou,
     mean_of,
@@ -75,17 +76,13 @@ def report(records: Sequence[Record]) -> str:
 
 def _head(records: Sequence[Record]) -> str:
     settings = records[0]["settings"]
-    n_sets = len({r["case"]["set"] for r in records})
-    n_seeds = len({r["case"]["seed"] for r in records})
-    commits = ", ".join(sorted({r["origin"]["commit"] for r in records}))
+    cases, program = counted(records)
     return (
-        f"{n_sets} sets, {n_seeds} seed{'s' if n_seeds > 1 else ''}, {len(records)} "
-        f"cases, windows of {settings['window_px']} px; one stroke per class at the "
+        f"{cases}, windows of {settings['window_px']} px; one stroke per class at the "
         f"start, then {settings['n_strokes']} more per round; uncertainty: "
-        f"{settings['measure']}; no fine-tuning; {settings['device']}, start weights: "
-        f"{settings['start']}; napari-unet {settings['version']} ({commits}). Cells: "
-        "mean IoU on the image with the strokes / on another image of the set, means "
-        "over sets; ± is the standard deviation over seeds."
+        f"{settings['measure']}; no fine-tuning; {settings['device']}, {program}. "
+        "Cells: mean IoU on the image with the strokes / on another image of the set, "
+        "means over sets; ± is the standard deviation over seeds."
     )
 
 

@@ -12,6 +12,7 @@ from _tables import (
     Record,
     Score,
     by_set,
+    counted,
     gain,
     mean_iou,
     mean_of,
@@ -61,19 +62,15 @@ def report(records: Sequence[Record]) -> str:
 
 def _head(records: Sequence[Record]) -> str:
     settings = records[0]["settings"]
-    n_sets = len({r["case"]["set"] for r in records})
-    n_seeds = len({r["case"]["seed"] for r in records})
+    cases, program = counted(records)
     seconds = settings["fine_tune_s"]
     tuned = f"{seconds:g} s of fine-tuning per round" if seconds else "no fine-tuning"
-    commits = ", ".join(sorted({r["origin"]["commit"] for r in records}))
     return (
-        f"{n_sets} sets, {n_seeds} seed{'s' if n_seeds > 1 else ''}, {len(records)} "
-        f"cases; one stroke per class at the start, then {settings['n_strokes']} more "
-        f"per round; {tuned}; {settings['device']}, {settings['threads']} CPU "
-        f"thread{'s' if settings['threads'] > 1 else ''}; start weights: "
-        f"{settings['start']}; napari-unet {settings['version']} ({commits}). Cells: "
-        "mean IoU on the image with the strokes / on another image of the set, means "
-        "over sets; ± is the standard deviation over seeds."
+        f"{cases}; one stroke per class at the start, then {settings['n_strokes']} "
+        f"more per round; {tuned}; {settings['device']}, {settings['threads']} CPU "
+        f"thread{'s' if settings['threads'] > 1 else ''}; {program}. "
+        "Cells: mean IoU on the image with the strokes / on another image of the set, "
+        "means over sets; ± is the standard deviation over seeds."
     )
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "WHERE",
     "Record",
     "by_set",
+    "counted",
     "foreground_iou",
     "gain",
     "largest_loss",
@@ -108,3 +109,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return a Markdown table, all but the first column to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def counted(records: Sequence[Record]) -> tuple[str, str]:
+    """Return what was run, and with which program, for the line above the tables."""
+    settings = records[0]["settings"]
+    n_sets = len({r["case"]["set"] for r in records})
+    n_seeds = len({r["case"]["seed"] for r in records})
+    commits = ", ".join(sorted({r["origin"]["commit"] for r in records}))
+    return (
+        f"{n_sets} sets, {n_seeds} seed{'s' if n_seeds > 1 else ''}, {len(records)} "
+        "cases",
+        f"start weights: {settings['start']}; napari-unet {settings['version']} "
+        f"({commits})",
+    )
